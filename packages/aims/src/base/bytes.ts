@@ -1,0 +1,68 @@
+import { hash, timingSafeEqual } from 'node:crypto'
+
+const BASE64URL = /^[A-Za-z0-9_-]*$/
+const BASE64 = /^[A-Za-z0-9+/]*={0,2}$/
+const ALPHABET = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_'
+
+// Low bits of the last character that carry no data, per length modulo 4.
+const UNUSED_BITS: readonly number[] = [0, -1, 0b1111, 0b11]
+
+/**
+ * True when `text` is canonical unpadded base64url: alphabet, length, and unused trailing bits zero.
+ * Decoders of the platform skip what they do not know; two spellings of one token must not exist.
+ */
+export function isBase64url(text: string): boolean {
+  const unused = UNUSED_BITS[text.length & 3] ?? -1
+  if (unused === -1 || !BASE64URL.test(text)) return false
+  return unused === 0 || (ALPHABET.indexOf(text.charAt(text.length - 1)) & unused) === 0
+}
+
+/** Decodes canonical unpadded base64url, or returns `undefined`. */
+export function decodeBase64url(text: string): Buffer | undefined {
+  return isBase64url(text) ? Buffer.from(text, 'base64url') : undefined
+}
+
+/** Decodes canonical padded standard base64, or returns `undefined`. */
+export function decodeBase64(text: string): Buffer | undefined {
+  if (text.length % 4 !== 0 || !BASE64.test(text)) return undefined
+  const bytes = Buffer.from(text, 'base64')
+  return bytes.toString('base64') === text ? bytes : undefined
+}
+
+/** Encodes as unpadded base64url. */
+export function encodeBase64url(bytes: Uint8Array): string {
+  return asBuffer(bytes).toString('base64url')
+}
+
+/** SHA-256 of text (as UTF-8) or bytes, as base64url: the form of `wth`, `ath`, `tth` and thumbprints. */
+export function sha256Base64url(data: string | Uint8Array): string {
+  return hash('sha256', data, 'base64url')
+}
+
+/** SHA-256 of text (as UTF-8) or bytes. */
+export function sha256(data: string | Uint8Array): Buffer {
+  return hash('sha256', data, 'buffer')
+}
+
+/** Compares without telling by its time where the difference is. Different lengths are simply different. */
+export function equalConstantTime(a: string | Uint8Array, b: string | Uint8Array): boolean {
+  const left = typeof a === 'string' ? Buffer.from(a) : a
+  const right = typeof b === 'string' ? Buffer.from(b) : b
+  return left.length === right.length && timingSafeEqual(left, right)
+}
+
+/** The same bytes as a Buffer, without copying. */
+export function asBuffer(bytes: Uint8Array): Buffer {
+  return Buffer.isBuffer(bytes) ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+}
+
+/** Decodes strict UTF-8, or returns `undefined` for bytes that are not. A byte order mark is kept, and so refused by parsers. */
+export function decodeUtf8(bytes: Uint8Array): string | undefined {
+  try {
+    return UTF8.decode(bytes)
+  } catch {
+    return undefined
+  }
+}
+
+const UTF8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })

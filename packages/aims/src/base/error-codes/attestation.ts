@@ -1,0 +1,1 @@
+export const ATTESTATION_CODES = {} as const

@@ -1,0 +1,1 @@
+export const AUTHORIZATION_CODES = {} as const

@@ -1,0 +1,22 @@
+/** Why bytes, text or keys are refused before anyone looks at their meaning. */
+export const BASE_CODES = {
+  'json.malformed': 'the text is not JSON (RFC 8259)',
+  'json.duplicate_member': 'an object has the same member name twice',
+  'json.too_deep': 'the JSON is nested deeper than the reader allows',
+  'json.too_large': 'the JSON is larger, or has more members, than the reader allows',
+  'json.number': 'a number is outside the range that can be kept exactly',
+  'jose.malformed': 'not a compact JWS: three base64url parts, canonical and unpadded, with a JSON object header',
+  'jose.too_large': 'the token is larger than the reader allows',
+  'jose.forbidden_header': 'the header has a parameter that is not allowed (jwk, jku, x5u, x5c, crit, zip, b64 ...)',
+  'jose.unsupported_alg': 'the algorithm is not one of the asymmetric signature algorithms supported here',
+  'key.malformed': 'the JWK or PEM is not a usable public key',
+  'key.private': 'a private or symmetric key was given where only a public key belongs',
+  'key.unsupported': 'the key type, curve or size is not supported (P-256, P-384, P-521, Ed25519, RSA 2048 to 4096)',
+  'key.alg_mismatch': 'the algorithm does not fit the key',
+  'key.not_serializable': 'private keys do not leave the process: sign with the key object instead',
+  'der.malformed': 'the bytes are not strict DER of the structure expected here',
+  'der.too_deep': 'the DER is nested deeper than 16',
+  'der.too_large': 'the DER is larger than 64 KiB',
+  'pem.malformed': 'no well-formed PEM block of the label expected here',
+  'http.malformed': 'not a well-formed HTTP/1.1 message',
+} as const

@@ -1,0 +1,1 @@
+export const MONITORING_CODES = {} as const

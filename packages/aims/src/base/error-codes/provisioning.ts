@@ -1,0 +1,1 @@
+export const PROVISIONING_CODES = {} as const

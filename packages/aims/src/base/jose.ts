@@ -1,0 +1,119 @@
+import { isJwsAlgorithm, type JwsAlgorithm, verifyBytes } from './algorithms.ts'
+import { decodeBase64url } from './bytes.ts'
+import { AimsError } from './errors.ts'
+import { type JsonObject, parseJsonObject } from './json.ts'
+import type { LocalSigner, Signer, VerificationKey } from './keys.ts'
+
+/** A compact JWS that has been taken apart and NOT verified. Nothing in it may be believed. */
+export interface UnverifiedJws {
+  /** The token exactly as received. */
+  readonly token: string
+  readonly alg: JwsAlgorithm
+  /** Exactly as written; compare without folding case. */
+  readonly typ: string | undefined
+  readonly kid: string | undefined
+  readonly header: JsonObject
+  readonly claims: JsonObject
+  readonly signature: Buffer
+}
+
+/** Header parameters that would let a token choose its own key or its own rules (J3, J4, J7). */
+const FORBIDDEN_HEADERS = [
+  'jwk',
+  'jku',
+  'x5u',
+  'x5c',
+  'x5t',
+  'x5t#S256',
+  'crit',
+  'b64',
+  'zip',
+  'enc',
+  'epk',
+  'cty',
+] as const
+
+/** Default cap on a token, in characters. */
+export const MAX_TOKEN_LENGTH = 8192
+
+/**
+ * Takes a compact JWS with JSON claims apart, strictly: three canonical base64url parts, JSON objects without
+ * duplicate members, an asymmetric signature algorithm, no header that names a key or changes the rules.
+ *
+ * Does not verify anything.
+ *
+ * @throws {@link AimsError} `jose.too_large`, `jose.malformed`, `jose.forbidden_header`, `jose.unsupported_alg`, `json.*`
+ * @see RFC 7515 section 7.1; RFC 8725
+ */
+export function decodeUnverifiedJws(token: string, options: { readonly maxLength?: number } = {}): UnverifiedJws {
+  const { maxLength = MAX_TOKEN_LENGTH } = options
+  if (token.length > maxLength)
+    throw new AimsError('jose.too_large', `the token is longer than ${maxLength} characters`)
+  const first = token.indexOf('.')
+  const second = token.indexOf('.', first + 1)
+  if (first <= 0 || second === -1 || token.indexOf('.', second + 1) !== -1) {
+    throw new AimsError('jose.malformed', 'not three parts')
+  }
+  const header = decodeHeader(token.slice(0, first))
+  const payload = decodeBase64url(token.slice(first + 1, second))
+  const signature = decodeBase64url(token.slice(second + 1))
+  if (payload === undefined || signature === undefined) throw new AimsError('jose.malformed', 'not canonical base64url')
+  if (signature.length === 0) throw new AimsError('jose.malformed', 'the signature is empty')
+  return { token, ...header, claims: parseJsonObject(payload), signature }
+}
+
+interface Header {
+  readonly alg: JwsAlgorithm
+  readonly typ: string | undefined
+  readonly kid: string | undefined
+  readonly header: JsonObject
+}
+
+function decodeHeader(part: string): Header {
+  const bytes = decodeBase64url(part)
+  if (bytes === undefined) throw new AimsError('jose.malformed', 'not canonical base64url')
+  const header = parseJsonObject(bytes)
+  const { alg, typ, kid } = header
+  for (const name of FORBIDDEN_HEADERS) {
+    if (name in header) throw new AimsError('jose.forbidden_header', `the header parameter ${name} is not allowed`)
+  }
+  if (typeof alg !== 'string') throw new AimsError('jose.malformed', 'alg is not a string')
+  if (!isJwsAlgorithm(alg)) throw new AimsError('jose.unsupported_alg', 'not a supported signature algorithm')
+  if (typ !== undefined && typeof typ !== 'string') throw new AimsError('jose.malformed', 'typ is not a string')
+  if (kid !== undefined && typeof kid !== 'string') throw new AimsError('jose.malformed', 'kid is not a string')
+  return { alg, typ, kid, header }
+}
+
+/**
+ * Checks the signature of a decoded JWS under one key, with exactly that key's algorithm.
+ * False for any mismatch, also of the algorithm; nothing else is checked.
+ */
+export function verifyJws(jws: UnverifiedJws, key: VerificationKey): boolean {
+  if (jws.alg !== key.alg) return false
+  const end = jws.token.lastIndexOf('.')
+  return verifyBytes(key.alg, key.key, Buffer.from(jws.token.slice(0, end), 'latin1'), jws.signature)
+}
+
+/** Claims or header to be signed: JSON values, `undefined` members left out. */
+export type JwsInput = { readonly [name: string]: unknown }
+
+/** Signs claims as a compact JWS. `alg` comes from the signer; `kid` only when given in `header`. */
+export async function signJws(header: JwsInput, claims: JwsInput, signer: Signer): Promise<string> {
+  const input = signingInput(header, claims, signer)
+  const signature = await signer.sign(Buffer.from(input, 'latin1'))
+  return `${input}.${Buffer.from(signature).toString('base64url')}`
+}
+
+/** Signs claims as a compact JWS with a key of this process. */
+export function signJwsLocally(header: JwsInput, claims: JwsInput, signer: LocalSigner): string {
+  const input = signingInput(header, claims, signer)
+  return `${input}.${(signer.sign(Buffer.from(input, 'latin1')) as Buffer).toString('base64url')}`
+}
+
+function signingInput(header: JwsInput, claims: JwsInput, signer: Signer): string {
+  return `${encodeJson({ alg: signer.alg, ...header })}.${encodeJson(claims)}`
+}
+
+function encodeJson(value: JwsInput): string {
+  return Buffer.from(JSON.stringify(value)).toString('base64url')
+}

@@ -1,0 +1,226 @@
+import { createPrivateKey, createPublicKey, generateKeyPairSync, type JsonWebKey, type KeyObject } from 'node:crypto'
+import { inspect } from 'node:util'
+import { ALGORITHMS, type JwsAlgorithm, signBytes } from './algorithms.ts'
+import { decodeBase64url, sha256Base64url } from './bytes.ts'
+import { AimsError } from './errors.ts'
+import type { JsonObject } from './json.ts'
+
+/** A public key as JSON (RFC 7517), with what the key itself needs and nothing else. */
+export interface PublicJwk {
+  readonly kty: string
+  readonly crv?: string
+  readonly x?: string
+  readonly y?: string
+  readonly n?: string
+  readonly e?: string
+  readonly alg?: string
+  readonly kid?: string
+  readonly use?: string
+}
+
+/** A public key and the one algorithm it is used with. The algorithm belongs to the key, never to the token (J1). */
+export interface VerificationKey {
+  readonly alg: JwsAlgorithm
+  readonly key: KeyObject
+  readonly kid?: string
+  /** RFC 7638, SHA-256, base64url. */
+  readonly thumbprint: string
+}
+
+/** Makes signatures with a private key that it does not show. A KMS or HSM answers with a promise. */
+export interface Signer {
+  readonly alg: JwsAlgorithm
+  readonly kid?: string
+  readonly publicKey: KeyObject
+  /** Signs `data`. ECDSA signatures are r and s side by side (JWS form). */
+  sign(data: Uint8Array): Uint8Array | Promise<Uint8Array>
+}
+
+/** A signer whose key is in this process. */
+export interface LocalSigner extends Signer {
+  sign(data: Uint8Array): Uint8Array
+}
+
+/**
+ * A private key that stays in the process: it signs, and refuses to be serialised, cloned, or printed.
+ */
+export class WorkloadKey implements LocalSigner {
+  readonly alg: JwsAlgorithm
+  readonly kid: string
+  readonly publicKey: KeyObject
+  readonly #privateKey: KeyObject
+
+  constructor(privateKey: KeyObject, options: { readonly alg?: JwsAlgorithm; readonly kid?: string } = {}) {
+    if (privateKey.type !== 'private') throw new TypeError('a private key is needed')
+    this.publicKey = createPublicKey(privateKey)
+    this.alg = options.alg ?? defaultAlgorithm(this.publicKey)
+    requireFit(this.alg, this.publicKey)
+    this.kid = options.kid ?? jwkThumbprint(this.publicKey)
+    this.#privateKey = privateKey
+  }
+
+  /** Makes a fresh key. Default ES256, the fastest to verify. */
+  static generate(alg: 'ES256' | 'ES384' | 'EdDSA' | 'Ed25519' = 'ES256'): WorkloadKey {
+    const { privateKey } =
+      alg === 'EdDSA' || alg === 'Ed25519'
+        ? generateKeyPairSync('ed25519')
+        : generateKeyPairSync('ec', { namedCurve: alg === 'ES256' ? 'P-256' : 'P-384' })
+    return new WorkloadKey(privateKey, { alg })
+  }
+
+  sign(data: Uint8Array): Buffer {
+    return signBytes(this.alg, this.#privateKey, data)
+  }
+
+  /** What TLS needs: the key object itself. It is not exportable by `toJSON` or `inspect`. */
+  get tlsKey(): KeyObject {
+    return this.#privateKey
+  }
+
+  toJSON(): never {
+    throw new AimsError('key.not_serializable', 'private keys are not serialised')
+  }
+
+  static {
+    const inspectRedacted = function (this: WorkloadKey): string {
+      return `WorkloadKey { alg: '${this.alg}', kid: '${this.kid}' }`
+    }
+    Object.defineProperty(WorkloadKey.prototype, inspect.custom, { value: inspectRedacted })
+  }
+}
+
+/** The algorithm a key is used with when nothing else says so: the JWS algorithm of its curve, or RS256. */
+export function defaultAlgorithm(key: KeyObject): JwsAlgorithm {
+  const curve = key.asymmetricKeyDetails?.namedCurve
+  if (key.asymmetricKeyType === 'ed25519') return 'EdDSA'
+  if (key.asymmetricKeyType === 'rsa') return 'RS256'
+  if (curve === 'prime256v1') return 'ES256'
+  if (curve === 'secp384r1') return 'ES384'
+  if (curve === 'secp521r1') return 'ES512'
+  throw new AimsError('key.unsupported', 'supported are P-256, P-384, P-521, Ed25519 and RSA')
+}
+
+/** Refuses an algorithm that the key cannot be used with, and RSA keys outside 2048 to 4096 bits. */
+export function requireFit(alg: JwsAlgorithm, key: KeyObject): void {
+  const { keyType, curve } = ALGORITHMS[alg]
+  const details = key.asymmetricKeyDetails
+  if (key.asymmetricKeyType !== keyType || (curve !== undefined && details?.namedCurve !== curve)) {
+    throw new AimsError('key.alg_mismatch', 'the algorithm does not fit the key')
+  }
+  const bits = details?.modulusLength
+  if (keyType === 'rsa' && (bits === undefined || bits < 2048 || bits > 4096)) {
+    throw new AimsError('key.unsupported', 'RSA keys have 2048 to 4096 bits')
+  }
+}
+
+const PRIVATE_MEMBERS = ['d', 'p', 'q', 'dp', 'dq', 'qi', 'oth', 'k'] as const
+
+/**
+ * Reads a public JWK strictly: no private members, canonical base64url of the right length, a point on the curve.
+ * Does not look at `alg`, `use`, `key_ops` or `kid`: {@link importVerificationKey} does.
+ *
+ * @throws {@link AimsError} `key.private`, `key.unsupported`, `key.malformed`
+ */
+export function importPublicJwk(jwk: JsonObject): KeyObject {
+  if (PRIVATE_MEMBERS.some((member) => member in jwk)) throw new AimsError('key.private', 'the JWK has private members')
+  const { kty, crv } = jwk
+  if (kty === 'EC' && typeof crv === 'string' && crv in EC_BYTES) {
+    const length = EC_BYTES[crv as keyof typeof EC_BYTES]
+    return createFromJwk({ kty, crv, x: coordinate(jwk.x, length), y: coordinate(jwk.y, length) })
+  }
+  if (kty === 'OKP' && crv === 'Ed25519') return createFromJwk({ kty, crv, x: coordinate(jwk.x, 32) })
+  if (kty === 'RSA') {
+    const { n, e } = jwk
+    const modulus = typeof n === 'string' && n.length <= 700 ? decodeBase64url(n) : undefined
+    const exponent = typeof e === 'string' && e.length <= 12 ? decodeBase64url(e) : undefined
+    if (modulus === undefined || exponent === undefined || modulus[0] === 0 || exponent[0] === 0) {
+      throw new AimsError('key.malformed', 'n or e is not canonical base64url')
+    }
+    if (modulus.length < 256 || modulus.length > 512)
+      throw new AimsError('key.unsupported', 'RSA keys have 2048 to 4096 bits')
+    // e must be odd and greater than 1, or a signature proves nothing.
+    if (exponent.length > 8 || (exponent.at(-1) ?? 0) % 2 === 0 || (exponent.length === 1 && exponent[0] === 1)) {
+      throw new AimsError('key.unsupported', 'unusable RSA exponent')
+    }
+    return createFromJwk({ kty, n: n as string, e: e as string })
+  }
+  throw new AimsError('key.unsupported', 'supported are P-256, P-384, P-521, Ed25519 and RSA')
+}
+
+const EC_BYTES = { 'P-256': 32, 'P-384': 48, 'P-521': 66 } as const
+
+function coordinate(value: unknown, length: number): string {
+  const bytes = typeof value === 'string' && value.length <= 96 ? decodeBase64url(value) : undefined
+  if (bytes?.length !== length)
+    throw new AimsError('key.malformed', 'a coordinate is not canonical base64url of full length')
+  return value as string
+}
+
+function createFromJwk(jwk: JsonWebKey): KeyObject {
+  try {
+    return createPublicKey({ key: jwk, format: 'jwk' })
+  } catch (cause) {
+    throw new AimsError('key.malformed', 'the JWK is not a valid public key', { cause })
+  }
+}
+
+/** A public key as a minimal JWK. `alg`, `kid` and `use` are added when given. */
+export function exportPublicJwk(
+  key: KeyObject,
+  extra: { readonly alg?: string; readonly kid?: string; readonly use?: string } = {},
+): PublicJwk {
+  if (key.type !== 'public') throw new AimsError('key.private', 'only public keys are exported')
+  return { ...(key.export({ format: 'jwk' }) as PublicJwk), ...extra }
+}
+
+/** RFC 7638 thumbprint, SHA-256, base64url. */
+export function jwkThumbprint(key: KeyObject): string {
+  const { kty, crv, x, y, n, e } = exportPublicJwk(key.type === 'public' ? key : createPublicKey(key))
+  const members = kty === 'RSA' ? { e, kty, n } : kty === 'OKP' ? { crv, kty, x } : { crv, kty, x, y }
+  return sha256Base64url(JSON.stringify(members))
+}
+
+/** Pairs a public key with its algorithm. @throws {@link AimsError} `key.alg_mismatch`, `key.unsupported` */
+export function verificationKey(
+  key: KeyObject,
+  options: { readonly alg?: JwsAlgorithm; readonly kid?: string } = {},
+): VerificationKey {
+  const alg = options.alg ?? defaultAlgorithm(key)
+  requireFit(alg, key)
+  return { alg, key, thumbprint: jwkThumbprint(key), ...(options.kid === undefined ? {} : { kid: options.kid }) }
+}
+
+/**
+ * Reads a public JWK together with its `alg` and `kid`. Without `alg` the one of the curve is taken; RSA needs it.
+ *
+ * @throws {@link AimsError} `key.private`, `key.unsupported`, `key.malformed`, `key.alg_mismatch`
+ */
+export function importVerificationKey(jwk: JsonObject): VerificationKey {
+  const key = importPublicJwk(jwk)
+  const { alg, kid } = jwk
+  if (alg !== undefined && (typeof alg !== 'string' || !Object.hasOwn(ALGORITHMS, alg))) {
+    throw new AimsError('key.alg_mismatch', 'alg is not a supported signature algorithm')
+  }
+  if (kid !== undefined && typeof kid !== 'string') throw new AimsError('key.malformed', 'kid is not a string')
+  return verificationKey(key, {
+    ...(alg === undefined ? {} : { alg: alg as JwsAlgorithm }),
+    ...(kid === undefined ? {} : { kid }),
+  })
+}
+
+/** Reads a PEM or DER (PKCS#8) private key. @throws {@link AimsError} `key.malformed` */
+export function importPrivateKey(pemOrDer: string | Uint8Array): KeyObject {
+  try {
+    return typeof pemOrDer === 'string'
+      ? createPrivateKey(pemOrDer)
+      : createPrivateKey({ key: Buffer.from(pemOrDer), format: 'der', type: 'pkcs8' })
+  } catch {
+    // The cause may quote the input: it is left out on purpose.
+    throw new AimsError('key.malformed', 'not a PKCS#8 private key')
+  }
+}
+
+/** SubjectPublicKeyInfo, DER. */
+export function spkiBytes(key: KeyObject): Buffer {
+  return (key.type === 'public' ? key : createPublicKey(key)).export({ type: 'spki', format: 'der' })
+}

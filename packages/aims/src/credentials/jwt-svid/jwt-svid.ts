@@ -1,0 +1,13 @@
+import type { JsonObject } from '../../base/json.ts'
+import type { SpiffeId, TrustDomain } from '../../identifiers/spiffe-id.ts'
+
+/** A JWT-SVID that has been checked. Only `verifyJwtSvid` makes one. It is a bearer credential. */
+export interface VerifiedJwtSvid {
+  readonly kind: 'verified-jwt-svid'
+  readonly subject: SpiffeId
+  readonly trustDomain: TrustDomain
+  readonly audiences: readonly string[]
+  /** Seconds since the epoch. */
+  readonly expiresAt: number
+  readonly claims: JsonObject
+}

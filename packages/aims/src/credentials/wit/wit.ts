@@ -1,0 +1,24 @@
+import type { VerificationKey } from '../../base/keys.ts'
+import type { TrustDomain, WorkloadId } from '../../identifiers/spiffe-id.ts'
+import type { Profile } from '../profile.ts'
+
+/** A WIT whose signature, times and trust domain have been checked. Only `verifyWit` makes one. */
+export interface VerifiedWit {
+  readonly kind: 'verified-wit'
+  readonly profile: Profile
+  readonly subject: WorkloadId
+  readonly trustDomain: TrustDomain
+  /** The key the holder must prove it has, with the one algorithm its proofs use. */
+  readonly confirmation: VerificationKey
+  /** `cnf.kid`, profile `aims-00` only. */
+  readonly confirmationKid?: string
+  /** Seconds since the epoch. */
+  readonly expiresAt: number
+  /** For audit only, never for identity. */
+  readonly issuer?: string
+  readonly id?: string
+  /** The compact token, exactly as received. */
+  readonly token: string
+  /** base64url(SHA-256(ASCII of the token)): what a proof's `wth` must equal. */
+  readonly hash: string
+}
