@@ -1,0 +1,20 @@
+export { ALGORITHMS, type Algorithm, isJwsAlgorithm, type JwsAlgorithm, SPIFFE_ALGORITHMS } from './algorithms.ts'
+export { decodeBase64, decodeBase64url, encodeBase64url, equalConstantTime, sha256, sha256Base64url } from './bytes.ts'
+export { type Clock, systemClock } from './clock.ts'
+export { AimsError, type AimsErrorCode } from './errors.ts'
+export { type AuditEvent, type AuditEventType, noObserver, type Observer } from './event.ts'
+export { isJsonObject, type JsonLimits, type JsonObject, type JsonValue, parseJson, parseJsonObject } from './json.ts'
+export {
+  exportPublicJwk,
+  importPrivateKey,
+  importPublicJwk,
+  importVerificationKey,
+  jwkThumbprint,
+  type LocalSigner,
+  type PublicJwk,
+  type Signer,
+  spkiBytes,
+  type VerificationKey,
+  verificationKey,
+  WorkloadKey,
+} from './keys.ts'
