@@ -1,7 +1,7 @@
 export { ALGORITHMS, type Algorithm, isJwsAlgorithm, type JwsAlgorithm, SPIFFE_ALGORITHMS } from './algorithms.ts'
 export { decodeBase64, decodeBase64url, encodeBase64url, equalConstantTime, sha256, sha256Base64url } from './bytes.ts'
 export { type Clock, systemClock } from './clock.ts'
-export { AimsError, type AimsErrorCode } from './errors.ts'
+export { AimsError, type AimsErrorCode, refuseAs } from './errors.ts'
 export { type AuditEvent, type AuditEventType, noObserver, type Observer } from './event.ts'
 export { isJsonObject, type JsonLimits, type JsonObject, type JsonValue, parseJson, parseJsonObject } from './json.ts'
 export {
@@ -18,3 +18,4 @@ export {
   verificationKey,
   WorkloadKey,
 } from './keys.ts'
+export { type DatabaseOptions, type FileLock, lockFile, openDatabase, storing, transaction } from './sqlite.ts'

@@ -19,4 +19,13 @@ export const BASE_CODES = {
   'der.too_large': 'the DER is larger than 64 KiB',
   'pem.malformed': 'no well-formed PEM block of the label expected here',
   'http.malformed': 'not a well-formed HTTP/1.1 message',
+  'storage.unwritable': 'a file or its directory cannot be opened, created or written: check path, owner and mode',
+  'storage.locked': 'another process is using the data: stop it first, or use another data directory',
+  'storage.busy': 'another connection held the database for too long: try again',
+  'storage.full': 'the disk is full: nothing was written; free space and start again',
+  'storage.io': 'the disk reports an error: check it, then restore from a backup if needed',
+  'storage.corrupt': 'the database file is damaged: restore it from a backup',
+  'storage.foreign': 'the file is a database of something else: check the path',
+  'storage.newer_version': 'the file was written by a newer version: upgrade this program, files are never downgraded',
+  'storage.older_version': 'the file was written by an older version: open it once for writing to bring it up to date',
 } as const
