@@ -1,0 +1,67 @@
+import { type BundleSource, bundleSource, PROFILES, type Profile, parseAnyBundle, type TrustBundle } from 'aims/credentials'
+import { parseTrustDomain, type TrustDomain } from 'aims/identifiers'
+import type { Command } from 'commander'
+import { EXIT, UsageError } from '../../exit.ts'
+import { readInput, readNow } from '../../input.ts'
+import { print, type Result, refusal } from '../../output.ts'
+
+/** Options that every judging command takes. */
+export interface JudgingOptions {
+  readonly now?: string
+  readonly profile?: string
+  readonly json?: true
+}
+
+/** What every judging command starts from. */
+export interface Judging {
+  readonly now: number
+  readonly profile: Profile
+}
+
+/** Adds `--now`, `--profile` and `--json`, and an example to the help. */
+export function judging(command: Command, example: string): Command {
+  return command
+    .option('--now <rfc3339>', 'judge as of this time instead of the clock')
+    .option('--profile <name>', `one of ${PROFILES.join(', ')}`, 'wimse')
+    .option('--json', 'print one JSON object and nothing else')
+    .addHelpText('after', `\nExample:\n  $ ${example}`)
+}
+
+/** Runs a verdict and prints it: a refusal is an answer (exit code 1), not a failure. */
+export async function judge(options: JudgingOptions, verdict: (judging: Judging) => Result | Promise<Result>): Promise<void> {
+  const profile = PROFILES.find((name) => name === options.profile)
+  if (profile === undefined) throw new UsageError(`--profile takes one of ${PROFILES.join(', ')}`)
+  const now = readNow(options.now)
+  let result: Result
+  try {
+    result = await verdict({ now, profile })
+  } catch (error) {
+    result = refusal(error)
+  }
+  if (!result.ok) process.exitCode = EXIT.negative
+  print(result, options.json === true)
+}
+
+/** `--trust-domain`, wrong use when it is no trust domain. */
+export function readTrustDomain(text: string): TrustDomain {
+  try {
+    return parseTrustDomain(text)
+  } catch {
+    throw new UsageError('--trust-domain takes a name such as example.com')
+  }
+}
+
+/** `--bundle`: a SPIFFE bundle, a bundle map or a plain JWK Set, as the bundle of the given trust domain. */
+export function readBundle(path: string, trustDomain: TrustDomain): TrustBundle {
+  return parseAnyBundle(readInput(path), trustDomain)
+}
+
+/** The same as a source for verifiers: it knows this one trust domain. */
+export function readBundleSource(path: string, trustDomain: TrustDomain): BundleSource {
+  return bundleSource(readBundle(path, trustDomain))
+}
+
+/** RFC 3339, whole seconds, UTC. */
+export function toTime(seconds: number): string {
+  return new Date(seconds * 1000).toISOString().replace('.000Z', 'Z')
+}

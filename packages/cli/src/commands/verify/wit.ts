@@ -1,0 +1,87 @@
+import { decodeUnverifiedWit, type Profile, type VerifiedWit, verifyWit } from 'aims/credentials'
+import type { TrustDomain } from 'aims/identifiers'
+import type { Command } from 'commander'
+import { readToken } from '../../input.ts'
+import type { Result } from '../../output.ts'
+import { type JudgingOptions, judge, judging, readBundleSource, readTrustDomain, toTime } from './options.ts'
+
+/** What is known when a WIT is judged. */
+export interface WitOptions extends JudgingOptions {
+  readonly bundle: string
+  readonly trustDomain: string
+  readonly issuer?: string
+  readonly witAudience?: string
+  readonly svid?: true
+}
+
+/** Adds the options that say how a WIT is judged. */
+export function witOptions(command: Command): Command {
+  return command
+    .requiredOption('--bundle <file>', 'SPIFFE bundle, bundle map or JWK Set')
+    .requiredOption('--trust-domain <name>', 'the trust domain the bundle belongs to')
+    .option('--issuer <uri>', 'the only iss that is accepted')
+    .option('--wit-audience <uri>', 'profile aims-00: our own name in the aud of the WIT')
+    .option('--svid', 'also apply the stricter rules of WIT-SVID')
+}
+
+export function defineWit(parent: Command): void {
+  const command = parent.command('wit').description('judge a Workload Identity Token (without proof it authenticates nobody)')
+  witOptions(command).requiredOption('--token <file>', 'the WIT').option('--audience <uri>', 'profile aims-00: same as --wit-audience')
+  judging(command, 'aims verify wit --token wit.jwt --bundle bundle.json --trust-domain example.com')
+  command.action((options: WitOptions & { token: string; audience?: string }) =>
+    judge(options, ({ now, profile }): Result => {
+      const audience = options.witAudience ?? options.audience
+      const given = audience === undefined ? options : { ...options, witAudience: audience }
+      const { wit, warnings } = judgeWit(readToken(options.token), given, profile, now)
+      return { ok: true, ...describeWit(wit), warnings }
+    }),
+  )
+}
+
+/** Verifies a WIT with what the command line says, and tells what could not be checked for lack of an option. */
+export function judgeWit(
+  token: string,
+  options: WitOptions,
+  profile: Profile,
+  now: number,
+): { readonly wit: VerifiedWit; readonly trustDomain: TrustDomain; readonly warnings: readonly string[] } {
+  const trustDomain = readTrustDomain(options.trustDomain)
+  const bundles = readBundleSource(options.bundle, trustDomain)
+  const warnings: string[] = []
+  let { issuer, witAudience: audience } = options
+  if (profile === 'aims-00' && (issuer === undefined || audience === undefined)) {
+    // The shape needs both; an offline judge who was not told them takes the token's own and says so.
+    const { claims } = decodeUnverifiedWit(token)
+    if (issuer === undefined && typeof claims.iss === 'string') {
+      issuer = claims.iss
+      warnings.push('iss was not compared: pass --issuer')
+    }
+    const [first] = Array.isArray(claims.aud) ? claims.aud : [claims.aud]
+    if (audience === undefined && typeof first === 'string') {
+      audience = first
+      warnings.push('aud of the WIT was not compared: pass --wit-audience')
+    }
+  }
+  const wit = verifyWit(token, {
+    bundles,
+    now,
+    profile,
+    trustDomain,
+    ...(issuer === undefined ? {} : { issuers: { [trustDomain]: [issuer] } }),
+    ...(audience === undefined ? {} : { audience }),
+    ...(options.svid === true ? { svid: true } : {}),
+  })
+  return { wit, trustDomain, warnings }
+}
+
+/** What a verdict says about a WIT: never the token itself. */
+export function describeWit(wit: VerifiedWit): Omit<Result, 'ok'> {
+  return {
+    subject: wit.subject,
+    trustDomain: wit.trustDomain,
+    profile: wit.profile,
+    issuer: wit.issuer,
+    expiresAt: toTime(wit.expiresAt),
+    confirmation: { alg: wit.confirmation.alg, thumbprint: wit.confirmation.thumbprint },
+  }
+}

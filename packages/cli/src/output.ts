@@ -1,0 +1,32 @@
+import { AimsError } from 'aims/base'
+
+/** What a command found out: `ok` decides the exit code, the rest is printed. */
+export type Result = { readonly ok: boolean } & { readonly [name: string]: unknown }
+
+/** Prints a result: one JSON object with `--json`, otherwise one `name: value` line per member. */
+export function print(result: Result, json: boolean): void {
+  process.stdout.write(json ? `${JSON.stringify(result, plain)}\n` : readable(result))
+}
+
+/** The result of a refusal. Anything but an AimsError is a defect or an outside failure and stays thrown. */
+export function refusal(error: unknown): Result {
+  if (AimsError.is(error)) return { ok: false, code: error.code, message: error.message }
+  throw error
+}
+
+function readable(result: Result): string {
+  const { ok, ...rest } = result
+  const lines = Object.entries(rest)
+    .filter(([, value]) => value !== undefined && !(Array.isArray(value) && value.length === 0))
+    .map(([name, value]) => `  ${name}: ${typeof value === 'string' ? printable(value) : JSON.stringify(value, plain)}`)
+  return `${[ok ? 'ok' : 'refused', ...lines].join('\n')}\n`
+}
+
+// Text from a token may hold control characters: they do not reach the terminal.
+function printable(text: string): string {
+  return /^[\x20-\x7e]*$/.test(text) ? text : JSON.stringify(text)
+}
+
+function plain(_name: string, value: unknown): unknown {
+  return typeof value === 'bigint' ? value.toString() : value
+}
