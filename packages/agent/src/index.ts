@@ -1,1 +1,6 @@
-export {}
+export type {
+  WorkloadBackend,
+  WorkloadIdentity,
+  WorkloadJwtSvid,
+  WorkloadSnapshot,
+} from './workload-backend.ts'

@@ -1,1 +1,1 @@
-export {}
+export type { AttestationResult, AttestationType, Attestor } from './attestor.ts'

@@ -1,1 +1,1 @@
-export {}
+export type { BundleSource, TrustBundle } from './bundle/bundle.ts'

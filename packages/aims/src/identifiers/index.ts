@@ -1,1 +1,1 @@
-export {}
+export type { SpiffeId, TrustDomain, WorkloadId } from './spiffe-id.ts'
