@@ -18,7 +18,6 @@ export const PROVISIONING_CODES = {
   'provisioning.not_entitled': 'the workload has no entry that permits this credential',
   'provisioning.profile_disabled': 'the profile of the entry is not enabled on this server',
   'provisioning.authority_expired': 'the signing authority is too close to its end: rotate it',
-  'provisioning.not_entitled': 'the workload has no such identity: register an entry whose selectors it shows',
   'provisioning.no_identity': 'no entry matches this workload: register one whose selectors it shows',
   'provisioning.no_endpoint': 'no Workload API address is given: set SPIFFE_ENDPOINT_SOCKET or pass an address',
   'provisioning.invalid_endpoint': 'the address is not unix:///absolute/path or tcp://IP:PORT',
