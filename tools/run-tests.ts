@@ -1,18 +1,61 @@
-// npm test [-- FILE...]: runs every test that needs nothing but Node and npm.
-import { spawnSync } from 'node:child_process'
+// npm test [-- FILE...]: runs every test that needs nothing but Node and npm, and says what was skipped and why.
+// With --all it runs the tests that need more as well (Go, openssl, third-party vectors): .ci/run does.
 import { globSync } from 'node:fs'
+import { availableParallelism } from 'node:os'
+import { run } from 'node:test'
 import { fileURLToPath } from 'node:url'
 
 const root = fileURLToPath(new URL('..', import.meta.url))
-const wanted = process.argv.slice(2)
-const files =
-  wanted.length > 0 ? wanted : globSync(['packages/*/src/**/*.test.ts', 'test/**/*.test.ts'], { cwd: root }).sort()
-if (files.length === 0) {
-  process.stderr.write('no test files found\n')
-  process.exit(1)
-}
-const flags = ['--conditions=aims:source', '--disable-warning=ExperimentalWarning', '--test', '--test-reporter=dot']
-if (process.env.AIMS_TEST_REPORTER !== undefined)
-  flags.splice(3, 1, `--test-reporter=${process.env.AIMS_TEST_REPORTER}`)
-const result = spawnSync(process.execPath, [...flags, ...files], { cwd: root, stdio: 'inherit' })
-process.exit(result.status ?? 1)
+const args = process.argv.slice(2)
+const all = args.includes('--all')
+const wanted = args.filter((arg) => !arg.startsWith('--'))
+const everywhere = ['packages/*/src/**/*.test.ts', 'test/*.test.ts', 'test/faults/*.test.ts', 'test/vectors/*.test.ts']
+const patterns = all ? [...everywhere, 'test/ci/*.test.ts', 'test/interop/*.test.ts'] : everywhere
+const files = (wanted.length > 0 ? wanted : globSync(patterns, { cwd: root })).map((file) => `${root}${file}`).sort()
+
+let passed = 0
+let failed = 0
+const skipped: string[] = []
+const suites: string[] = []
+
+const stream = run({
+  files,
+  concurrency: Math.max(2, availableParallelism()),
+  execArgv: ['--conditions=aims:source', '--disable-warning=ExperimentalWarning'],
+})
+
+stream.on('test:pass', (data) => {
+  if (data.details.type === 'suite') return
+  if (data.skip !== undefined && data.skip !== false) {
+    skipped.push(`${data.name}: ${typeof data.skip === 'string' && data.skip !== '' ? data.skip : 'no reason given'}`)
+  } else passed += 1
+})
+stream.on('test:fail', (data) => {
+  if (data.details.type === 'suite') return
+  failed += 1
+  const error = data.details.error
+  const cause = error.cause instanceof Error ? (error.cause.stack ?? error.cause.message) : String(error.cause ?? error)
+  process.stdout.write(
+    `\nnot ok: ${data.name}\n  ${data.file ?? ''}:${data.line ?? ''}\n  ${cause.split('\n').join('\n  ')}\n`,
+  )
+})
+stream.on('test:diagnostic', (data) => {
+  if (data.message.startsWith('suite ')) suites.push(data.message)
+})
+stream.on('test:stderr', (data) => {
+  process.stderr.write(data.message)
+})
+
+stream.on('end', () => {
+  for (const line of suites.sort()) process.stdout.write(`${line}\n`)
+  for (const line of skipped) process.stdout.write(`skipped: ${line}\n`)
+  if (passed + failed === 0) {
+    process.stdout.write('no test was run\n')
+    failed += 1
+  }
+  process.stdout.write(`${passed} passed, ${failed} failed, ${skipped.length} skipped\n`)
+  const strict = all && skipped.length > 0
+  if (strict) process.stdout.write('a full run must not skip anything\n')
+  process.exitCode = failed > 0 || strict ? 1 : 0
+})
+stream.resume()
