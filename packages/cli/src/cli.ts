@@ -68,14 +68,20 @@ function report(error: unknown, json: boolean): number {
     if (error.code === 'commander.help') return EXIT.usage
     return say('operation.usage', error.message.replace(/^error: /, ''), EXIT.usage, json, false)
   }
-  if (error instanceof UsageError || error instanceof TypeError) return say('operation.usage', error.message, EXIT.usage, json)
+  if (error instanceof UsageError || error instanceof TypeError)
+    return say('operation.usage', error.message, EXIT.usage, json)
   if (error instanceof FailedError) return say(error.code, error.message, EXIT.failed, json)
   if (AimsError.is(error)) {
     const code = error.code.startsWith('operation.config') || error.code === 'policy.invalid' ? EXIT.usage : EXIT.failed
     return say(error.code, error.message, code, json)
   }
   // A defect of ours: the stack helps, and carries no secrets because messages carry none.
-  return say('operation.defect', error instanceof Error ? (error.stack ?? error.message) : String(error), EXIT.failed, json)
+  return say(
+    'operation.defect',
+    error instanceof Error ? (error.stack ?? error.message) : String(error),
+    EXIT.failed,
+    json,
+  )
 }
 
 function say(code: string, message: string, exit: number, json: boolean, onError = true): number {

@@ -5,7 +5,8 @@ import { FailedError, UsageError } from './exit.ts'
 export function readInput(path: string): Buffer {
   try {
     const bytes = readFileSync(path === '-' ? 0 : path)
-    if (bytes.length > 4 * 1024 * 1024) throw new FailedError('operation.input_too_large', `${path} is larger than 4 MiB`)
+    if (bytes.length > 4 * 1024 * 1024)
+      throw new FailedError('operation.input_too_large', `${path} is larger than 4 MiB`)
     return bytes
   } catch (error) {
     if (error instanceof FailedError) throw error
@@ -16,7 +17,9 @@ export function readInput(path: string): Buffer {
 
 /** Reads a token: the file's text without the line end an editor adds, and nothing else trimmed. */
 export function readToken(path: string): string {
-  return readInput(path).toString('latin1').replace(/\r?\n$/, '')
+  return readInput(path)
+    .toString('latin1')
+    .replace(/\r?\n$/, '')
 }
 
 const RFC3339 = /^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(\.\d+)?(Z|[+-]\d{2}:\d{2})$/

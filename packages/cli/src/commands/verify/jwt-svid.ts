@@ -25,10 +25,17 @@ export function defineJwtSvid(parent: Command): void {
   command.action((options: Options) =>
     judge(options, ({ now }): Result => {
       const token = readToken(options.token)
-      const trustDomain = options.trustDomain === undefined ? claimedTrustDomain(token) : readTrustDomain(options.trustDomain)
+      const trustDomain =
+        options.trustDomain === undefined ? claimedTrustDomain(token) : readTrustDomain(options.trustDomain)
       const bundles = readBundleSource(options.bundle, trustDomain)
       const svid = verifyJwtSvid(token, { bundles, audience: options.audience, now, trustDomain })
-      return { ok: true, subject: svid.subject, trustDomain, audiences: svid.audiences, expiresAt: toTime(svid.expiresAt) }
+      return {
+        ok: true,
+        subject: svid.subject,
+        trustDomain,
+        audiences: svid.audiences,
+        expiresAt: toTime(svid.expiresAt),
+      }
     }),
   )
 }

@@ -1,4 +1,11 @@
-import { type BundleSource, bundleSource, PROFILES, type Profile, parseAnyBundle, type TrustBundle } from 'aims/credentials'
+import {
+  type BundleSource,
+  bundleSource,
+  PROFILES,
+  type Profile,
+  parseAnyBundle,
+  type TrustBundle,
+} from 'aims/credentials'
 import { parseTrustDomain, type TrustDomain } from 'aims/identifiers'
 import type { Command } from 'commander'
 import { EXIT, UsageError } from '../../exit.ts'
@@ -28,7 +35,10 @@ export function judging(command: Command, example: string): Command {
 }
 
 /** Runs a verdict and prints it: a refusal is an answer (exit code 1), not a failure. */
-export async function judge(options: JudgingOptions, verdict: (judging: Judging) => Result | Promise<Result>): Promise<void> {
+export async function judge(
+  options: JudgingOptions,
+  verdict: (judging: Judging) => Result | Promise<Result>,
+): Promise<void> {
   const profile = PROFILES.find((name) => name === options.profile)
   if (profile === undefined) throw new UsageError(`--profile takes one of ${PROFILES.join(', ')}`)
   const now = readNow(options.now)

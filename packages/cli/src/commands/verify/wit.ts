@@ -25,8 +25,12 @@ export function witOptions(command: Command): Command {
 }
 
 export function defineWit(parent: Command): void {
-  const command = parent.command('wit').description('judge a Workload Identity Token (without proof it authenticates nobody)')
-  witOptions(command).requiredOption('--token <file>', 'the WIT').option('--audience <uri>', 'profile aims-00: same as --wit-audience')
+  const command = parent
+    .command('wit')
+    .description('judge a Workload Identity Token (without proof it authenticates nobody)')
+  witOptions(command)
+    .requiredOption('--token <file>', 'the WIT')
+    .option('--audience <uri>', 'profile aims-00: same as --wit-audience')
   judging(command, 'aims verify wit --token wit.jwt --bundle bundle.json --trust-domain example.com')
   command.action((options: WitOptions & { token: string; audience?: string }) =>
     judge(options, ({ now, profile }): Result => {

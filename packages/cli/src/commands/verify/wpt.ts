@@ -26,7 +26,10 @@ export function defineWpt(parent: Command): void {
     .option('--method <name>', 'the method of the request, to compare htm')
     .option('--target <path>', 'path and query of the request, to compare htu')
     .option('--body <file>', 'the body of the request, to compare the body digest')
-  judging(command, 'aims verify wpt --proof wpt.jwt --wit wit.jwt --bundle bundle.json --trust-domain example.com --audience https://api.example.com/path')
+  judging(
+    command,
+    'aims verify wpt --proof wpt.jwt --wit wit.jwt --bundle bundle.json --trust-domain example.com --audience https://api.example.com/path',
+  )
   command.action((options: WptOptions) =>
     judge(options, async ({ now, profile }): Promise<Result> => {
       const given = options.witAudience === undefined ? { ...options, witAudience: options.audience } : options
@@ -42,7 +45,12 @@ export function defineWpt(parent: Command): void {
         ...(options.body === undefined ? {} : { body: readInput(options.body) }),
         ...otherTokens(options.header),
       })
-      return { ok: true, ...describeWit(wit), proof: { audience: proof.audience, expiresAt: toTime(proof.expiresAt), covers: proof.covers }, warnings }
+      return {
+        ok: true,
+        ...describeWit(wit),
+        proof: { audience: proof.audience, expiresAt: toTime(proof.expiresAt), covers: proof.covers },
+        warnings,
+      }
     }),
   )
 }

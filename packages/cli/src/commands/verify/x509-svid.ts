@@ -29,7 +29,16 @@ export function defineX509Svid(parent: Command): void {
       const bundles = readBundleSource(options.bundle, trustDomain)
       const svid = verifyX509Svid(readChain(options.chain), { bundles, now, mode, trustDomain })
       const { subject, serialNumber, thumbprint, dnsNames } = svid
-      return { ok: true, subject, trustDomain, mode, serialNumber, thumbprint, dnsNames, expiresAt: toTime(svid.expiresAt) }
+      return {
+        ok: true,
+        subject,
+        trustDomain,
+        mode,
+        serialNumber,
+        thumbprint,
+        dnsNames,
+        expiresAt: toTime(svid.expiresAt),
+      }
     }),
   )
 }
