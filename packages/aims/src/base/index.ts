@@ -3,6 +3,7 @@ export { decodeBase64, decodeBase64url, encodeBase64url, equalConstantTime, sha2
 export { type Clock, systemClock } from './clock.ts'
 export { AimsError, type AimsErrorCode, refuseAs } from './errors.ts'
 export { type AuditEvent, type AuditEventType, noObserver, type Observer } from './event.ts'
+export { canonicalJson } from './jcs.ts'
 export { isJsonObject, type JsonLimits, type JsonObject, type JsonValue, parseJson, parseJsonObject } from './json.ts'
 export {
   exportPublicJwk,
