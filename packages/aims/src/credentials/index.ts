@@ -1,1 +1,2 @@
 export type { BundleSource, TrustBundle } from './bundle/bundle.ts'
+export { PROFILES, type Profile } from './profile.ts'

@@ -1,8 +1,38 @@
-/** Why a program does not start, or does not go on. */
+/** Why a program of AIMS does not start, or a request to its API is refused, and what to do about it. */
 export const OPERATION_CODES = {
-  'operation.socket_path_invalid': 'a socket path is absolute, without . or .. segments, and at most 107 bytes long',
-  'operation.socket_directory_unsafe':
-    'the directory of the socket can be changed by others: make it, and those above it, writable by its owner only',
-  'operation.socket_in_use': 'another process listens on this socket: stop it, or choose another path',
-  'operation.socket_foreign': 'something that is not our old socket lies at the socket path: remove it by hand',
+  'operation.config_unreadable': 'the configuration file cannot be read: check the path and its permissions',
+  'operation.config_invalid':
+    'the configuration has an unknown key or a wrong value: the message names file, line and key',
+  'operation.data_directory_unwritable': 'the data directory cannot be created or written: check owner and disk',
+  'operation.data_directory_open':
+    'the data directory belongs to another user or is open to others: chown it, chmod 700',
+  'operation.key_file_missing':
+    'there is a store but no key-encryption key: put the file back, the stored keys cannot be read without it',
+  'operation.key_file_mode': 'the key-encryption key is readable by others: chmod 600, and make a new one if it leaked',
+  'operation.key_file_invalid': 'the key-encryption key is not a regular file of exactly 32 bytes',
+  'operation.key_file_wrong': 'this is not the key-encryption key that the stored keys were wrapped with',
+  'operation.store_damaged': 'a row of the store does not authenticate under the key-encryption key: restore a backup',
+  'operation.port_busy': 'another process listens on this address: stop it, or configure another port',
+  'operation.address_unavailable': 'the listen address does not exist here, or this user may not listen on it',
+  'operation.socket_busy': 'another process listens on this socket: stop it, or configure another path',
+  'operation.socket_foreign': 'something that is not a socket of this user lies where the socket belongs: remove it',
+  'operation.socket_directory_open':
+    'others may replace files in the directory of the socket: chown it, chmod 750 or less',
+  'operation.socket_unavailable': 'the socket cannot be made here: check the directory and the length of the path',
+  'operation.clock_went_back': 'the clock is behind the last record by more than a minute: set it right, then start',
+  'operation.shutting_down': 'the server is stopping: ask again, or ask another one',
+  'operation.request_malformed': 'the request is not what the API describes: see /v1/openapi.json',
+  'operation.request_too_large': 'the request has more bytes or header fields than the server takes',
+  'operation.unsupported_media_type': 'send application/json, without content coding',
+  'operation.not_acceptable': 'this resource has no representation that the request accepts',
+  'operation.unknown_route': 'there is no such path here',
+  'operation.method_not_allowed': 'the path exists and does not take this method',
+  'operation.host_not_allowed': 'the Host header is not one of the names of this server: see listen.allowedHosts',
+  'operation.unauthenticated': 'the route needs a caller that has proved who it is',
+  'operation.not_permitted': 'the caller is known and may not do this',
+  'operation.busy': 'too many requests wait at once: ask again later',
+  'operation.internal': 'the server failed: the operator finds the cause under the id',
+  'operation.server_unreachable': 'the server does not answer: is it running, and is this its socket or address',
+  'operation.server_timeout': 'the server did not answer in time',
+  'operation.invalid_response': 'the answer is not one that this version of the API gives',
 } as const

@@ -1,0 +1,43 @@
+import { type Configuration, environmentName, SETTINGS, type Setting } from './settings.ts'
+
+/** `docs/configuration.md`, made from the table of settings. */
+export function configurationMarkdown(): string {
+  const rows = (Object.keys(SETTINGS) as (keyof Configuration)[]).map((key) => row(key, SETTINGS[key]))
+  return `# Configuration
+
+Generated from \`packages/server/src/config/settings.ts\` by \`node tools/configuration-doc.ts\`; change it there.
+
+One file serves \`aims server\`, \`aims agent\` and \`aims dev\`. It is YAML 1.2 or JSON, nested by the dots of the keys:
+
+\`\`\`yaml
+trustDomain: example.com
+dataDirectory: /var/lib/aims
+listen:
+  port: 8443
+  dnsNames: [aims.example.com]
+profiles:
+  aims-00: 2027-03-31
+\`\`\`
+
+* An unknown key, a key given twice, a value of the wrong kind: the program does not start, exits with 2 and names file,
+  line, column and key (\`operation.config_invalid\`). Anchors, aliases and tags are refused.
+* Every key has an environment variable, which beats the file. Lists are written with commas, profiles as
+  \`aims-00=2027-03-31\`.
+* Durations are seconds, or \`90s\`, \`5m\`, \`1h\`, \`7d\`. Paths in the file start at its directory, others at the working
+  directory.
+
+| key | kind | default | variable | meaning |
+|---|---|---|---|---|
+${rows.join('\n')}
+`
+}
+
+function row(key: string, { type, default: fallback, doc }: Setting<unknown>): string {
+  const shown = fallback === undefined ? '**needed**' : 'shown' in fallback ? fallback.shown : show(fallback.value)
+  return `| \`${key}\` | ${type.name} | ${shown} | \`${environmentName(key)}\` | ${doc} |`
+}
+
+function show(value: unknown): string {
+  if (value === undefined || (Array.isArray(value) && value.length === 0)) return 'none'
+  return `\`${Array.isArray(value) ? value.join(', ') : String(value)}\``
+}

@@ -1,0 +1,175 @@
+import { join } from 'node:path'
+import type { TrustDomain } from 'aims/identifiers'
+import {
+  duration,
+  type EnabledProfile,
+  hostNames,
+  optionalPath,
+  path,
+  port,
+  profiles,
+  type SettingType,
+  text,
+  trustDomainName,
+  uids,
+} from './setting-types.ts'
+
+/** The configuration of a server and of the agent beside it, complete with defaults. Durations are seconds. */
+export interface Configuration {
+  readonly trustDomain: TrustDomain
+  readonly dataDirectory: string
+  readonly keyEncryptionKeyFile: string
+  readonly 'listen.host': string
+  readonly 'listen.port': number
+  readonly 'listen.dnsNames': readonly string[]
+  readonly 'listen.allowedHosts': readonly string[]
+  readonly 'api.socket': string
+  readonly 'api.adminUids': readonly number[]
+  readonly 'api.agentUids': readonly number[]
+  readonly 'api.reporterUids': readonly number[]
+  readonly 'ttl.x509.default': number
+  readonly 'ttl.x509.max': number
+  readonly 'ttl.jwt.default': number
+  readonly 'ttl.jwt.max': number
+  readonly 'ttl.wit.default': number
+  readonly 'ttl.wit.max': number
+  readonly 'keys.lifetime': number
+  readonly 'keys.publishAhead': number
+  readonly 'bundle.refreshHint': number
+  readonly issuer: string
+  readonly profiles: readonly EnabledProfile[]
+  readonly 'policies.directory': string | undefined
+  readonly 'log.origin': string
+  readonly 'agent.socket': string
+  readonly 'agent.serverSocket': string
+}
+
+/** One line of the table: what a key means, how it is read, and what holds when it is absent. */
+export interface Setting<T> {
+  readonly type: SettingType<T>
+  /** A value, or how it follows from other settings. Absent: the key is mandatory. */
+  readonly default?: { readonly value: T } | { readonly from: (config: Configuration) => T; readonly shown: string }
+  readonly doc: string
+}
+
+/** Every setting. `docs/configuration.md` is made from this table. Defaults may depend on settings above them. */
+export const SETTINGS: { readonly [Key in keyof Configuration]: Setting<Configuration[Key]> } = {
+  trustDomain: {
+    type: trustDomainName,
+    doc: 'The trust domain this server speaks for, e.g. `example.com`. It cannot be changed later.',
+  },
+  dataDirectory: {
+    type: path,
+    default: { value: '/var/lib/aims' },
+    doc: 'Where keys, entries and the log are kept. Created with mode 0700; one server per directory.',
+  },
+  keyEncryptionKeyFile: {
+    type: path,
+    default: { from: (c) => join(c.dataDirectory, 'kek'), shown: '`<dataDirectory>/kek`' },
+    doc: 'The 32 random bytes that wrap all stored keys. Created at the first start, mode 0600. Keep it apart from backups of the data directory.',
+  },
+  'listen.host': { type: text, default: { value: '127.0.0.1' }, doc: 'Address of the HTTPS listener.' },
+  'listen.port': {
+    type: port,
+    default: { value: 8443 },
+    doc: 'Port of the HTTPS listener; 0 takes any free one.',
+  },
+  'listen.dnsNames': {
+    type: hostNames,
+    default: { value: ['localhost'] },
+    doc: 'DNS names in the certificate of the HTTPS listener, beside its SPIFFE ID.',
+  },
+  'listen.allowedHosts': {
+    type: hostNames,
+    default: { value: [] },
+    doc: 'Further names that the `Host` header may have, beside `listen.host` and `listen.dnsNames`.',
+  },
+  'api.socket': {
+    type: path,
+    default: { from: (c) => join(c.dataDirectory, 'api.sock'), shown: '`<dataDirectory>/api.sock`' },
+    doc: 'Unix socket of the administration and agent API. Callers are known by what the kernel says about them.',
+  },
+  'api.adminUids': {
+    type: uids,
+    default: { value: [] },
+    doc: 'Users who may administer, beside root and the user of the server. They must be able to reach the socket.',
+  },
+  'api.agentUids': {
+    type: uids,
+    default: { value: [] },
+    doc: 'Users whose processes may act as node agent: read entries and ask for credentials.',
+  },
+  'api.reporterUids': {
+    type: uids,
+    default: { value: [] },
+    doc: 'Users whose processes may report events and ask for decisions over the socket.',
+  },
+  'ttl.x509.default': {
+    type: duration,
+    default: { value: 3600 },
+    doc: 'Lifetime of an X.509-SVID whose entry names none.',
+  },
+  'ttl.x509.max': {
+    type: duration,
+    default: { value: 86_400 },
+    doc: 'The longest X.509-SVID lifetime an entry may ask for.',
+  },
+  'ttl.jwt.default': { type: duration, default: { value: 300 }, doc: 'Lifetime of a JWT-SVID whose entry names none.' },
+  'ttl.jwt.max': {
+    type: duration,
+    default: { value: 3600 },
+    doc: 'The longest JWT-SVID lifetime an entry may ask for.',
+  },
+  'ttl.wit.default': { type: duration, default: { value: 3600 }, doc: 'Lifetime of a WIT whose entry names none.' },
+  'ttl.wit.max': { type: duration, default: { value: 86_400 }, doc: 'The longest WIT lifetime an entry may ask for.' },
+  'keys.lifetime': {
+    type: duration,
+    default: { value: 604_800 },
+    doc: 'How long a CA or token key lives. A successor is published at half of it and takes over at three quarters. At least four times the longest credential.',
+  },
+  'keys.publishAhead': {
+    type: duration,
+    default: { value: 300 },
+    doc: 'How long a new key is in the bundle before it signs, at least.',
+  },
+  'bundle.refreshHint': {
+    type: duration,
+    default: { value: 60 },
+    doc: '`spiffe_refresh_hint` of the bundle: how often others should fetch it.',
+  },
+  issuer: {
+    type: text,
+    default: { from: (c) => `https://${c.trustDomain}`, shown: '`https://<trustDomain>`' },
+    doc: '`iss` of WITs in profile `aims-00`. Nothing is ever fetched from it.',
+  },
+  profiles: {
+    type: profiles,
+    default: { value: [] },
+    doc: 'Compatibility profiles to accept and issue beside `wimse`, each with its last day (UTC), e.g. `aims-00: 2027-03-31`.',
+  },
+  'policies.directory': {
+    type: optionalPath,
+    default: { value: undefined },
+    doc: 'Directory of Cedar policies. Without one every decision is a deny.',
+  },
+  'log.origin': {
+    type: text,
+    default: { from: (c) => `${c.trustDomain}/aims-log`, shown: '`<trustDomain>/aims-log`' },
+    doc: 'Name of the transparency log in its checkpoints. It cannot be changed later.',
+  },
+  'agent.socket': {
+    type: path,
+    default: { value: '/run/aims/workload.sock' },
+    doc: 'Unix socket of the SPIFFE Workload API (`SPIFFE_ENDPOINT_SOCKET=unix://...`).',
+  },
+  'agent.serverSocket': {
+    type: path,
+    default: { from: (c) => c['api.socket'], shown: '`api.socket`' },
+    doc: 'The socket on which the agent finds its server.',
+  },
+}
+
+/** `listen.dnsNames` is `AIMS_LISTEN_DNS_NAMES` in the environment. */
+export function environmentName(key: string): string {
+  return `AIMS_${key.replaceAll('.', '_').replace(/[A-Z]/g, '_$&').toUpperCase()}`
+}
