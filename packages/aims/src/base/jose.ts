@@ -36,17 +36,27 @@ const FORBIDDEN_HEADERS = [
 /** Default cap on a token, in characters. */
 export const MAX_TOKEN_LENGTH = 8192
 
+/** How to take a token apart. */
+export interface DecodeOptions {
+  /** Characters. Default 8192. */
+  readonly maxLength?: number
+  /** The only values of `typ` accepted, compared exactly and before `alg`; `undefined` stands for a token without it. */
+  readonly typ?: readonly (string | undefined)[]
+}
+
 /**
  * Takes a compact JWS with JSON claims apart, strictly: three canonical base64url parts, JSON objects without
  * duplicate members, an asymmetric signature algorithm, no header that names a key or changes the rules.
  *
  * Does not verify anything.
  *
- * @throws {@link AimsError} `jose.too_large`, `jose.malformed`, `jose.forbidden_header`, `jose.unsupported_alg`, `json.*`
+ * @throws {@link AimsError} `jose.too_large`, `jose.malformed`, `jose.forbidden_header`, `jose.wrong_type`,
+ * `jose.unsupported_alg`, `json.*`
  * @see RFC 7515 section 7.1; RFC 8725
  */
-export function decodeUnverifiedJws(token: string, options: { readonly maxLength?: number } = {}): UnverifiedJws {
+export function decodeUnverifiedJws(token: string, options: DecodeOptions = {}): UnverifiedJws {
   const { maxLength = MAX_TOKEN_LENGTH } = options
+  if (typeof token !== 'string') throw new AimsError('jose.malformed', 'not text')
   if (token.length > maxLength)
     throw new AimsError('jose.too_large', `the token is longer than ${maxLength} characters`)
   const first = token.indexOf('.')
@@ -54,22 +64,55 @@ export function decodeUnverifiedJws(token: string, options: { readonly maxLength
   if (first <= 0 || second === -1 || token.indexOf('.', second + 1) !== -1) {
     throw new AimsError('jose.malformed', 'not three parts')
   }
-  const header = decodeHeader(token.slice(0, first))
+  const { alg, typ, kid, header } = decodeHeader(token.slice(0, first))
+  if (options.typ?.includes(typ) === false) throw new AimsError('jose.wrong_type', 'typ names another kind of token')
+  if (!isJwsAlgorithm(alg)) throw new AimsError('jose.unsupported_alg', 'not a supported signature algorithm')
   const payload = decodeBase64url(token.slice(first + 1, second))
   const signature = decodeBase64url(token.slice(second + 1))
   if (payload === undefined || signature === undefined) throw new AimsError('jose.malformed', 'not canonical base64url')
   if (signature.length === 0) throw new AimsError('jose.malformed', 'the signature is empty')
-  return { token, ...header, claims: parseJsonObject(payload), signature }
+  return { token, alg, typ, kid, header, claims: parseJsonObject(payload), signature }
+}
+
+/**
+ * Reads `typ` of a compact JWS to find out which kind of token it claims to be, or `undefined` when it has none.
+ *
+ * Does not verify anything, nor look at the other two parts.
+ *
+ * @throws {@link AimsError} as {@link decodeUnverifiedJws}
+ */
+export function decodeUnverifiedTyp(token: string): string | undefined {
+  if (token.length > MAX_TOKEN_LENGTH) {
+    throw new AimsError('jose.too_large', `the token is longer than ${MAX_TOKEN_LENGTH} characters`)
+  }
+  return decodeHeader(token.slice(0, Math.max(0, token.indexOf('.')))).typ
 }
 
 interface Header {
-  readonly alg: JwsAlgorithm
+  readonly alg: string
   readonly typ: string | undefined
   readonly kid: string | undefined
   readonly header: JsonObject
 }
 
+// Issuers and holders repeat their header byte for byte, so reading it once is most of what decoding costs.
+// Only the reading is kept, by the exact text; what it means is judged anew for every token.
+const headersRead = new Map<string, Header>()
+const MAX_HEADERS_READ = 256
+const MAX_CACHED_HEADER = 512
+
 function decodeHeader(part: string): Header {
+  const known = headersRead.get(part)
+  if (known !== undefined) return known
+  const header = readHeader(part)
+  if (part.length <= MAX_CACHED_HEADER) {
+    if (headersRead.size >= MAX_HEADERS_READ) headersRead.clear()
+    headersRead.set(part, header)
+  }
+  return header
+}
+
+function readHeader(part: string): Header {
   const bytes = decodeBase64url(part)
   if (bytes === undefined) throw new AimsError('jose.malformed', 'not canonical base64url')
   const header = parseJsonObject(bytes)
@@ -78,10 +121,9 @@ function decodeHeader(part: string): Header {
     if (name in header) throw new AimsError('jose.forbidden_header', `the header parameter ${name} is not allowed`)
   }
   if (typeof alg !== 'string') throw new AimsError('jose.malformed', 'alg is not a string')
-  if (!isJwsAlgorithm(alg)) throw new AimsError('jose.unsupported_alg', 'not a supported signature algorithm')
   if (typ !== undefined && typeof typ !== 'string') throw new AimsError('jose.malformed', 'typ is not a string')
   if (kid !== undefined && typeof kid !== 'string') throw new AimsError('jose.malformed', 'kid is not a string')
-  return { alg, typ, kid, header }
+  return { alg, typ, kid, header: Object.freeze(header) }
 }
 
 /**

@@ -17,6 +17,16 @@ export interface JsonLimits {
   readonly maxMembers?: number
 }
 
+/** A member occurs twice. Apart from its code it tells where: an object inside the top one has depth 2. */
+export class DuplicateMemberError extends AimsError {
+  readonly depth: number
+
+  constructor(depth: number) {
+    super('json.duplicate_member', 'an object has the same member twice')
+    this.depth = depth
+  }
+}
+
 /**
  * Reads JSON strictly: RFC 8259 and I-JSON's rules. Refuses duplicate members (after unescaping), lone surrogates,
  * numbers that overflow, deep nesting. Integers beyond 2^53-1 become a `bigint`, so that none loses digits.
@@ -98,7 +108,7 @@ class Reader {
     for (;;) {
       if (this.#text.charCodeAt(this.#at) !== QUOTE) this.#malformed()
       const name = this.#string()
-      if (name in object) throw new AimsError('json.duplicate_member', 'an object has the same member twice')
+      if (name in object) throw new DuplicateMemberError(depth)
       this.#count()
       this.#skipBlank()
       this.#take(0x3a)

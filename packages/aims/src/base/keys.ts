@@ -122,7 +122,7 @@ const PRIVATE_MEMBERS = ['d', 'p', 'q', 'dp', 'dq', 'qi', 'oth', 'k'] as const
  * @throws {@link AimsError} `key.private`, `key.unsupported`, `key.malformed`
  */
 export function importPublicJwk(jwk: JsonObject): KeyObject {
-  if (PRIVATE_MEMBERS.some((member) => member in jwk)) throw new AimsError('key.private', 'the JWK has private members')
+  refusePrivateMembers(jwk)
   const { kty, crv } = jwk
   if (kty === 'EC' && typeof crv === 'string' && crv in EC_BYTES) {
     const length = EC_BYTES[crv as keyof typeof EC_BYTES]
@@ -145,6 +145,11 @@ export function importPublicJwk(jwk: JsonObject): KeyObject {
     return createFromJwk({ kty, n: n as string, e: e as string })
   }
   throw new AimsError('key.unsupported', 'supported are P-256, P-384, P-521, Ed25519 and RSA')
+}
+
+/** Refuses a JWK with private or symmetric key material. @throws {@link AimsError} `key.private` */
+export function refusePrivateMembers(jwk: JsonObject): void {
+  if (PRIVATE_MEMBERS.some((member) => member in jwk)) throw new AimsError('key.private', 'the JWK has private members')
 }
 
 const EC_BYTES = { 'P-256': 32, 'P-384': 48, 'P-521': 66 } as const

@@ -8,6 +8,7 @@ export const BASE_CODES = {
   'jose.malformed': 'not a compact JWS: three base64url parts, canonical and unpadded, with a JSON object header',
   'jose.too_large': 'the token is larger than the reader allows',
   'jose.forbidden_header': 'the header has a parameter that is not allowed (jwk, jku, x5u, x5c, crit, zip, b64 ...)',
+  'jose.wrong_type': 'the typ header is not the one of the kind of token expected here',
   'jose.unsupported_alg': 'the algorithm is not one of the asymmetric signature algorithms supported here',
   'key.malformed': 'the JWK or PEM is not a usable public key',
   'key.private': 'a private or symmetric key was given where only a public key belongs',

@@ -59,6 +59,7 @@ export const CREDENTIAL_CODES = {
   'bundle.duplicate_kid': 'two keys of the bundle have the same kid',
   'bundle.private_key': 'the bundle contains private key material',
   'bundle.missing_keys': 'the member keys is absent',
+  'bundle.missing_kid': 'a key has no kid although the set has several keys',
   'bundle.invalid_sequence': 'spiffe_sequence or spiffe_refresh_hint is not a usable integer',
   'bundle.invalid_key': 'a key of the bundle is malformed',
   'bundle.rollback': 'the bundle is older than the one already held',

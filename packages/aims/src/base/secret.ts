@@ -1,0 +1,15 @@
+/**
+ * Makes an object whose `secrets` are read by name and show up nowhere else: not in JSON, `inspect`, a spread copy,
+ * `Object.entries` or a structured clone. For values that carry tokens or keys and may end up in a log.
+ */
+export function withSecrets<V extends object, S extends { readonly [name: string]: unknown }>(
+  visible: V,
+  secrets: S,
+): Readonly<V & S> {
+  const value: object = { ...visible }
+  for (const name of Object.keys(secrets)) {
+    // An accessor: `inspect` with `showHidden` prints the values of hidden data properties.
+    Object.defineProperty(value, name, { get: () => secrets[name], enumerable: false })
+  }
+  return Object.freeze(value) as Readonly<V & S>
+}

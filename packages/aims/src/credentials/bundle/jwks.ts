@@ -1,0 +1,51 @@
+import { AimsError } from '../../base/errors.ts'
+import type { JsonObject } from '../../base/json.ts'
+import { exportPublicJwk, type VerificationKey } from '../../base/keys.ts'
+import type { TrustDomain } from '../../identifiers/spiffe-id.ts'
+import { readTokenAuthority } from './authority.ts'
+import type { TrustBundle } from './bundle.ts'
+import { readDocument, readKeys } from './document.ts'
+
+/**
+ * Reads a plain JWK Set, as the Workload API and OpenID providers publish it: every signature key counts for JWT-SVIDs
+ * and for WITs alike. Keys with another `use`, or of a type that is not supported, are ignored. A key without `kid` is
+ * accepted when it is the only one.
+ *
+ * The document does not say whose it is: `trustDomain` comes from where you got it.
+ *
+ * @throws {@link AimsError} `bundle.malformed`, `.too_large`, `.missing_keys`, `.missing_kid`, `.duplicate_kid`,
+ * `.private_key`, `.invalid_key`
+ * @see RFC 7517 section 5; SPIFFE Workload API section 6.2
+ */
+export function parseJwks(json: string | Uint8Array, trustDomain: TrustDomain): TrustBundle {
+  return readJwks(readDocument(json), trustDomain)
+}
+
+const SIGNATURE_USES: ReadonlySet<unknown> = new Set([undefined, 'sig', 'jwt-svid', 'wit-svid'])
+
+/** {@link parseJwks} of a document already read. */
+export function readJwks(document: JsonObject, trustDomain: TrustDomain): TrustBundle {
+  const authorities = new Map<string, VerificationKey>()
+  const entries = readKeys(document).filter((jwk) => SIGNATURE_USES.has(jwk.use))
+  for (const jwk of entries) {
+    const key = readTokenAuthority(jwk)
+    if (key === undefined) continue
+    const kid = key.kid ?? ''
+    if (kid === '' && entries.length > 1) {
+      throw new AimsError('bundle.missing_kid', 'a key has no kid although it is not the only one')
+    }
+    if (authorities.has(kid)) throw new AimsError('bundle.duplicate_kid', 'two keys of the set have the same kid')
+    authorities.set(kid, key)
+  }
+  return { trustDomain, x509Authorities: [], jwtAuthorities: authorities, witAuthorities: authorities }
+}
+
+/** Writes authorities as a plain JWK Set, each with `kid` and `alg`. */
+export function serializeJwks(authorities: ReadonlyMap<string, VerificationKey>): string {
+  return JSON.stringify({ keys: [...authorities].map(([kid, key]) => authorityJwk(kid, key)) })
+}
+
+/** One token authority as a JWK. */
+export function authorityJwk(kid: string, { key, alg }: VerificationKey, use?: string): object {
+  return exportPublicJwk(key, { alg, ...(kid === '' ? {} : { kid }), ...(use === undefined ? {} : { use }) })
+}

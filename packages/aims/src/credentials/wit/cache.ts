@@ -1,0 +1,70 @@
+import type { TrustBundle } from '../bundle/bundle.ts'
+import type { TokenTimes } from '../lifetime.ts'
+import { checkWitTimes, requireRules, verifyWitContent, type WitRules } from './verify.ts'
+import type { VerifiedWit } from './wit.ts'
+
+/** The rules every token is judged by, and how much may be remembered. */
+export interface CachingWitVerifierOptions extends WitRules {
+  /** Default 10,000. */
+  readonly maxEntries?: number
+  /** Estimated memory. Default 48 MiB: a WIT needs about 4 kB. */
+  readonly maxBytes?: number
+}
+
+interface Entry {
+  readonly wit: VerifiedWit
+  readonly times: TokenTimes
+  readonly bundle: TrustBundle
+  readonly bytes: number
+}
+
+/** Measured: key object, claims and hash of one WIT, without the token's own text. */
+const ENTRY_BYTES = 3400
+
+/**
+ * Verifies WITs and remembers those that were good, so that a caller's next request costs no signature check.
+ *
+ * Remembers by the exact token and by identity of the trust bundle: a changed bundle, or one that no longer exists,
+ * drops what it vouched for. Times are checked on every call. Refusals and `cnf.kid` lookups are never remembered.
+ *
+ * @returns A function that answers as `verifyWit` would.
+ */
+export function cachingWitVerifier(options: CachingWitVerifierOptions): (token: string, now: number) => VerifiedWit {
+  const { maxEntries = 10_000, maxBytes = 48 * 1024 * 1024, ...rules } = options
+  requireRules({ ...rules, now: 0 })
+  // In order of last use: the first is the one to go.
+  const entries = new Map<string, Entry>()
+  let bytes = 0
+
+  const remove = (token: string, entry: Entry): void => {
+    entries.delete(token)
+    bytes -= entry.bytes
+  }
+
+  return (token, now) => {
+    const expected = { ...rules, now }
+    const known = entries.get(token)
+    if (known !== undefined) {
+      remove(token, known)
+      if (rules.bundles.bundleFor(known.wit.trustDomain) === known.bundle) {
+        checkWitTimes(known.times, expected)
+        entries.set(token, known)
+        bytes += known.bytes
+        return known.wit
+      }
+    }
+    requireRules(expected)
+    const { wit, times, bundle, cacheable } = verifyWitContent(token, rules)
+    checkWitTimes(times, expected)
+    if (cacheable) {
+      const entry = { wit, times, bundle, bytes: ENTRY_BYTES + token.length }
+      entries.set(token, entry)
+      bytes += entry.bytes
+      for (const [oldest, old] of entries) {
+        if (entries.size <= maxEntries && bytes <= maxBytes) break
+        remove(oldest, old)
+      }
+    }
+    return wit
+  }
+}
