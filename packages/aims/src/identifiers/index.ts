@@ -1,1 +1,15 @@
-export type { SpiffeId, TrustDomain, WorkloadId } from './spiffe-id.ts'
+export { type ExternalNameMapper, mapExternalNames } from './external-name.ts'
+export { anyOf, type IdMatcher, isBelow, isExactly, isMemberOf, isOneOf, requireMatch } from './matcher.ts'
+export {
+  isSpiffeId,
+  joinSpiffeId,
+  parseSpiffeId,
+  parseWorkloadSpiffeId,
+  pathOf,
+  type SpiffeId,
+  type TrustDomain,
+  trustDomainOf,
+  type WorkloadId,
+} from './spiffe-id.ts'
+export { parseTrustDomain, trustDomainId } from './trust-domain.ts'
+export { parseWimseId } from './wimse-id.ts'

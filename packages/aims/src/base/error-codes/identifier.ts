@@ -5,7 +5,8 @@ export const IDENTIFIER_CODES = {
   'identifier.wrong_scheme': 'the identifier must start with spiffe:// (or wimse://, where allowed), in lower case',
   'identifier.missing_trust_domain': 'there is no trust domain after the scheme',
   'identifier.bad_trust_domain_char': 'a trust domain has only lower-case letters, digits, dot, dash and underscore',
-  'identifier.bad_trust_domain': 'the trust domain may not be an IP address, nor have a port or user information',
+  'identifier.bad_trust_domain':
+    'the trust domain has a port, user information or a path, or is an IP address under wimse://',
   'identifier.bad_path_char': 'a path segment has only letters, digits, dot, dash and underscore',
   'identifier.empty_segment': 'the path has an empty segment (two slashes in a row)',
   'identifier.dot_segment': 'the path has a . or .. segment',
