@@ -1,0 +1,114 @@
+import { TAG } from './der.ts'
+
+/**
+ * Writes DER in one pass from the last byte to the first: lengths are known when headers are written.
+ *
+ * So calls come in reverse order: last element first, content before `wrap`. The writer is reused: `take` copies the
+ * bytes out and starts over.
+ */
+export class DerWriter {
+  #bytes: Uint8Array
+  #at: number
+
+  constructor(capacity = 4096) {
+    this.#bytes = new Uint8Array(capacity)
+    this.#at = capacity
+  }
+
+  /** The place before which the next element is written. Pass it to `wrap`. */
+  mark(): number {
+    return this.#bytes.length - this.#at
+  }
+
+  /** Writes bytes as they are: elements that are DER already. */
+  raw(bytes: Uint8Array): void {
+    this.#reserve(bytes.length)
+    this.#at -= bytes.length
+    this.#bytes.set(bytes, this.#at)
+  }
+
+  /** Puts tag and length before everything written since `mark`. */
+  wrap(tag: number, mark: number): void {
+    this.#reserve(5)
+    let rest = this.#bytes.length - this.#at - mark
+    const length = rest
+    if (length > 0x7f) {
+      let count = 0
+      for (; rest > 0; rest = Math.floor(rest / 256)) {
+        this.#byte(rest & 0xff)
+        count += 1
+      }
+      this.#byte(0x80 | count)
+    } else {
+      this.#byte(length)
+    }
+    this.#byte(tag)
+  }
+
+  /** Writes one element with this content. */
+  element(tag: number, content: Uint8Array): void {
+    const mark = this.mark()
+    this.raw(content)
+    this.wrap(tag, mark)
+  }
+
+  /** Writes one element whose content is ASCII text. Other characters must have been refused before. */
+  ascii(tag: number, text: string): void {
+    const mark = this.mark()
+    this.#reserve(text.length)
+    this.#at -= text.length
+    for (let i = 0; i < text.length; i += 1) this.#bytes[this.#at + i] = text.charCodeAt(i)
+    this.wrap(tag, mark)
+  }
+
+  /** BIT STRING of whole bytes. */
+  octets(bytes: Uint8Array): void {
+    const mark = this.mark()
+    this.raw(bytes)
+    this.#reserve(1)
+    this.#byte(0)
+    this.wrap(TAG.bitString, mark)
+  }
+
+  /** What has been written, copied. The writer is empty afterwards. */
+  take(): Uint8Array {
+    const bytes = this.#bytes.slice(this.#at)
+    this.#at = this.#bytes.length
+    return bytes
+  }
+
+  #byte(value: number): void {
+    this.#at -= 1
+    this.#bytes[this.#at] = value
+  }
+
+  #reserve(count: number): void {
+    if (count <= this.#at) return
+    const used = this.#bytes.subarray(this.#at)
+    const grown = new Uint8Array((this.#bytes.length + count) * 2)
+    grown.set(used, grown.length - used.length)
+    this.#at = grown.length - used.length
+    this.#bytes = grown
+  }
+}
+
+/** OBJECT IDENTIFIER of dotted decimals, as a whole element. For constants: not checked. */
+export function encodeOid(dotted: string): Uint8Array {
+  const [first = 0n, second = 0n, ...rest] = dotted.split('.').map(BigInt)
+  const content: number[] = []
+  for (const arc of [first * 40n + second, ...rest]) {
+    const groups = [Number(arc & 0x7fn)]
+    for (let left = arc >> 7n; left > 0n; left >>= 7n) groups.unshift(Number(left & 0x7fn) | 0x80)
+    content.push(...groups)
+  }
+  return Uint8Array.of(TAG.oid, content.length, ...content)
+}
+
+/** UTCTime through 2049, GeneralizedTime from 2050 (RFC 5280 section 4.1.2.5), as a whole element. Whole seconds. */
+export function encodeTime(seconds: number): Uint8Array {
+  const digits = new Date(seconds * 1000).toISOString().replace(/[-:T]|\.000/g, '')
+  const year = Number(digits.slice(0, 4))
+  const utc = year >= 1950 && year < 2050
+  const text = utc ? digits.slice(2) : digits
+  return Uint8Array.of(utc ? TAG.utcTime : TAG.generalizedTime, text.length, ...Buffer.from(text, 'latin1'))
+}
