@@ -1,1 +1,32 @@
-export const MONITORING_CODES = {} as const
+/** Why an audit record, a log, or something a log has signed is refused. */
+export const MONITORING_CODES = {
+  'audit.missing_field':
+    'the event lacks one of the fields every record must have: it is not recorded, so do not go on',
+  'audit.unknown_field': 'the event has a field that records do not have: put small facts into details',
+  'audit.invalid_field': 'a field of the event has the wrong type or form',
+  'audit.too_large': 'a field or the whole record is larger than allowed (16 KiB): name things, do not copy them',
+  'audit.forbidden_value': 'a field looks like a token or a key: name a credential by its serial, jti or thumbprint',
+  'audit.malformed_record': 'not the canonical bytes of a record: it was changed, or is not from this log',
+  'audit.unsupported_version': 'the record has a format version this program does not know: use a newer one',
+  'audit.unavailable': 'the log could not store a record and takes no more: find the cause, then open it again',
+  'audit.closed': 'the log has been closed',
+  'audit.unknown_index': 'the log has no record of this index, or had no such size',
+  'audit.wrong_origin': 'the log, or the checkpoint, is of another origin than expected',
+  'audit.wrong_key': 'the log is signed by another key than expected',
+  'audit.rolled_back':
+    'the log is shorter than a checkpoint it has signed: an old copy was put back, or its end was cut',
+  'audit.forked': 'the log does not contain what a checkpoint of it says: it was changed afterwards',
+  'audit.unsigned_records': 'the log has records after the last signed checkpoint: they were not written by the log',
+  'audit.wrong_index': 'a record is not at its place: one was removed, repeated, inserted or moved',
+  'audit.hash_mismatch': 'a record does not have the hash that was stored for it: one of them was changed',
+  'audit.label_mismatch': 'a column the log is searched by differs from the record: it was changed',
+  'audit.rehash_failed': 'what was read back before signing is not what was written: suspect memory or disk',
+  'audit.missing_checkpoint': 'the log has records and no checkpoint',
+  'audit.malformed_note': 'not a signed note (C2SP signed-note)',
+  'audit.malformed_key': 'not a verifier key: name+id+key, as C2SP signed-note has it',
+  'audit.unknown_signer': 'none of the expected keys has signed the note',
+  'audit.invalid_signature': 'a signature of an expected key does not verify',
+  'audit.malformed_checkpoint': 'not a checkpoint: origin, size and root hash, each on a line (C2SP tlog-checkpoint)',
+  'audit.malformed_proof': 'not an inclusion proof (C2SP tlog-proof)',
+  'audit.proof_mismatch': 'the proof does not show what it claims: the record is not in the log that was signed',
+} as const
