@@ -1,0 +1,73 @@
+import { accessSync, constants, existsSync, lstatSync, mkdirSync } from 'node:fs'
+import { dirname, join } from 'node:path'
+import { AimsError, type FileLock, lockFile } from 'aims/base'
+
+/** The data directory while this process owns it. */
+export interface DataDirectory {
+  readonly path: string
+  /** Path of a file in it. */
+  file(name: string): string
+  /** Lets another server have it. The kernel does the same when the process ends. */
+  release(): void
+}
+
+/**
+ * Takes the data directory for this process: creates it with mode 0700 when it is absent, refuses it when others can
+ * look into it, and locks it so that two servers never share it.
+ *
+ * @throws {@link AimsError} `operation.data_directory_unwritable`, `operation.data_directory_open`, `storage.locked`
+ */
+export function openDataDirectory(path: string): DataDirectory {
+  create(path)
+  requirePrivate(path)
+  const lock: FileLock = lockFile(join(path, 'lock'), `data directory ${path}`)
+  return { path, file: (name) => join(path, name), release: () => lock.release() }
+}
+
+function create(path: string): void {
+  try {
+    createWithParents(path)
+  } catch (cause) {
+    throw new AimsError('operation.data_directory_unwritable', `${path}: cannot be created`, { cause })
+  }
+}
+
+// Not `recursive`: on file systems that answer ENOENT for everything (/proc) Node never comes back from it.
+function createWithParents(path: string): void {
+  if (existsSync(path)) return
+  const parent = dirname(path)
+  if (parent !== path) createWithParents(parent)
+  mkdirSync(path, { mode: 0o700 })
+}
+
+function requirePrivate(path: string): void {
+  const { uid, mode } = statDirectory(path)
+  if (uid !== process.geteuid?.()) {
+    throw new AimsError('operation.data_directory_open', `${path}: belongs to user ${uid}, not to this one`)
+  }
+  if ((mode & 0o077) !== 0) {
+    throw new AimsError(
+      'operation.data_directory_open',
+      `${path}: mode ${printMode(mode)} lets others in, 0700 is needed`,
+    )
+  }
+  try {
+    accessSync(path, constants.R_OK | constants.W_OK | constants.X_OK)
+  } catch (cause) {
+    throw new AimsError('operation.data_directory_unwritable', `${path}: not writable`, { cause })
+  }
+}
+
+function statDirectory(path: string): { readonly uid: number; readonly mode: number } {
+  // Not followed: whoever owns the link could point it elsewhere while the server runs.
+  const stat = lstatSync(path, { throwIfNoEntry: false })
+  if (stat === undefined || !stat.isDirectory()) {
+    throw new AimsError('operation.data_directory_unwritable', `${path}: not a directory`)
+  }
+  return stat
+}
+
+/** A file mode as people write it, e.g. `0644`. */
+export function printMode(mode: number): string {
+  return (mode & 0o7777).toString(8).padStart(4, '0')
+}
