@@ -153,7 +153,7 @@ export function signJwsLocally(header: JwsInput, claims: JwsInput, signer: Local
 }
 
 function signingInput(header: JwsInput, claims: JwsInput, signer: Signer): string {
-  return `${encodeJson({ alg: signer.alg, ...header })}.${encodeJson(claims)}`
+  return `${encodeJson({ ...header, alg: signer.alg })}.${encodeJson(claims)}`
 }
 
 function encodeJson(value: JwsInput): string {

@@ -56,6 +56,9 @@ export function isJsonObject(value: JsonValue | undefined): value is JsonObject 
 
 const QUOTE = 0x22
 const BACKSLASH = 0x5c
+const ZERO = 0x30
+const NINE = 0x39
+const COMMA = 0x2c
 const ESCAPES: { readonly [letter: string]: string } = {
   '"': '"',
   '\\': '\\',
@@ -68,16 +71,20 @@ const ESCAPES: { readonly [letter: string]: string } = {
 }
 const NUMBER = /-?(?:0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?/y
 const HEX4 = /^[0-9A-Fa-f]{4}$/
+// What makes a string differ from its spelling, or is not allowed in one. Absent from nearly every text.
+const SPECIAL = /[\\\u0000-\u001f\ud800-\udfff]/
 
 // One pass, one class: the state of a reader is its position and what it may still allocate.
 class Reader {
   readonly #text: string
+  readonly #plain: boolean
   readonly #maxDepth: number
   #membersLeft: number
   #at = 0
 
   constructor(text: string, maxDepth: number, maxMembers: number) {
     this.#text = text
+    this.#plain = !SPECIAL.test(text)
     this.#maxDepth = maxDepth
     this.#membersLeft = maxMembers
   }
@@ -116,7 +123,7 @@ class Reader {
       object[name] = this.#value(depth)
       this.#skipBlank()
       if (this.#closes(0x7d)) return object
-      this.#take(0x2c)
+      this.#take(COMMA)
       this.#skipBlank()
     }
   }
@@ -130,7 +137,7 @@ class Reader {
       array.push(this.#value(depth))
       this.#skipBlank()
       if (this.#closes(0x5d)) return array
-      this.#take(0x2c)
+      this.#take(COMMA)
       this.#skipBlank()
     }
   }
@@ -147,24 +154,23 @@ class Reader {
   }
 
   #string(): string {
-    const text = this.#text
     const start = this.#at + 1
-    let at = start
-    let plain = true
-    for (;;) {
+    const end = this.#plain ? this.#text.indexOf('"', start) : this.#closingQuote(start)
+    if (end === -1) this.#malformed()
+    this.#at = end + 1
+    const raw = this.#text.slice(start, end)
+    return this.#plain || !SPECIAL.test(raw) ? raw : this.#unescape(raw)
+  }
+
+  #closingQuote(start: number): number {
+    const text = this.#text
+    for (let at = start; at < text.length; at += 1) {
       const code = text.charCodeAt(at)
-      if (code === QUOTE) break
-      // NaN, at the end of the text, fails this comparison too.
-      if (!(code >= 0x20)) this.#malformed()
-      if (code === BACKSLASH) {
-        plain = false
-        at += 1
-      } else if (code >= 0xd800 && code <= 0xdfff) plain = false
-      at += 1
+      if (code === QUOTE) return at
+      if (code < 0x20) return -1
+      if (code === BACKSLASH) at += 1
     }
-    this.#at = at + 1
-    const raw = text.slice(start, at)
-    return plain ? raw : this.#unescape(raw)
+    return -1
   }
 
   #unescape(raw: string): string {
@@ -189,6 +195,8 @@ class Reader {
   }
 
   #number(): number | bigint {
+    const digits = this.#shortInteger()
+    if (digits !== undefined) return digits
     NUMBER.lastIndex = this.#at
     const match = NUMBER.exec(this.#text)
     if (match === null) this.#malformed()
@@ -201,6 +209,24 @@ class Reader {
       return BigInt(token)
     }
     return number
+  }
+
+  // Times are the numbers of tokens; everything else takes the way of the grammar.
+  #shortInteger(): number | undefined {
+    const text = this.#text
+    let at = this.#at
+    let code = text.charCodeAt(at)
+    if (code === ZERO) return undefined
+    let value = 0
+    while (code >= ZERO && code <= NINE && at - this.#at < 15) {
+      value = value * 10 + code - ZERO
+      at += 1
+      code = text.charCodeAt(at)
+    }
+    const ends = code === COMMA || code === 0x7d || code === 0x5d
+    if (at === this.#at || !ends) return undefined
+    this.#at = at
+    return value
   }
 
   #word<T>(word: string, value: T): T {

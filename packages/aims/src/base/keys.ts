@@ -1,9 +1,10 @@
-import { createPrivateKey, createPublicKey, generateKeyPairSync, type JsonWebKey, type KeyObject } from 'node:crypto'
+import { createPrivateKey, createPublicKey, generateKeyPairSync, type KeyObject } from 'node:crypto'
 import { inspect } from 'node:util'
-import { ALGORITHMS, type JwsAlgorithm, signBytes } from './algorithms.ts'
-import { decodeBase64url, sha256Base64url } from './bytes.ts'
+import { ALGORITHMS, isJwsAlgorithm, type JwsAlgorithm, signBytes } from './algorithms.ts'
+import { sha256Base64url } from './bytes.ts'
 import { AimsError } from './errors.ts'
 import type { JsonObject } from './json.ts'
+import { readPublicJwk } from './jwk.ts'
 
 /** A public key as JSON (RFC 7517), with what the key itself needs and nothing else. */
 export interface PublicJwk {
@@ -113,60 +114,15 @@ export function requireFit(alg: JwsAlgorithm, key: KeyObject): void {
   }
 }
 
-const PRIVATE_MEMBERS = ['d', 'p', 'q', 'dp', 'dq', 'qi', 'oth', 'k'] as const
-
 /**
  * Reads a public JWK strictly: no private members, canonical base64url of the right length, a point on the curve.
  * Does not look at `alg`, `use`, `key_ops` or `kid`: {@link importVerificationKey} does.
  *
  * @throws {@link AimsError} `key.private`, `key.unsupported`, `key.malformed`
+ * @see RFC 7517; RFC 7518 section 6; RFC 8037 section 2
  */
 export function importPublicJwk(jwk: JsonObject): KeyObject {
-  refusePrivateMembers(jwk)
-  const { kty, crv } = jwk
-  if (kty === 'EC' && typeof crv === 'string' && crv in EC_BYTES) {
-    const length = EC_BYTES[crv as keyof typeof EC_BYTES]
-    return createFromJwk({ kty, crv, x: coordinate(jwk.x, length), y: coordinate(jwk.y, length) })
-  }
-  if (kty === 'OKP' && crv === 'Ed25519') return createFromJwk({ kty, crv, x: coordinate(jwk.x, 32) })
-  if (kty === 'RSA') {
-    const { n, e } = jwk
-    const modulus = typeof n === 'string' && n.length <= 700 ? decodeBase64url(n) : undefined
-    const exponent = typeof e === 'string' && e.length <= 12 ? decodeBase64url(e) : undefined
-    if (modulus === undefined || exponent === undefined || modulus[0] === 0 || exponent[0] === 0) {
-      throw new AimsError('key.malformed', 'n or e is not canonical base64url')
-    }
-    if (modulus.length < 256 || modulus.length > 512)
-      throw new AimsError('key.unsupported', 'RSA keys have 2048 to 4096 bits')
-    // e must be odd and greater than 1, or a signature proves nothing.
-    if (exponent.length > 8 || (exponent.at(-1) ?? 0) % 2 === 0 || (exponent.length === 1 && exponent[0] === 1)) {
-      throw new AimsError('key.unsupported', 'unusable RSA exponent')
-    }
-    return createFromJwk({ kty, n: n as string, e: e as string })
-  }
-  throw new AimsError('key.unsupported', 'supported are P-256, P-384, P-521, Ed25519 and RSA')
-}
-
-/** Refuses a JWK with private or symmetric key material. @throws {@link AimsError} `key.private` */
-export function refusePrivateMembers(jwk: JsonObject): void {
-  if (PRIVATE_MEMBERS.some((member) => member in jwk)) throw new AimsError('key.private', 'the JWK has private members')
-}
-
-const EC_BYTES = { 'P-256': 32, 'P-384': 48, 'P-521': 66 } as const
-
-function coordinate(value: unknown, length: number): string {
-  const bytes = typeof value === 'string' && value.length <= 96 ? decodeBase64url(value) : undefined
-  if (bytes?.length !== length)
-    throw new AimsError('key.malformed', 'a coordinate is not canonical base64url of full length')
-  return value as string
-}
-
-function createFromJwk(jwk: JsonWebKey): KeyObject {
-  try {
-    return createPublicKey({ key: jwk, format: 'jwk' })
-  } catch (cause) {
-    throw new AimsError('key.malformed', 'the JWK is not a valid public key', { cause })
-  }
+  return readPublicJwk(jwk).key
 }
 
 /** A public key as a minimal JWK. `alg`, `kid` and `use` are added when given. */
@@ -196,21 +152,19 @@ export function verificationKey(
 }
 
 /**
- * Reads a public JWK together with its `alg` and `kid`. Without `alg` the one of the curve is taken; RSA needs it.
+ * Reads a public JWK together with its `alg` and `kid`. Without `alg` it is the one of the curve, and RS256 for RSA.
+ * Does not look at `use` and `key_ops`: where a key is found says what it is for.
  *
  * @throws {@link AimsError} `key.private`, `key.unsupported`, `key.malformed`, `key.alg_mismatch`
  */
 export function importVerificationKey(jwk: JsonObject): VerificationKey {
-  const key = importPublicJwk(jwk)
-  const { alg, kid } = jwk
-  if (alg !== undefined && (typeof alg !== 'string' || !Object.hasOwn(ALGORITHMS, alg))) {
-    throw new AimsError('key.alg_mismatch', 'alg is not a supported signature algorithm')
-  }
+  const { key, keyType, defaultAlg, thumbprint } = readPublicJwk(jwk)
+  const { alg = defaultAlg, kid } = jwk
+  // Every elliptic key has one algorithm, and Ed25519 two names for it; only RSA leaves a choice.
+  const fits = isJwsAlgorithm(alg) && (keyType === 'ec' ? alg === defaultAlg : ALGORITHMS[alg].keyType === keyType)
+  if (!fits) throw new AimsError('key.alg_mismatch', 'alg is not a signature algorithm of this key')
   if (kid !== undefined && typeof kid !== 'string') throw new AimsError('key.malformed', 'kid is not a string')
-  return verificationKey(key, {
-    ...(alg === undefined ? {} : { alg: alg as JwsAlgorithm }),
-    ...(kid === undefined ? {} : { kid }),
-  })
+  return kid === undefined ? { alg, key, thumbprint } : { alg, key, thumbprint, kid }
 }
 
 /** Reads a PEM or DER (PKCS#8) private key. @throws {@link AimsError} `key.malformed` */

@@ -1,8 +1,8 @@
-import { X509Certificate } from 'node:crypto'
 import { decodeBase64 } from '../../base/bytes.ts'
 import { AimsError } from '../../base/errors.ts'
 import type { JsonObject } from '../../base/json.ts'
 import { importPublicJwk, importVerificationKey, spkiBytes, type VerificationKey } from '../../base/keys.ts'
+import { parseCertificate } from '../../base/x509-certificate.ts'
 
 /** Reads one token signing key. `undefined` for key types we cannot use: others in the bundle still can. @throws {@link AimsError} `bundle.invalid_key` */
 export function readTokenAuthority(jwk: JsonObject): VerificationKey | undefined {
@@ -27,9 +27,9 @@ export function readX509Authority(jwk: JsonObject, certificate: unknown): Uint8A
   return key && der
 }
 
-function spkiOf(der: Uint8Array): Buffer {
+function spkiOf(der: Uint8Array): Uint8Array {
   try {
-    return spkiBytes(new X509Certificate(der).publicKey)
+    return parseCertificate(der).spkiDer
   } catch (cause) {
     throw new AimsError('bundle.invalid_key', 'x5c is not a certificate', { cause })
   }

@@ -1,6 +1,6 @@
 import { AimsError, type AimsErrorCode } from '../../base/errors.ts'
 import { DuplicateMemberError, isJsonObject, type JsonObject, parseJsonObject } from '../../base/json.ts'
-import { refusePrivateMembers } from '../../base/keys.ts'
+import { refusePrivateMembers } from '../../base/jwk.ts'
 
 /** Caps on one document, as received. */
 const MAX_BYTES = 1024 * 1024

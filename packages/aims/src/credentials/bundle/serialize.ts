@@ -1,6 +1,6 @@
-import { X509Certificate } from 'node:crypto'
 import { asBuffer } from '../../base/bytes.ts'
 import { exportPublicJwk } from '../../base/keys.ts'
+import { parseCertificate } from '../../base/x509-certificate.ts'
 import type { TrustBundle } from './bundle.ts'
 import { authorityJwk } from './jwks.ts'
 
@@ -26,6 +26,6 @@ export function serializeBundle(bundle: TrustBundle, options: { readonly include
 }
 
 function x509Jwk(der: Uint8Array): object {
-  const key = new X509Certificate(der).publicKey
+  const key = parseCertificate(der).subjectPublicKey
   return { use: 'x509-svid', ...exportPublicJwk(key), x5c: [asBuffer(der).toString('base64')] }
 }
