@@ -1,6 +1,7 @@
 export { ALGORITHMS, type Algorithm, isJwsAlgorithm, type JwsAlgorithm, SPIFFE_ALGORITHMS } from './algorithms.ts'
 export { decodeBase64, decodeBase64url, encodeBase64url, equalConstantTime, sha256, sha256Base64url } from './bytes.ts'
 export { type Clock, systemClock } from './clock.ts'
+export { ERROR_CODES } from './error-codes/index.ts'
 export { AimsError, type AimsErrorCode, refuseAs } from './errors.ts'
 export { type AuditEvent, type AuditEventType, noObserver, type Observer } from './event.ts'
 export { canonicalJson } from './jcs.ts'

@@ -1,0 +1,73 @@
+import { authorize, createCedarEngine, httpAction, serviceResource, toolCall } from 'aims/authorization'
+import type { AuthenticationMethod, Principal } from 'aims/authentication'
+import { PROFILES, type Profile } from 'aims/credentials'
+import { parseWorkloadSpiffeId, trustDomainOf } from 'aims/identifiers'
+import { loadPolicyDirectory } from 'aims/policy'
+import type { Command } from 'commander'
+import { EXIT, UsageError } from '../exit.ts'
+import { print } from '../output.ts'
+
+interface Options {
+  readonly policies: string
+  readonly agent: string
+  readonly service: string
+  readonly method?: string
+  readonly path?: string
+  readonly tool?: string
+  readonly authenticatedBy: string
+  readonly profile: string
+  readonly json?: true
+}
+
+const METHODS: readonly AuthenticationMethod[] = ['wit+wpt', 'mtls', 'jwt-svid']
+
+/** `aims decide`: what a policy set would say, for an agent assumed to be authenticated. Nothing is recorded. */
+export function define(command: Command): void {
+  command
+    .requiredOption('--policies <directory>', 'the policy set')
+    .requiredOption('--agent <spiffe-id>', 'who calls; assumed to be authenticated')
+    .requiredOption('--service <spiffe-id>', 'what is called')
+    .option('--method <name>', 'HTTP method', 'GET')
+    .option('--path <path>', 'path of the request')
+    .option('--tool <name>', 'an MCP tool of the service instead of a method and path')
+    .option('--authenticated-by <method>', METHODS.join(', '), 'wit+wpt')
+    .option('--profile <name>', PROFILES.join(', '), 'wimse')
+    .option('--json', 'print one JSON object and nothing else')
+    .addHelpText(
+      'after',
+      '\nExample:\n  $ aims decide --policies ./policies --agent spiffe://example.com/agent/calendar-bot \\\n      --service spiffe://example.com/service/events-api --method POST --path /api/v1/events',
+    )
+    .action(async (options: Options) => {
+      const engine = await createCedarEngine(await loadPolicyDirectory(options.policies))
+      const decision = authorize({ principal: assumedPrincipal(options), ...access(options) }, engine)
+      const { effect, ...rest } = decision
+      if (effect === 'deny') process.exitCode = EXIT.negative
+      print({ ok: effect === 'allow', decision: effect, ...rest }, options.json === true)
+    })
+}
+
+function access(options: Options): ReturnType<typeof toolCall> | Pick<Parameters<typeof authorize>[0], 'action' | 'resource'> {
+  const service = parseWorkloadSpiffeId(options.service)
+  if (options.tool !== undefined) return toolCall(service, options.tool)
+  if (options.path === undefined) throw new UsageError('give --path, or --tool')
+  return { action: httpAction(options.method ?? 'GET', options.path), resource: serviceResource(service) }
+}
+
+function assumedPrincipal(options: Options): Principal {
+  const id = parseWorkloadSpiffeId(options.agent)
+  const method = METHODS.find((name) => name === options.authenticatedBy)
+  const profile = PROFILES.find((name): name is Profile => name === options.profile)
+  if (method === undefined) throw new UsageError(`--authenticated-by takes one of ${METHODS.join(', ')}`)
+  if (profile === undefined) throw new UsageError(`--profile takes one of ${PROFILES.join(', ')}`)
+  const all = method !== 'jwt-svid'
+  return {
+    kind: 'principal',
+    id,
+    trustDomain: trustDomainOf(id),
+    method,
+    ...(method === 'wit+wpt' ? { profile } : {}),
+    credential: { type: method === 'mtls' ? 'x509-svid' : method === 'jwt-svid' ? 'jwt-svid' : 'wit', id: 'assumed' },
+    covers: { method: all, target: all, body: all },
+    expiresAt: Number.MAX_SAFE_INTEGER,
+  }
+}
