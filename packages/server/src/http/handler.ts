@@ -1,0 +1,89 @@
+import { randomUUID } from 'node:crypto'
+import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http'
+import type { Socket } from 'node:net'
+import { AimsError } from 'aims/base'
+import { problemFor } from './problem.ts'
+import { readBody, readQuery, readTarget } from './request-reader.ts'
+import type { Caller, Entrance, Reply, Route } from './route.ts'
+import { createRouter, MethodNotAllowed } from './router.ts'
+
+/** What a listener needs besides its socket. */
+export interface HandlerOptions {
+  readonly routes: readonly Route[]
+  readonly entrance: Entrance
+  /** Who is on the other end. Called once per request; it must not trust the request. */
+  identify(socket: Socket, id: string): Promise<Caller> | Caller
+  /** Names that `Host` may have; `undefined` on a Unix socket. */
+  readonly allowedHosts: ReadonlySet<string> | undefined
+  /** Told about callers that were refused, before they are answered. */
+  refused(caller: Caller, route: Route, id: string): Promise<void>
+  /** Told about every answer. */
+  answered(route: string, status: number): void
+  /** Told about errors that are our own fault. */
+  failed(error: unknown, id: string): void
+  /** Aborted when the server stops. */
+  readonly stopping: AbortSignal
+}
+
+/**
+ * Turns routes into a handler for node's servers: one request, one answer, and the connection closes after an error.
+ * Callers on this machine get the reason in words; others a code and an id.
+ */
+export function createHandler(options: HandlerOptions): RequestListener {
+  const { routes, entrance, stopping } = options
+  const find = createRouter(routes, entrance)
+  const showDetail = entrance === 'unix'
+
+  const answer = async (request: IncomingMessage, response: ServerResponse, id: string): Promise<string> => {
+    const target = readTarget(request, options.allowedHosts)
+    const { route, params } = find(request.method ?? '', target.path)
+    const gone = new AbortController()
+    response.once('close', () => gone.abort())
+    const caller = await options.identify(request.socket, id)
+    if (!caller.access.has(route.access)) {
+      await options.refused(caller, route, id)
+      const code = caller.method === 'none' ? 'operation.unauthenticated' : 'operation.not_permitted'
+      throw new AimsError(code, `the route needs a caller with access ${route.access}`)
+    }
+    const query = readQuery(target.query, route)
+    const body = await readBody(request, route)
+    const signal = AbortSignal.any([gone.signal, stopping])
+    const reply = await route.handle({ id, caller, params, query, body, signal })
+    send(response, reply)
+    return route.path
+  }
+
+  return (request, response) => {
+    const id = randomUUID()
+    response.setHeader('x-request-id', id)
+    answer(request, response, id).then(
+      (path) => options.answered(path, response.statusCode),
+      (error: unknown) => {
+        if (!AimsError.is(error)) options.failed(error, id)
+        const problem = problemFor(error, id, { showDetail })
+        options.answered('error', problem.status)
+        if (response.headersSent) return response.destroy()
+        if (error instanceof MethodNotAllowed) response.setHeader('allow', error.allow)
+        // What is left of the request is not read as the beginning of another one (H1).
+        response.setHeader('connection', 'close')
+        return end(response, problem.status, 'application/problem+json', JSON.stringify(problem))
+      },
+    )
+  }
+}
+
+function send(response: ServerResponse, { status, body, text }: Reply): void {
+  if (text !== undefined) end(response, status, text.type, text.content)
+  else if (body === undefined) response.writeHead(status).end()
+  else end(response, status, 'application/json', JSON.stringify(body))
+}
+
+function end(response: ServerResponse, status: number, type: string, content: string): void {
+  const headers = {
+    'content-type': type,
+    'content-length': Buffer.byteLength(content),
+    'cache-control': 'no-store',
+    'x-content-type-options': 'nosniff',
+  }
+  response.writeHead(status, headers).end(content)
+}

@@ -1,0 +1,56 @@
+import { AimsError, type AimsErrorCode, ERROR_CODES } from 'aims/base'
+
+/** An RFC 9457 problem document. `id` finds everything about the request with `aims explain`. */
+export interface Problem {
+  readonly title: string
+  readonly status: number
+  readonly code: AimsErrorCode
+  readonly id: string
+  /** For callers on this machine only. */
+  readonly detail?: string
+}
+
+// Areas of codes and the status they mean; what is absent is 500.
+const STATUS_BY_AREA: { readonly [area: string]: number } = {
+  identifier: 400,
+  json: 400,
+  key: 400,
+  credential: 400,
+  provisioning: 400,
+  authorization: 400,
+  policy: 400,
+  monitoring: 503,
+  storage: 503,
+}
+
+// Where one code differs from its area.
+const STATUS_BY_CODE: { readonly [code in AimsErrorCode]?: number } = {
+  'credential.key_reuse': 409,
+  'provisioning.entry_not_found': 404,
+  'provisioning.entry_exists': 409,
+  'provisioning.subject_taken': 409,
+  'provisioning.subject_fixed': 409,
+  'provisioning.subject_retired': 409,
+  'provisioning.revision_conflict': 409,
+  'provisioning.not_entitled': 403,
+  'provisioning.profile_disabled': 403,
+  'provisioning.authority_expired': 503,
+  'operation.request_malformed': 400,
+  'operation.request_too_large': 413,
+  'operation.unsupported_media_type': 415,
+  'operation.unknown_route': 404,
+  'operation.method_not_allowed': 405,
+  'operation.host_not_allowed': 421,
+  'operation.unauthenticated': 401,
+  'operation.not_permitted': 403,
+  'operation.busy': 503,
+  'operation.shutting_down': 503,
+}
+
+/** What to answer for an error. What is not an {@link AimsError} says nothing but `operation.internal`. */
+export function problemFor(error: unknown, id: string, options: { readonly showDetail: boolean }): Problem {
+  const code = AimsError.is(error) ? error.code : 'operation.internal'
+  const status = STATUS_BY_CODE[code] ?? STATUS_BY_AREA[code.slice(0, code.indexOf('.'))] ?? 500
+  const detail = AimsError.is(error) && options.showDetail ? { detail: error.message } : {}
+  return { title: ERROR_CODES[code], status, code, id, ...detail }
+}

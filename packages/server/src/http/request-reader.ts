@@ -1,0 +1,106 @@
+import type { IncomingMessage } from 'node:http'
+import { AimsError, type JsonValue, parseJson } from 'aims/base'
+import type { Route } from './route.ts'
+import { requireShape } from './schema.ts'
+
+/** Caps before anybody is authenticated (H2). */
+export const MAX_HEADER_BYTES = 16_384
+const MAX_HEADER_FIELDS = 100
+const MAX_BODY = 262_144
+const MAX_TARGET = 4096
+
+// What must not occur twice: Node keeps the first and drops the others.
+const SINGLE_FIELDS = ['host', 'content-type', 'content-length', 'content-encoding', 'authorization'] as const
+
+/** The path and the query of a request. */
+export interface Target {
+  readonly path: string
+  readonly query: URLSearchParams
+}
+
+/**
+ * Looks at a request before anything else does: number of fields, fields that occur twice, `Host`, form of the target.
+ *
+ * @param allowedHosts - Names that `Host` may have, without port; `undefined`: any, for a Unix socket.
+ * @throws {@link AimsError} `operation.request_malformed`, `.request_too_large`, `.host_not_allowed`
+ * @see security-and-reliability H1, H2, H5
+ */
+export function readTarget(request: IncomingMessage, allowedHosts: ReadonlySet<string> | undefined): Target {
+  const { rawHeaders, url = '' } = request
+  if (rawHeaders.length / 2 > MAX_HEADER_FIELDS) {
+    throw new AimsError('operation.request_too_large', `more than ${MAX_HEADER_FIELDS} header fields`)
+  }
+  const names = rawHeaders.filter((_, index) => index % 2 === 0).map((name) => name.toLowerCase())
+  for (const name of SINGLE_FIELDS) {
+    if (names.indexOf(name) !== names.lastIndexOf(name)) throw malformed(`${name} occurs twice`)
+  }
+  requireHost(request.headers.host, allowedHosts)
+  if (url.length > MAX_TARGET) throw new AimsError('operation.request_too_large', 'the target is too long')
+  // Absolute form would bring a second host, and an asterisk names no resource here.
+  if (!url.startsWith('/') || url.includes('#')) throw malformed('the target is not an absolute path')
+  const question = url.indexOf('?')
+  if (question === -1) return { path: url, query: new URLSearchParams() }
+  return { path: url.slice(0, question), query: new URLSearchParams(url.slice(question + 1)) }
+}
+
+function requireHost(host: string | undefined, allowed: ReadonlySet<string> | undefined): void {
+  if (host === undefined) throw malformed('Host is missing')
+  if (allowed === undefined) return
+  const name = host.replace(/:\d{1,5}$/, '').toLowerCase()
+  if (!allowed.has(name)) throw new AimsError('operation.host_not_allowed', 'Host is not a name of this server')
+}
+
+/** Reads the query parameters that the route knows. @throws {@link AimsError} `operation.request_malformed` */
+export function readQuery(query: URLSearchParams, route: Route): { readonly [name: string]: string } {
+  const values: Record<string, string> = {}
+  for (const [name, value] of query) {
+    if (route.query === undefined || !Object.hasOwn(route.query, name)) throw malformed('unknown query parameter')
+    if (Object.hasOwn(values, name)) throw malformed(`query parameter ${name} occurs twice`)
+    values[name] = value
+  }
+  return values
+}
+
+/**
+ * Reads the body as the route's schema says. Nothing is decompressed.
+ *
+ * @throws {@link AimsError} `operation.request_malformed`, `.request_too_large`, `.unsupported_media_type`, `json.*`
+ * @see security-and-reliability H2, H4
+ */
+export async function readBody(request: IncomingMessage, { body: schema }: Route): Promise<JsonValue> {
+  const { headers } = request
+  const hasBody = headers['transfer-encoding'] !== undefined || Number(headers['content-length'] ?? 0) > 0
+  if (schema === undefined) {
+    if (hasBody) throw malformed('this route takes no body')
+    return null
+  }
+  if (headers['content-encoding'] !== undefined) throw unsupported('content coding is not supported')
+  if (!/^application\/json(?:; ?charset=utf-8)?$/i.test(headers['content-type'] ?? '')) {
+    throw unsupported('send application/json')
+  }
+  const value = parseJson(await readBytes(request), { maxLength: MAX_BODY, maxDepth: 32 })
+  requireShape(value, schema)
+  return value
+}
+
+async function readBytes(request: IncomingMessage): Promise<Buffer> {
+  const tooLarge = () => new AimsError('operation.request_too_large', `the body is larger than ${MAX_BODY} bytes`)
+  if (Number(request.headers['content-length'] ?? 0) > MAX_BODY) throw tooLarge()
+  const chunks: Buffer[] = []
+  let size = 0
+  // The stream stays open when the cap is passed: the answer still has to go out on this connection.
+  for await (const chunk of request.iterator({ destroyOnReturn: false })) {
+    size += chunk.length
+    if (size > MAX_BODY) throw tooLarge()
+    chunks.push(chunk)
+  }
+  return Buffer.concat(chunks)
+}
+
+function malformed(message: string): AimsError {
+  return new AimsError('operation.request_malformed', message)
+}
+
+function unsupported(message: string): AimsError {
+  return new AimsError('operation.unsupported_media_type', message)
+}

@@ -1,0 +1,54 @@
+import type { JsonValue } from 'aims/base'
+import type { Schema } from './schema.ts'
+
+/** What a caller must be allowed to do. Whoever may administer may do all; an agent may report. */
+export type Access = 'public' | 'reporter' | 'agent' | 'admin'
+
+/** Where a route can be reached: the Unix socket of this machine, or the HTTPS listener. */
+export type Entrance = 'unix' | 'https'
+
+/** Who sent a request, as the kernel or the TLS handshake proved it. Nothing here comes from the request itself. */
+export interface Caller {
+  /** For records: a SPIFFE ID, `unix:uid:1000`, or `anonymous`. */
+  readonly name: string
+  readonly method: 'mtls' | 'unix' | 'none'
+  readonly access: ReadonlySet<Access>
+  readonly credential?: { readonly type: string; readonly id: string }
+}
+
+/** A request that is well formed, allowed, and has the shape the route asks for. */
+export interface Call {
+  /** Correlation id: in the records, in the answer, in the problem document. */
+  readonly id: string
+  readonly caller: Caller
+  /** Values of `{name}` in the path. */
+  readonly params: { readonly [name: string]: string }
+  readonly query: { readonly [name: string]: string }
+  /** Of the shape of the route's schema; `null` when the route takes none. */
+  readonly body: JsonValue
+  /** Aborted when the caller goes away or the server stops. */
+  readonly signal: AbortSignal
+}
+
+/** An answer. Objects are sent as JSON. */
+export interface Reply {
+  readonly status: 200 | 201 | 204 | 503
+  readonly body?: unknown
+  /** Sends `text` as it is instead of JSON. */
+  readonly text?: { readonly type: string; readonly content: string }
+}
+
+/** One line of the API. */
+export interface Route {
+  readonly method: 'GET' | 'POST' | 'PUT' | 'DELETE'
+  /** E.g. `/v1/entries/{id}`. */
+  readonly path: string
+  readonly access: Access
+  readonly entrances: readonly Entrance[]
+  /** For the OpenAPI document. */
+  readonly summary: string
+  /** Query parameters that may be there, and what they mean. Others are refused. */
+  readonly query?: { readonly [name: string]: string }
+  readonly body?: Schema
+  handle(call: Call): Promise<Reply> | Reply
+}
