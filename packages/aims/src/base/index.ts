@@ -1,4 +1,5 @@
 export { ALGORITHMS, type Algorithm, isJwsAlgorithm, type JwsAlgorithm, SPIFFE_ALGORITHMS } from './algorithms.ts'
+export { type ApiAddress, type ApiClient, type ApiRequest, apiClient } from './api-client.ts'
 export { decodeBase64, decodeBase64url, encodeBase64url, equalConstantTime, sha256, sha256Base64url } from './bytes.ts'
 export { type Clock, systemClock } from './clock.ts'
 export { ERROR_CODES } from './error-codes/index.ts'
