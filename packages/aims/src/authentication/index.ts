@@ -1,1 +1,30 @@
-export {}
+export {
+  createMemoryHighWaterMark,
+  type HighWaterMark,
+} from './high-water/high-water-mark.ts'
+export { openSqliteHighWaterMark, type SqliteHighWaterMark } from './high-water/sqlite.ts'
+export type { AuthenticationMethod, Principal } from './principal.ts'
+export {
+  createMemoryReplayStore,
+  type MemoryReplayStore,
+  type MemoryReplayStoreOptions,
+  openMemoryReplayStore,
+} from './replay/memory.ts'
+export type { ReplayStore } from './replay/replay-store.ts'
+export { openSqliteReplayStore, type SqliteReplayStore } from './replay/sqlite.ts'
+export { BODY_DIGEST_CLAIM, bodyDigest } from './wpt/body-digest.ts'
+export {
+  createWpt,
+  type ProofHeaders,
+  type ProofOptions,
+  type ProofRequest,
+  type ProvingWit,
+  proofHeaders,
+} from './wpt/create.ts'
+export {
+  type ProofExpectations,
+  type RequiredBinding,
+  type VerifiedProof,
+  verifyWpt,
+  type WptExpectations,
+} from './wpt/verify.ts'

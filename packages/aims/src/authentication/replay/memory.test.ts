@@ -1,0 +1,67 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { Worker } from 'node:worker_threads'
+import { replayStoreContract } from '../../../../../test/support/replay-store-contract.ts'
+import { createMemoryReplayStore, openMemoryReplayStore } from './memory.ts'
+
+replayStoreContract('memory', () => createMemoryReplayStore({ capacity: 500 }))
+
+test('a full store refuses, and takes keys again when old ones have expired', () => {
+  const store = createMemoryReplayStore({ capacity: 1 })
+  const fill = (expiresAt: number, now: number): number => {
+    for (let taken = 0; ; taken += 1) {
+      try {
+        assert.equal(store.consume(`${expiresAt} ${taken}`, expiresAt, now), true)
+      } catch (error) {
+        assert.equal((error as { code: string }).code, 'proof.replay_store_full')
+        return taken
+      }
+    }
+  }
+  const taken = fill(100, 10)
+  assert.ok(taken >= 1)
+  assert.throws(() => store.consume('one more', 100, 99), { code: 'proof.replay_store_full' })
+  assert.equal(store.consume('100 0', 100, 99), false, 'a full store still knows what it has')
+  assert.equal(fill(200, 101), taken)
+})
+
+test('holds the capacity it was made for, at 24 bytes a key at most', () => {
+  const capacity = 100_000
+  const store = createMemoryReplayStore({ capacity })
+  for (let i = 0; i < capacity; i += 1) assert.equal(store.consume(`key ${i}`, 100, 10), true)
+  assert.ok(store.memory.byteLength / capacity <= 24)
+})
+
+test('capacity that is no capacity is a mistake of the caller', () => {
+  for (const capacity of [0, -1, 1.5, Number.NaN]) assert.throws(() => createMemoryReplayStore({ capacity }), TypeError)
+})
+
+test('a bucket whose holder died answers no more, rather than yes', () => {
+  const { memory } = createMemoryReplayStore({ capacity: 1 })
+  new Int32Array(memory)[4] = 1
+  assert.throws(() => openMemoryReplayStore(memory).consume('key', 100, 10), { code: 'proof.replay_store_unavailable' })
+})
+
+test('threads that share the memory use up keys for each other: each key has one winner', async () => {
+  const KEYS = 3000
+  const store = createMemoryReplayStore({ capacity: 2 * KEYS })
+  const script = `
+    const { parentPort, workerData } = require('node:worker_threads')
+    import(workerData.module).then(({ openMemoryReplayStore }) => {
+      const store = openMemoryReplayStore(workerData.memory)
+      const won = []
+      for (let i = 0; i < ${KEYS}; i += 1) if (store.consume('key ' + i, 100, 10)) won.push(i)
+      parentPort.postMessage(won)
+    })`
+  const module = new URL('./memory.ts', import.meta.url).href
+  const rounds = [0, 1, 2].map(
+    () =>
+      new Promise<number[]>((resolve, reject) => {
+        const worker = new Worker(script, { eval: true, workerData: { module, memory: store.memory } })
+        worker.once('message', resolve).once('error', reject)
+      }),
+  )
+  const won = (await Promise.all(rounds)).flat()
+  assert.equal(won.length, KEYS)
+  assert.equal(new Set(won).size, KEYS)
+})
