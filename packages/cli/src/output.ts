@@ -3,9 +3,16 @@ import { AimsError } from 'aims/base'
 /** What a command found out: `ok` decides the exit code, the rest is printed. */
 export type Result = { readonly ok: boolean } & { readonly [name: string]: unknown }
 
+/** Where results go. Tests put their own function here. */
+export const output: { write(text: string): void } = {
+  write: (text) => {
+    process.stdout.write(text)
+  },
+}
+
 /** Prints a result: one JSON object with `--json`, otherwise one `name: value` line per member. */
 export function print(result: Result, json: boolean): void {
-  process.stdout.write(json ? `${JSON.stringify(result, plain)}\n` : readable(result))
+  output.write(json ? `${JSON.stringify(result, plain)}\n` : readable(result))
 }
 
 /** The result of a refusal. Anything but an AimsError is a defect or an outside failure and stays thrown. */

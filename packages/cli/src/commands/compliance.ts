@@ -1,6 +1,7 @@
 import { REQUIREMENTS, type RequirementsFormat, renderRequirements } from 'aims/compliance'
 import type { Command } from 'commander'
 import { UsageError } from '../exit.ts'
+import { output } from '../output.ts'
 
 const FORMATS: readonly RequirementsFormat[] = ['text', 'markdown', 'json']
 
@@ -22,6 +23,6 @@ export function define(command: Command): void {
           (options.layer === undefined || layer === options.layer) &&
           (options.status === undefined || status === options.status),
       )
-      process.stdout.write(`${renderRequirements(wanted, format).trimEnd()}\n`)
+      output.write(`${renderRequirements(wanted, format).trimEnd()}\n`)
     })
 }

@@ -1,5 +1,5 @@
-import { authorize, createCedarEngine, httpAction, serviceResource, toolCall } from 'aims/authorization'
 import type { AuthenticationMethod, Principal } from 'aims/authentication'
+import { authorize, createCedarEngine, httpAction, serviceResource, toolCall } from 'aims/authorization'
 import { PROFILES, type Profile } from 'aims/credentials'
 import { parseWorkloadSpiffeId, trustDomainOf } from 'aims/identifiers'
 import { loadPolicyDirectory } from 'aims/policy'
@@ -46,7 +46,9 @@ export function define(command: Command): void {
     })
 }
 
-function access(options: Options): ReturnType<typeof toolCall> | Pick<Parameters<typeof authorize>[0], 'action' | 'resource'> {
+function access(
+  options: Options,
+): ReturnType<typeof toolCall> | Pick<Parameters<typeof authorize>[0], 'action' | 'resource'> {
   const service = parseWorkloadSpiffeId(options.service)
   if (options.tool !== undefined) return toolCall(service, options.tool)
   if (options.path === undefined) throw new UsageError('give --path, or --tool')

@@ -8,7 +8,9 @@ export function timeline(json: boolean): (step: Step) => void {
   }
   return (step) => {
     const mark = step.ok ? 'ok ' : 'NOT'
-    process.stdout.write(`${mark} ${step.step.padEnd(3)} ${step.title.padEnd(62)} ${`${step.ms.toFixed(1)} ms`.padStart(10)}\n`)
+    process.stdout.write(
+      `${mark} ${step.step.padEnd(3)} ${step.title.padEnd(62)} ${`${step.ms.toFixed(1)} ms`.padStart(10)}\n`,
+    )
     process.stdout.write(`        ${step.observed}\n`)
     if (!step.ok) process.stdout.write(`        expected: ${step.expected}\n`)
     for (const [name, value] of Object.entries(step.facts)) {

@@ -61,9 +61,11 @@ export function readTrustDomain(text: string): TrustDomain {
   }
 }
 
-/** `--bundle`: a SPIFFE bundle, a bundle map or a plain JWK Set, as the bundle of the given trust domain. */
+/** `--bundle`: a SPIFFE bundle, a bundle map, a plain JWK Set, or PEM certificates of the X.509 authorities, as the bundle of the given trust domain. */
 export function readBundle(path: string, trustDomain: TrustDomain): TrustBundle {
-  return parseAnyBundle(readInput(path), trustDomain)
+  const bytes = readInput(path)
+  if (!bytes.includes('-----BEGIN')) return parseAnyBundle(bytes, trustDomain)
+  return { ...emptyBundle(trustDomain), x509Authorities: parsePemChain(bytes.toString('latin1')) }
 }
 
 /** The same as a source for verifiers: it knows this one trust domain. */

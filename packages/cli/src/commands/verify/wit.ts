@@ -1,7 +1,8 @@
-import { decodeUnverifiedWit, type Profile, type VerifiedWit, verifyWit } from 'aims/credentials'
+import { AimsError, importVerificationKey, isJsonObject, parseJsonObject, type VerificationKey } from 'aims/base'
+import { decodeUnverifiedWit, type KeyRegistry, type Profile, type VerifiedWit, verifyWit } from 'aims/credentials'
 import type { TrustDomain } from 'aims/identifiers'
 import type { Command } from 'commander'
-import { readToken } from '../../input.ts'
+import { readInput, readToken } from '../../input.ts'
 import type { Result } from '../../output.ts'
 import { type JudgingOptions, judge, judging, readBundleSource, readTrustDomain, toTime } from './options.ts'
 
@@ -11,6 +12,7 @@ export interface WitOptions extends JudgingOptions {
   readonly trustDomain: string
   readonly issuer?: string
   readonly witAudience?: string
+  readonly confirmationKeys?: string
   readonly svid?: true
 }
 
@@ -21,6 +23,7 @@ export function witOptions(command: Command): Command {
     .requiredOption('--trust-domain <name>', 'the trust domain the bundle belongs to')
     .option('--issuer <uri>', 'the only iss that is accepted')
     .option('--wit-audience <uri>', 'profile aims-00: our own name in the aud of the WIT')
+    .option('--confirmation-keys <file>', 'profile aims-00: JWK Set with the keys registered for cnf.kid')
     .option('--svid', 'also apply the stricter rules of WIT-SVID')
 }
 
@@ -74,8 +77,21 @@ export function judgeWit(
     ...(issuer === undefined ? {} : { issuers: { [trustDomain]: [issuer] } }),
     ...(audience === undefined ? {} : { audience }),
     ...(options.svid === true ? { svid: true } : {}),
+    ...(options.confirmationKeys === undefined ? {} : { confirmationKeys: readRegistry(options.confirmationKeys) }),
   })
   return { wit, trustDomain, warnings }
+}
+
+// The keys one issuer registered for one subject: the file is for the WIT that is judged.
+function readRegistry(path: string): KeyRegistry {
+  const keys = new Map<string, VerificationKey>()
+  const { keys: jwks } = parseJsonObject(readInput(path))
+  if (!Array.isArray(jwks)) throw new AimsError('bundle.missing_keys', 'the member keys is absent')
+  for (const jwk of jwks.filter(isJsonObject)) {
+    const key = importVerificationKey(jwk)
+    if (key.kid !== undefined) keys.set(key.kid, key)
+  }
+  return { find: (_trustDomain, _subject, kid) => keys.get(kid) }
 }
 
 /** What a verdict says about a WIT: never the token itself. */
