@@ -4,8 +4,8 @@ import { AimsError } from './errors.ts'
 import { type JsonObject, parseJsonObject } from './json.ts'
 import type { LocalSigner, Signer, VerificationKey } from './keys.ts'
 
-/** A compact JWS that has been taken apart and NOT verified. Nothing in it may be believed. */
-export interface UnverifiedJws {
+/** A compact JWS with any content, taken apart and NOT verified. */
+export interface UnverifiedCompactJws {
   /** The token exactly as received. */
   readonly token: string
   readonly alg: JwsAlgorithm
@@ -13,8 +13,13 @@ export interface UnverifiedJws {
   readonly typ: string | undefined
   readonly kid: string | undefined
   readonly header: JsonObject
-  readonly claims: JsonObject
+  readonly payload: Buffer
   readonly signature: Buffer
+}
+
+/** A compact JWS with JSON claims, taken apart and NOT verified. Nothing in it may be believed. */
+export interface UnverifiedJws extends UnverifiedCompactJws {
+  readonly claims: JsonObject
 }
 
 /** Header parameters that would let a token choose its own key or its own rules (J3, J4, J7). */
@@ -45,8 +50,23 @@ export interface DecodeOptions {
 }
 
 /**
- * Takes a compact JWS with JSON claims apart, strictly: three canonical base64url parts, JSON objects without
- * duplicate members, an asymmetric signature algorithm, no header that names a key or changes the rules.
+ * Takes a compact JWS with JSON claims apart: as {@link decodeUnverifiedCompactJws}, and the payload must be a JSON
+ * object without duplicate members.
+ *
+ * Does not verify anything.
+ *
+ * @throws {@link AimsError} `jose.too_large`, `jose.malformed`, `jose.forbidden_header`, `jose.wrong_type`,
+ * `jose.unsupported_alg`, `json.*`
+ * @see RFC 7519 section 7.2; RFC 8725
+ */
+export function decodeUnverifiedJws(token: string, options: DecodeOptions = {}): UnverifiedJws {
+  const jws = decodeUnverifiedCompactJws(token, options)
+  return { ...jws, claims: parseJsonObject(jws.payload) }
+}
+
+/**
+ * Takes a compact JWS apart, strictly: three canonical base64url parts, a JSON object without duplicate members as
+ * header, an asymmetric signature algorithm, no header that names a key or changes the rules.
  *
  * Does not verify anything.
  *
@@ -54,7 +74,7 @@ export interface DecodeOptions {
  * `jose.unsupported_alg`, `json.*`
  * @see RFC 7515 section 7.1; RFC 8725
  */
-export function decodeUnverifiedJws(token: string, options: DecodeOptions = {}): UnverifiedJws {
+export function decodeUnverifiedCompactJws(token: string, options: DecodeOptions = {}): UnverifiedCompactJws {
   const { maxLength = MAX_TOKEN_LENGTH } = options
   if (typeof token !== 'string') throw new AimsError('jose.malformed', 'not text')
   if (token.length > maxLength)
@@ -71,7 +91,7 @@ export function decodeUnverifiedJws(token: string, options: DecodeOptions = {}):
   const signature = decodeBase64url(token.slice(second + 1))
   if (payload === undefined || signature === undefined) throw new AimsError('jose.malformed', 'not canonical base64url')
   if (signature.length === 0) throw new AimsError('jose.malformed', 'the signature is empty')
-  return { token, alg, typ, kid, header, claims: parseJsonObject(payload), signature }
+  return { token, alg, typ, kid, header, payload, signature }
 }
 
 /**
@@ -130,7 +150,7 @@ function readHeader(part: string): Header {
  * Checks the signature of a decoded JWS under one key, with exactly that key's algorithm.
  * False for any mismatch, also of the algorithm; nothing else is checked.
  */
-export function verifyJws(jws: UnverifiedJws, key: VerificationKey): boolean {
+export function verifyJws(jws: UnverifiedCompactJws, key: VerificationKey): boolean {
   if (jws.alg !== key.alg) return false
   const end = jws.token.lastIndexOf('.')
   return verifyBytes(key.alg, key.key, Buffer.from(jws.token.slice(0, end), 'latin1'), jws.signature)

@@ -3,6 +3,7 @@ import type { JwsAlgorithm } from './algorithms.ts'
 import { decodeBase64url, sha256Base64url } from './bytes.ts'
 import { AimsError } from './errors.ts'
 import type { JsonObject, JsonValue } from './json.ts'
+import { isRocaModulus } from './roca.ts'
 import { publicKeyFromSpki } from './spki.ts'
 
 const PRIVATE_MEMBERS = ['d', 'p', 'q', 'dp', 'dq', 'qi', 'oth', 'k'] as const
@@ -116,6 +117,7 @@ function readRsaJwk({ kty, n, e }: JsonObject): ReadJwk {
   // With e = 1 a signature is its own message; with an even e there is no private key.
   const isOne = exponent.length === 1 && exponent[0] === 1
   if (isOne || isEven(exponent) || isEven(modulus)) throw new AimsError('key.unsupported', 'unusable RSA numbers')
+  if (isRocaModulus(modulus)) throw new AimsError('key.unsupported', 'the RSA key is of a generator known to be weak')
   try {
     const key = createPublicKey({ key: { kty: 'RSA', n: n as string, e: e as string }, format: 'jwk' })
     return { key, keyType: 'rsa', defaultAlg: 'RS256', thumbprint: sha256Base64url(JSON.stringify({ e, kty, n })) }

@@ -8,7 +8,8 @@ import { readDocument, readKeys } from './document.ts'
 
 /**
  * Reads a plain JWK Set, as the Workload API and OpenID providers publish it: every signature key counts for JWT-SVIDs
- * and for WITs alike. Keys with another `use`, or of a type that is not supported, are ignored. A key without `kid` is
+ * and for WITs alike. Keys with another `use` or
+ * `key_ops`, or of a type that is not supported, are ignored. A key without `kid` is
  * accepted when it is the only one.
  *
  * The document does not say whose it is: `trustDomain` comes from where you got it.
@@ -26,7 +27,7 @@ const SIGNATURE_USES: ReadonlySet<unknown> = new Set([undefined, 'sig', 'jwt-svi
 /** {@link parseJwks} of a document already read. */
 export function readJwks(document: JsonObject, trustDomain: TrustDomain): TrustBundle {
   const authorities = new Map<string, VerificationKey>()
-  const entries = readKeys(document).filter((jwk) => SIGNATURE_USES.has(jwk.use))
+  const entries = readKeys(document).filter(isForVerification)
   for (const jwk of entries) {
     const key = readTokenAuthority(jwk)
     if (key === undefined) continue
@@ -38,6 +39,10 @@ export function readJwks(document: JsonObject, trustDomain: TrustDomain): TrustB
     authorities.set(kid, key)
   }
   return { trustDomain, x509Authorities: [], jwtAuthorities: authorities, witAuthorities: authorities }
+}
+
+function isForVerification({ use, key_ops: operations }: JsonObject): boolean {
+  return SIGNATURE_USES.has(use) && (!Array.isArray(operations) || operations.includes('verify'))
 }
 
 /** Writes authorities as a plain JWK Set, each with `kid` and `alg`. */

@@ -1,0 +1,84 @@
+/** One thing to measure. `run` does it `times` times, inline, so that the loop costs nothing. */
+export interface BenchCase {
+  readonly name: string
+  run(times: number): void
+}
+
+export interface Measured {
+  readonly name: string
+  /** Median over the rounds of this case's time divided by the first case's time in the same round. */
+  readonly ratio: number
+  /** Median, microseconds. Information only: it depends on the machine. */
+  readonly microseconds: number
+}
+
+/**
+ * Runs all cases in turn, round after round, and compares each with the first of the same round: what disturbs the
+ * machine then disturbs all of them.
+ */
+export function roundRobin(
+  cases: readonly BenchCase[],
+  options: { readonly rounds?: number; readonly ms?: number } = {},
+): readonly Measured[] {
+  const { rounds = 9, ms = 200 } = options
+  const prepared = cases.map((one) => ({
+    ...one,
+    run: one.run.bind(one),
+    times: timesFor(one, ms),
+    took: [] as number[],
+  }))
+  for (let round = 0; round < rounds; round += 1) {
+    for (const one of prepared) one.took.push(microseconds(() => one.run(one.times)) / one.times)
+  }
+  const base = prepared[0]?.took ?? []
+  return prepared.map(({ name, took }) => ({
+    name,
+    ratio: median(took.map((time, round) => time / (base[round] ?? Number.NaN))),
+    microseconds: median(took),
+  }))
+}
+
+// Also warms the case up.
+function timesFor(one: BenchCase, ms: number): number {
+  let times = 16
+  for (;;) {
+    const took = microseconds(() => one.run(times))
+    if (took > ms * 250) return Math.max(1, Math.round((times * ms * 1000) / took))
+    times *= 2
+  }
+}
+
+function microseconds(action: () => void): number {
+  const start = process.hrtime.bigint()
+  action()
+  return Number(process.hrtime.bigint() - start) / 1000
+}
+
+function median(values: readonly number[]): number {
+  const sorted = [...values].sort((a, b) => a - b)
+  const middle = sorted.length >> 1
+  return sorted.length % 2 === 1 ? (sorted[middle] ?? 0) : ((sorted[middle - 1] ?? 0) + (sorted[middle] ?? 0)) / 2
+}
+
+/** A goal on a ratio; CI allows 15 % slack. */
+export interface Goal {
+  readonly id: string
+  readonly case: string
+  /** The ratio must be at most this. */
+  readonly atMost: number
+}
+
+/** Prints the table, and a line per goal. Sets the exit code when a goal is missed by more than the slack. */
+export function report(title: string, measured: readonly Measured[], goals: readonly Goal[] = []): void {
+  console.log(title)
+  for (const { name, ratio, microseconds: us } of measured) {
+    console.log(`  ${ratio.toFixed(3).padStart(8)}x  ${us.toFixed(1).padStart(9)} us  ${name}`)
+  }
+  for (const goal of goals) {
+    const found = measured.find(({ name }) => name === goal.case)
+    if (found === undefined) throw new TypeError(`no case is named ${goal.case}`)
+    const met = found.ratio <= goal.atMost
+    console.log(`  ${met ? 'met' : 'MISSED'}  ${goal.id}: ${found.ratio.toFixed(3)} <= ${goal.atMost}`)
+    if (found.ratio > goal.atMost * 1.15) process.exitCode = 1
+  }
+}
