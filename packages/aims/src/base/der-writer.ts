@@ -104,11 +104,10 @@ export function encodeOid(dotted: string): Uint8Array {
   return Uint8Array.of(TAG.oid, content.length, ...content)
 }
 
-/** UTCTime through 2049, GeneralizedTime from 2050 (RFC 5280 section 4.1.2.5), as a whole element. Whole seconds. */
+/** UTCTime through 2049, GeneralizedTime from 2050 (RFC 5280 section 4.1.2.5), as a whole element. Whole seconds from 1970. */
 export function encodeTime(seconds: number): Uint8Array {
   const digits = new Date(seconds * 1000).toISOString().replace(/[-:T]|\.000/g, '')
-  const year = Number(digits.slice(0, 4))
-  const utc = year >= 1950 && year < 2050
+  const utc = digits < '2050'
   const text = utc ? digits.slice(2) : digits
   return Uint8Array.of(utc ? TAG.utcTime : TAG.generalizedTime, text.length, ...Buffer.from(text, 'latin1'))
 }

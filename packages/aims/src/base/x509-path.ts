@@ -144,7 +144,7 @@ class Search {
 }
 
 /** True when the key of `issuer` made the signature of `certificate`. Compares no names and no times. */
-export function isSignedBy(certificate: Certificate, issuer: Certificate): boolean {
+export function isSignedBy(certificate: Certificate, issuer: Pick<Certificate, 'subjectPublicKey'>): boolean {
   const scheme = certificate.signatureScheme
   const key = issuer.subjectPublicKey
   if (scheme === undefined || key.asymmetricKeyType !== scheme.keyType) return false

@@ -17,3 +17,15 @@ export { type IssuedToken, issueWit, type WitRequest } from './wit/issue.ts'
 export { holdWit, type Wit, type WitSource } from './wit/source.ts'
 export { verifyWit, type WitExpectations, type WitRules } from './wit/verify.ts'
 export type { VerifiedWit } from './wit/wit.ts'
+export { createX509Authority, type X509Authority, type X509AuthorityOptions } from './x509-svid/authority.ts'
+export { type IssuedX509Svid, issueX509Svid, type X509SvidRequest } from './x509-svid/issue.ts'
+export { type CaCertificateRequest, issueCaCertificate } from './x509-svid/issue-ca.ts'
+export {
+  decodeUnverifiedX509Svid,
+  parsePemChain,
+  splitDerChain,
+  type UnverifiedX509Svid,
+} from './x509-svid/parse.ts'
+export { holdX509Svid, type X509Svid, type X509SvidSource } from './x509-svid/source.ts'
+export { verifyX509Svid, type X509SvidExpectations } from './x509-svid/verify.ts'
+export type { VerifiedX509Svid } from './x509-svid/x509-svid.ts'

@@ -51,6 +51,7 @@ export const CREDENTIAL_CODES = {
   'x509.path_length': 'the path is longer than a pathLenConstraint allows',
   'x509.unknown_critical_extension': 'a critical extension is not understood',
   'x509.name_constraints': 'the name constraints of a CA do not permit the identifier, or cannot be processed',
+  'x509.key_mismatch': 'the private key is not the one of the certificate',
   'x509.weak_key': 'a key or signature algorithm of the path is not allowed',
   'x509.invalid_extension': 'an extension is malformed, repeated, or inconsistent with the profile',
   'bundle.malformed': 'not a SPIFFE bundle, bundle map or JWK Set',
