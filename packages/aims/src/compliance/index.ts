@@ -1,1 +1,2 @@
-export {}
+export { REQUIREMENTS } from './requirements.generated.ts'
+export { type RequirementRecord, type RequirementsFormat, renderRequirements } from './requirements.ts'

@@ -14,6 +14,7 @@ const map = mapExternalNames({
 })
 
 describe('mapExternalNames', () => {
+  // [identifiers.wimse-id.18]
   const known: readonly (readonly [name: string | URL, id: string])[] = [
     ['events.example.com', events],
     ['EVENTS.example.com', events],
@@ -31,6 +32,7 @@ describe('mapExternalNames', () => {
     })
   }
 
+  // [identifiers.wimse-id.19]
   for (const name of [
     'example.com',
     'a.events.example.com',

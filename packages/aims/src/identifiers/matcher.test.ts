@@ -16,9 +16,11 @@ const root = parseSpiffeId('spiffe://td')
 describe('matchers', () => {
   const rows: readonly (readonly [name: string, matcher: IdMatcher, yes: readonly string[], no: readonly string[]])[] =
     [
+      // [identifiers.wimse-id.09] [identifiers.spiffe-id.11] [identifiers.spiffe-id.19]
       ['isExactly', isExactly(pay), [pay], [payEu, other, wimsePay, root, 'spiffe://td/Pay', 'spiffe://td/payroll']],
       ['isOneOf', isOneOf([pay, other]), [pay, other], [payEu, wimsePay, root]],
       ['isOneOf nothing', isOneOf([]), [], [pay, root]],
+      // [identifiers.wimse-id.10]
       ['isMemberOf', isMemberOf(td), [pay, payEu], [other, wimsePay, root, 'spiffe://td.evil/pay', 'spiffe://tdx/pay']],
       ['isMemberOf in wimse', isMemberOf(td, { scheme: 'wimse' }), [wimsePay], [pay, 'wimse://td', 'wimse://td2/pay']],
       [
@@ -49,14 +51,14 @@ describe('matchers', () => {
     }
   }
 
-  test('a whole trust domain as prefix must be asked for', () => {
+  test('a whole trust domain as prefix must be asked for [identifiers.wimse-id.14]', () => {
     assert.throws(() => isBelow(root), TypeError)
     assert.throws(() => isBelow(parseWimseId('wimse://td', { allowOrigin: true })), TypeError)
     // @ts-expect-error the flag is true or absent
     assert.throws(() => isBelow(root, { allowEntireTrustDomain: 'yes' }), TypeError)
   })
 
-  test('below means the same trust domain and the same leading segments', () => {
+  test('below means the same trust domain and the same leading segments [identifiers.wimse-id.13]', () => {
     const segments = fc.array(fc.constantFrom('a', 'b', 'ab', 'a-b'), { minLength: 1, maxLength: 4 })
     const domain = fc.constantFrom('a', 'ab').map(parseTrustDomain)
     fc.assert(

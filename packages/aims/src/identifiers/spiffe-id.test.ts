@@ -14,45 +14,61 @@ import {
 import { parseTrustDomain, trustDomainId } from './trust-domain.ts'
 
 const ACCEPTED: readonly (readonly [id: string, trustDomain: string, path: string])[] = [
-  // The three examples of the overview page.
+  // The three examples of the overview page. [identifiers.aims.03]
   ['spiffe://example.com/agent/calendar-bot', 'example.com', '/agent/calendar-bot'],
   ['spiffe://prod.example.com/workload/api-server', 'prod.example.com', '/workload/api-server'],
   ['spiffe://example.com/service/auth', 'example.com', '/service/auth'],
+  // [identifiers.spiffe-id.01]
   ['spiffe://example.com', 'example.com', ''],
   ['spiffe://a_b-c.d/X.y-z_9', 'a_b-c.d', '/X.y-z_9'],
+  // [identifiers.spiffe-id.06]
   ['spiffe://1.2.3.4/x', '1.2.3.4', '/x'],
   ['spiffe://td/...', 'td', '/...'],
   ['spiffe://td/.x/..x', 'td', '/.x/..x'],
   ['spiffe://__proto__/constructor', '__proto__', '/constructor'],
+  // [identifiers.spiffe-id.14]
   [`spiffe://${'a'.repeat(255)}/x`, 'a'.repeat(255), '/x'],
 ]
 
 const REFUSED: readonly (readonly [why: string, id: string, code: string])[] = [
+  // [identifiers.spiffe-id.01]
   ['the empty string', '', 'identifier.empty'],
-  ['dot segments', 'spiffe://td/a/../b', 'identifier.dot_segment'],
-  ['a single dot', 'spiffe://td/./b', 'identifier.dot_segment'],
-  ['a dot segment at the end', 'spiffe://td/a/..', 'identifier.dot_segment'],
-  ['two slashes', 'spiffe://td//b', 'identifier.empty_segment'],
-  ['only slashes', 'spiffe://td//', 'identifier.empty_segment'],
-  ['a trailing slash', 'spiffe://td/a/', 'identifier.trailing_slash'],
-  ['a root path', 'spiffe://td/', 'identifier.trailing_slash'],
-  ['an escaped letter', 'spiffe://td/%61', 'identifier.bad_path_char'],
-  ['an escaped slash', 'spiffe://td/a%2fb', 'identifier.bad_path_char'],
-  ['a bad escape', 'spiffe://td/%zz', 'identifier.bad_path_char'],
-  ['an escape in the trust domain', 'spiffe://t%64/a', 'identifier.bad_trust_domain_char'],
   ['an upper-case scheme', 'SPIFFE://td/a', 'identifier.wrong_scheme'],
   ['another scheme', 'https://td/a', 'identifier.wrong_scheme'],
   ['wimse as scheme', 'wimse://td/a', 'identifier.wrong_scheme'],
   ['one slash after the scheme', 'spiffe:/td/a', 'identifier.wrong_scheme'],
-  ['upper case in the trust domain', 'spiffe://TD/a', 'identifier.bad_trust_domain_char'],
-  ['user information', 'spiffe://user@td/a', 'identifier.bad_trust_domain_char'],
-  ['a port', 'spiffe://td:443/a', 'identifier.bad_trust_domain_char'],
-  ['an IPv6 address', 'spiffe://[::1]/a', 'identifier.bad_trust_domain_char'],
-  ['no trust domain', 'spiffe:///a', 'identifier.missing_trust_domain'],
-  ['nothing after the scheme', 'spiffe://', 'identifier.missing_trust_domain'],
+  // [identifiers.spiffe-id.02]
   ['a query', 'spiffe://td/a?b', 'identifier.bad_path_char'],
   ['a query after the trust domain', 'spiffe://td?b', 'identifier.bad_trust_domain_char'],
   ['a fragment', 'spiffe://td/a#b', 'identifier.bad_path_char'],
+  // [identifiers.spiffe-id.03]
+  ['no trust domain', 'spiffe:///a', 'identifier.missing_trust_domain'],
+  ['nothing after the scheme', 'spiffe://', 'identifier.missing_trust_domain'],
+  // [identifiers.spiffe-id.04]
+  ['upper case in the trust domain', 'spiffe://TD/a', 'identifier.bad_trust_domain_char'],
+  ['an IPv6 address', 'spiffe://[::1]/a', 'identifier.bad_trust_domain_char'],
+  ['a backslash', 'spiffe://td\\a', 'identifier.bad_trust_domain_char'],
+  // [identifiers.spiffe-id.05]
+  ['user information', 'spiffe://user@td/a', 'identifier.bad_trust_domain_char'],
+  ['a port', 'spiffe://td:443/a', 'identifier.bad_trust_domain_char'],
+  ['an escape in the trust domain', 'spiffe://t%64/a', 'identifier.bad_trust_domain_char'],
+  // [identifiers.spiffe-id.07]
+  ['a tilde', 'spiffe://td/a~b', 'identifier.bad_path_char'],
+  ['a colon', 'spiffe://td/a:b', 'identifier.bad_path_char'],
+  // [identifiers.spiffe-id.08]
+  ['two slashes', 'spiffe://td//b', 'identifier.empty_segment'],
+  ['only slashes', 'spiffe://td//', 'identifier.empty_segment'],
+  ['a trailing slash', 'spiffe://td/a/', 'identifier.trailing_slash'],
+  ['a root path', 'spiffe://td/', 'identifier.trailing_slash'],
+  // [identifiers.spiffe-id.09]
+  ['dot segments', 'spiffe://td/a/../b', 'identifier.dot_segment'],
+  ['a single dot', 'spiffe://td/./b', 'identifier.dot_segment'],
+  ['a dot segment at the end', 'spiffe://td/a/..', 'identifier.dot_segment'],
+  // [identifiers.spiffe-id.10]
+  ['an escaped letter', 'spiffe://td/%61', 'identifier.bad_path_char'],
+  ['an escaped slash', 'spiffe://td/a%2fb', 'identifier.bad_path_char'],
+  ['a bad escape', 'spiffe://td/%zz', 'identifier.bad_path_char'],
+  // [identifiers.spiffe-id.17]
   ['a letter that only looks Latin', 'spiffe://td/\u0430dmin', 'identifier.bad_path_char'],
   ['an ideographic full stop', 'spiffe://td\u3002com/a', 'identifier.bad_trust_domain_char'],
   ['NUL', 'spiffe://td/a\0', 'identifier.bad_path_char'],
@@ -60,8 +76,9 @@ const REFUSED: readonly (readonly [why: string, id: string, code: string])[] = [
   ['a line feed at the end of a trust domain', 'spiffe://td\n', 'identifier.bad_trust_domain_char'],
   ['a blank before', ' spiffe://td/a', 'identifier.wrong_scheme'],
   ['a blank after', 'spiffe://td/a ', 'identifier.bad_path_char'],
-  ['a backslash', 'spiffe://td\\a', 'identifier.bad_trust_domain_char'],
+  // [identifiers.spiffe-id.13]
   ['2049 bytes', `spiffe://td/${'a'.repeat(2037)}`, 'identifier.too_long'],
+  // [identifiers.spiffe-id.14]
   ['a trust domain of 256 bytes', `spiffe://${'a'.repeat(256)}/a`, 'identifier.too_long'],
 ]
 
@@ -83,13 +100,13 @@ describe('parseSpiffeId', () => {
     })
   }
 
-  test('accepts 2048 bytes', () => {
+  test('accepts 2048 bytes [identifiers.spiffe-id.12]', () => {
     const longest = `spiffe://td/${'a'.repeat(2036)}`
     assert.equal(longest.length, 2048)
     assert.equal(parseSpiffeId(longest), longest)
   })
 
-  test('either prints any string back byte for byte or refuses it with a code of this layer', () => {
+  test('either prints any string back byte for byte or refuses it with a code of this layer [identifiers.spiffe-id.16]', () => {
     fc.assert(
       fc.property(nearlyAnId(), (text) =>
         assert.equal(
@@ -110,7 +127,7 @@ describe('parseSpiffeId', () => {
 })
 
 describe('parseWorkloadSpiffeId', () => {
-  test('refuses the trust domain alone, which names no workload', () => {
+  test('refuses the trust domain alone, which names no workload [identifiers.spiffe-id.15]', () => {
     assert.equal(parseWorkloadSpiffeId('spiffe://td/a'), 'spiffe://td/a')
     assert.throws(() => parseWorkloadSpiffeId('spiffe://td'), { code: 'identifier.missing_path' })
     assert.throws(() => parseWorkloadSpiffeId('spiffe://td/'), { code: 'identifier.trailing_slash' })
@@ -118,7 +135,7 @@ describe('parseWorkloadSpiffeId', () => {
 })
 
 describe('parseTrustDomain', () => {
-  test('accepts the name and the SPIFFE ID of a trust domain', () => {
+  test('accepts the name and the SPIFFE ID of a trust domain [identifiers.spiffe-id.18]', () => {
     assert.equal(parseTrustDomain('example.com'), 'example.com')
     assert.equal(parseTrustDomain('spiffe://example.com'), 'example.com')
     assert.equal(trustDomainId(parseTrustDomain('example.com')), 'spiffe://example.com')
@@ -172,6 +189,7 @@ describe('joinSpiffeId', () => {
     ['.', 'identifier.dot_segment'],
     ['%2e', 'identifier.bad_path_char'],
     ['a b', 'identifier.bad_path_char'],
+    // [identifiers.spiffe-id.13]
     ['a'.repeat(2048), 'identifier.too_long'],
   ]
   for (const [segment, code] of refused) {
@@ -180,7 +198,7 @@ describe('joinSpiffeId', () => {
     })
   }
 
-  test('makes only what the parser accepts, or refuses', () => {
+  test('makes only what the parser accepts, or refuses [identifiers.spiffe-id.20]', () => {
     fc.assert(
       fc.property(fc.array(fc.string({ unit: fc.constantFrom(...'aB9._-/%@ é') }), { maxLength: 4 }), (segments) => {
         let id: SpiffeId

@@ -1,0 +1,42 @@
+import { type Requirement, topic } from './requirement.ts'
+
+// biome-ignore format: one requirement per line
+export const authorization: readonly Requirement[] = [
+  ...topic('authorization', 'aims', 'draft-ietf-wimse-aims-00, Agent Authorization', [
+    ['01', 'SHOULD', 'planned', 'an agent obtains access for the steps of its mission by the mechanisms of the framework'],
+    ['02', 'OURS', 'planned', 'an agent is an OAuth client, and client_id of its access tokens is the agent'],
+    ['03', 'OURS', 'planned', 'on behalf of a user or system, sub is that principal'],
+    ['04', 'MUST', 'planned', 'a resource decides on both identifiers and the other claims'],
+    ['05', 'OURS', 'planned', 'opaque tokens are introspected to the same meaning'],
+    ['06', 'SHOULD', 'planned', 'users authenticate in ways that resist phishing'],
+    ['07', 'OURS', 'planned', 'at the token endpoint the agent uses its primary credential, never a static secret'],
+    ['08', 'OURS', 'planned', 'on its own behalf it uses client credentials or a JWT bearer grant'],
+    ['09', 'OURS', 'planned', 'an agent can itself be a protected resource'],
+    ['10', 'OURS', 'planned', 'RFC 9700 applies'],
+    ['11', 'OURS', 'planned', 'inside a service of several parts, a transaction token replaces the access token'],
+    ['12', 'MAY', 'planned', 'a transaction token is exchanged for an access token to another service'],
+    ['13', 'SHOULD', 'planned', 'identity chaining, ID-JAG or transaction token chaining lead to another authorization server'],
+    ['14', 'MAY', 'planned', 'the authorization server asks for confirmation by the user'],
+    ['15', 'SHOULD', 'planned', 'it then declines or obtains further authorization'],
+    ['16', 'MUST', 'planned', 'a confirmation is bound to a verifiable grant of the authorization server'],
+    ['17', 'SHOULD', 'planned', 'a confirmation becomes an OAuth event, such as CIBA'],
+    ['18', 'MUST NOT', 'planned', 'a confirmation in a local user interface suffices'],
+    ['19', 'OURS', 'planned', 'a tool of several parts uses transaction tokens'],
+    ['20', 'MAY', 'planned', 'a tool reaches services by any mechanism, exchanging the token it received'],
+    ['21', 'OURS', 'planned', 'the agent\'s token is not forwarded to services'],
+    ['22', 'SHOULD', 'planned', 'tokens have few personal data, one audience and a short life'],
+    ['23', 'SHOULD', 'planned', 'opaque tokens serve where claims must be few'],
+    ['24', 'SHOULD', 'planned', 'agents ask for the least scope'],
+    ['25', 'OURS', 'planned', 'resources do not log tokens'],
+    ['26', 'SHOULD', 'planned', 'derived, narrower tokens propagate context'],
+    ['27', 'MUST', 'planned', 'a user\'s identity is not shown to services that do not need it'],
+  ]),
+  ...topic('authorization', 'discovery', 'draft-ietf-wimse-aims-00, discovery', [
+    ['01', 'MAY', 'planned', 'metadata is discovered, and decisions are bound to what was verified'],
+    ['02', 'OURS', 'planned', 'authorization servers publish RFC 8414 or OpenID metadata'],
+    ['03', 'MAY', 'planned', 'resources publish RFC 9728 metadata'],
+    ['04', 'MAY', 'planned', 'tools do likewise'],
+    ['05', 'MAY', 'planned', 'clients publish client ID metadata documents'],
+    ['06', 'MAY', 'planned', 'clients register by RFC 7591'],
+  ]),
+]

@@ -1,0 +1,53 @@
+import { type Requirement, topic } from './requirement.ts'
+
+// biome-ignore format: one requirement per line
+export const provisioning: readonly Requirement[] = [
+  ...topic('provisioning', 'endpoint', 'SPIFFE Workload Endpoint 2026-07', [
+    ['01', 'SHOULD', 'planned', 'the endpoint is a Unix socket, local to one host'],
+    ['02', 'MUST NOT', 'planned', 'TLS or direct authentication is asked of the client; the kernel says who it is'],
+    ['03', 'MUST', 'planned', 'a request without metadata workload.spiffe.io: true is InvalidArgument, before anything else'],
+    ['04', 'MUST', 'planned', 'clients take the address from SPIFFE_ENDPOINT_SOCKET unless given one'],
+    ['05', 'MUST', 'planned', 'addresses are unix: with an absolute path and nothing else, or tcp: with an IP address and port'],
+    ['06', 'MUST', 'planned', 'status codes: InvalidArgument, Unavailable, PermissionDenied, Unimplemented, each in its case'],
+    ['07', 'SHOULD', 'planned', 'server reflection is offered'],
+    ['08', 'MUST NOT', 'planned', 'methods are added to the service'],
+    ['09', 'SHOULD', 'planned', 'clients retry Unavailable with backoff, and neither InvalidArgument nor Unimplemented'],
+    ['10', 'OURS', 'planned', 'a socket that is foreign, too open or a symbolic link is not used'],
+  ]),
+  ...topic('provisioning', 'workload-api', 'SPIFFE Workload API 2026-07', [
+    ['01', 'MUST', 'planned', 'the X.509 and JWT profiles are served'],
+    ['02', 'MAY', 'planned', 'the WIT profile is served; otherwise its methods answer Unimplemented'],
+    ['03', 'MUST', 'planned', 'a stream sends its first message at once'],
+    ['04', 'MUST', 'planned', 'every message is the full state, and what is absent is withdrawn'],
+    ['05', 'SHOULD', 'planned', 'clients stop using withdrawn identities, also on PermissionDenied'],
+    ['06', 'SHOULD', 'planned', 'clients keep streams open and reconnect when they close'],
+    ['07', 'SHOULD', 'planned', 'a request with an unset mandatory field is InvalidArgument'],
+    ['08', 'SHOULD', 'planned', 'a response with an unset mandatory field is dropped, and the state held stays'],
+    ['09', 'SHOULD', 'planned', 'a workload without identity, or asking for another\'s, gets PermissionDenied'],
+    ['10', 'MUST', 'planned', 'FetchJWTSVID has an audience; without spiffe_id all identities of the caller are issued'],
+    ['11', 'MUST', 'planned', 'hints are unique in a response; of two equal ones a client uses the first'],
+    ['12', 'SHOULD NOT', 'planned', 'a hint is longer than 1024 bytes'],
+    ['13', 'MUST', 'planned', 'a bundle authenticates only its type, and JWT bundles have no other keys'],
+    ['14', 'MUST', 'planned', 'ValidateJWTSVID validates in full, with the bundle of the subject\'s domain'],
+    ['15', 'MUST', 'planned', 'certificates are DER, keys unencrypted PKCS#8, and the key is that of the leaf'],
+    ['16', 'MUST', 'planned', 'bundle maps are keyed by the SPIFFE ID of the trust domain'],
+    ['17', 'OURS', 'planned', 'mass updates are pushed with jitter'],
+    ['18', 'OURS', 'planned', 'removing an entry ends its streams'],
+  ]),
+  ...topic('provisioning', 'broker', 'SPIFFE Broker API and Endpoint 2026-07 (incubating)', [
+    ['01', 'MUST', 'planned', 'the server resolves and verifies workload references itself'],
+    ['02', 'MUST', 'planned', 'both sides use X509-SVIDs, callers are on a list, clients check the server\'s identity'],
+    ['03', 'MUST', 'planned', 'requests carry metadata broker.spiffe.io: true'],
+    ['04', 'MUST', 'planned', 'unknown reference types are InvalidArgument'],
+    ['05', 'MUST', 'planned', 'one call is for one workload, and material is never mixed'],
+  ]),
+  ...topic('provisioning', 'aims', 'draft-ietf-wimse-aims-00, Agent Credential Provisioning', [
+    ['01', 'OURS', 'planned', 'evidence decides whether, which identity, which type, which attributes and for how long'],
+    ['02', 'OURS', 'planned', 'high risk asks for several independent signals'],
+    ['03', 'OURS', 'planned', 'every issuance and rotation assesses again'],
+    ['04', 'OURS', 'planned', 'credentials are renewed well before expiry'],
+    ['05', 'OURS', 'planned', 'every credential has a new key, made where it is used'],
+    ['06', 'MUST NOT', 'planned', 'the language model has access to credentials of the agent or of its tools'],
+    ['07', 'OURS', 'planned', 'an agent\'s end stops rotation, revokes, reaches exchanged tokens, and keeps the identifier for audit'],
+  ]),
+]
