@@ -1,0 +1,145 @@
+import { randomUUID } from 'node:crypto'
+import {
+  AimsError,
+  type AuditEvent,
+  type Clock,
+  canonicalJson,
+  type JsonValue,
+  type Observer,
+  sha256Base64url,
+} from 'aims/base'
+import type { TrustDomain } from 'aims/identifiers'
+import { entryToJson, parseEntry, type RegistrationEntry, type TtlRules } from 'aims/provisioning'
+import type { EntryStore } from './store/entry-store.ts'
+
+/** Who changes something, for the record. */
+export interface Actor {
+  /** E.g. `unix:uid:0` or a SPIFFE ID. */
+  readonly name: string
+  readonly method: string
+  readonly correlationId: string
+}
+
+/** The registry of identities: one entry per SPIFFE ID, and every change in the log before it takes effect. */
+export interface EntryRegistry {
+  find(id: string): RegistrationEntry | undefined
+  list(): readonly RegistrationEntry[]
+  /**
+   * Registers an entry. `id` is made up when absent.
+   *
+   * @param options.reuseRetired - Give a SPIFFE ID again that a deleted entry had. Default false (AIMS ID-4).
+   * @throws {@link AimsError} `provisioning.*`
+   */
+  create(input: JsonValue, actor: Actor, options?: { readonly reuseRetired?: boolean }): Promise<RegistrationEntry>
+  /**
+   * Replaces an entry, which keeps its id and SPIFFE ID (AIMS ID-2).
+   *
+   * @param revision - The revision that the caller has seen.
+   * @throws {@link AimsError} `provisioning.*`, e.g. `provisioning.revision_conflict`
+   */
+  update(id: string, input: JsonValue, revision: number, actor: Actor): Promise<RegistrationEntry>
+  /** Deletes an entry; its id and SPIFFE ID stay known. @throws {@link AimsError} `provisioning.entry_not_found` */
+  remove(id: string, actor: Actor): Promise<void>
+  /** Calls `listener` after every change. @returns a function that ends it */
+  onChange(listener: () => void): () => void
+}
+
+/** What a registry works with. */
+export interface EntryRegistryOptions {
+  readonly store: EntryStore
+  readonly trustDomain: TrustDomain
+  readonly ttls: TtlRules
+  readonly clock: Clock
+  readonly observer: Observer
+}
+
+/** Makes the registry over a store. */
+export function createEntryRegistry(options: EntryRegistryOptions): EntryRegistry {
+  const { store, trustDomain, ttls, clock, observer } = options
+  const listeners = new Set<() => void>()
+  const oneAtATime = serializer()
+
+  const apply = async (event: AuditEvent, effect: () => void): Promise<void> => {
+    await observer.record(event)
+    effect()
+    for (const listener of listeners) listener()
+  }
+  const existing = (id: string): RegistrationEntry => {
+    const entry = store.find(id)
+    if (entry === undefined) throw new AimsError('provisioning.entry_not_found', 'no entry has this id')
+    return entry
+  }
+
+  return {
+    find: (id) => store.find(id),
+    list: () => store.list(),
+    create: (input, actor, { reuseRetired = false } = {}) =>
+      oneAtATime(async () => {
+        const entry = { ...parseEntry(input, { trustDomain, ttls, id: randomUUID() }), revision: 1 }
+        requireFree(store, entry, reuseRetired)
+        await apply(changeEvent('provisioning.entry-created', entry, actor), () => store.insert(entry))
+        return entry
+      }),
+    update: (id, input, revision, actor) =>
+      oneAtATime(async () => {
+        const before = existing(id)
+        if (before.revision !== revision) {
+          throw new AimsError('provisioning.revision_conflict', `the entry is at revision ${before.revision}`)
+        }
+        const parsed = parseEntry(input, { trustDomain, ttls, id })
+        if (parsed.id !== id || parsed.spiffeId !== before.spiffeId) {
+          throw new AimsError('provisioning.subject_fixed', 'an entry keeps its id and its SPIFFE ID')
+        }
+        const entry = { ...parsed, revision: before.revision + 1 }
+        await apply(changeEvent('provisioning.entry-updated', entry, actor), () => store.replace(entry))
+        return entry
+      }),
+    remove: (id, actor) =>
+      oneAtATime(async () => {
+        const entry = existing(id)
+        await apply(changeEvent('provisioning.entry-deleted', entry, actor), () => store.retire(entry, clock()))
+      }),
+    onChange(listener) {
+      listeners.add(listener)
+      return () => listeners.delete(listener)
+    },
+  }
+}
+
+function requireFree(store: EntryStore, entry: RegistrationEntry, reuseRetired: boolean): void {
+  if (store.isIdUsed(entry.id)) throw new AimsError('provisioning.entry_exists', 'the id is, or was, in use')
+  if (store.findBySubject(entry.spiffeId) !== undefined) {
+    throw new AimsError('provisioning.subject_taken', 'another entry has this SPIFFE ID')
+  }
+  if (!reuseRetired && store.isRetired(entry.spiffeId)) {
+    throw new AimsError('provisioning.subject_retired', 'a deleted entry had this SPIFFE ID')
+  }
+}
+
+function changeEvent(type: AuditEvent['type'], entry: RegistrationEntry, actor: Actor): AuditEvent {
+  return {
+    type,
+    agent: { id: actor.name, method: actor.method },
+    resource: { type: 'entry', id: entry.id },
+    action: type.slice(type.indexOf('entry-')),
+    decision: 'allow',
+    correlationId: actor.correlationId,
+    details: {
+      spiffeId: entry.spiffeId,
+      revision: entry.revision,
+      selectors: entry.selectors.join(' '),
+      // Ties the record to the whole entry, however long it is (L2).
+      contentHash: sha256Base64url(canonicalJson(entryToJson(entry))),
+    },
+  }
+}
+
+/** Runs asynchronous work one at a time, in the order it came: what one check saw still holds when its effect comes. */
+export function serializer(): <T>(work: () => Promise<T>) => Promise<T> {
+  let last: Promise<unknown> = Promise.resolve()
+  return (work) => {
+    const next = last.then(work, work)
+    last = next.catch(() => undefined)
+    return next
+  }
+}

@@ -1,0 +1,42 @@
+import type { DatabaseSync } from 'node:sqlite'
+import { openDatabase } from 'aims/base'
+
+// "AIMS" in ASCII.
+const APPLICATION_ID = 0x41494d53
+
+// Steps are only ever added at the end.
+const SCHEMA: readonly string[] = [
+  `
+  CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
+  CREATE TABLE entries (
+    id TEXT PRIMARY KEY, spiffe_id TEXT NOT NULL UNIQUE, body TEXT NOT NULL, mac TEXT NOT NULL
+  ) STRICT, WITHOUT ROWID;
+  CREATE TABLE retired (
+    id TEXT PRIMARY KEY, spiffe_id TEXT NOT NULL, retired_at REAL NOT NULL
+  ) STRICT, WITHOUT ROWID;
+  CREATE INDEX retired_subjects ON retired (spiffe_id);
+  CREATE TABLE keys (
+    id TEXT PRIMARY KEY, purpose TEXT NOT NULL, state TEXT NOT NULL, version INTEGER NOT NULL,
+    created_at REAL NOT NULL, activate_at REAL NOT NULL, expires_at REAL NOT NULL, drop_at REAL NOT NULL,
+    certificate BLOB, wrapped BLOB NOT NULL
+  ) STRICT, WITHOUT ROWID;
+  CREATE TABLE key_bindings (
+    thumbprint TEXT PRIMARY KEY, subject TEXT NOT NULL, expires_at REAL NOT NULL
+  ) STRICT, WITHOUT ROWID;
+  CREATE TABLE confirmation_keys (
+    subject TEXT NOT NULL, kid TEXT NOT NULL, jwk TEXT NOT NULL, expires_at REAL NOT NULL,
+    PRIMARY KEY (subject, kid)
+  ) STRICT, WITHOUT ROWID;
+  CREATE INDEX key_bindings_expiry ON key_bindings (expires_at);
+  CREATE INDEX confirmation_keys_expiry ON confirmation_keys (expires_at);
+`,
+]
+
+/**
+ * Opens the server's store: entries, wrapped keys, key bindings. The log is a file of its own.
+ *
+ * @throws {@link AimsError} `storage.*`, e.g. `storage.newer_version`
+ */
+export function openStore(path: string): DatabaseSync {
+  return openDatabase(path, { schema: SCHEMA, label: `store ${path}`, applicationId: APPLICATION_ID })
+}

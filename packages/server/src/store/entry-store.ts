@@ -1,0 +1,84 @@
+import type { DatabaseSync } from 'node:sqlite'
+import { AimsError, parseJson, storing, transaction } from 'aims/base'
+import type { SpiffeId, TrustDomain } from 'aims/identifiers'
+import { entryToJson, parseEntry, type RegistrationEntry } from 'aims/provisioning'
+import { isMacOf, type KeyEncryptionKey } from '../keys/key-encryption-key.ts'
+import type { Meta } from './meta.ts'
+
+/** Registration entries, all in memory, every change on disk before it shows. Says nothing about who may change them. */
+export interface EntryStore {
+  find(id: string): RegistrationEntry | undefined
+  findBySubject(subject: SpiffeId): RegistrationEntry | undefined
+  /** In the order of their ids. */
+  list(): readonly RegistrationEntry[]
+  /** True for the id of an entry, or of one that was deleted. */
+  isIdUsed(id: string): boolean
+  /** True for the SPIFFE ID of a deleted entry. */
+  isRetired(subject: SpiffeId): boolean
+  insert(entry: RegistrationEntry): void
+  replace(entry: RegistrationEntry): void
+  /** Deletes an entry and remembers its id and subject for ever. */
+  retire(entry: RegistrationEntry, now: number): void
+}
+
+// No cap here: entries were within the caps of their time when they were made.
+const ANY_TTL = { default: 1, max: Number.MAX_SAFE_INTEGER }
+const LABEL = 'entry'
+
+/**
+ * Opens the entries of the store. Each row carries a MAC under the key-encryption key, so that entries written by
+ * somebody else into the database are found out.
+ *
+ * @throws {@link AimsError} `operation.store_damaged`, naming the entry
+ */
+export function openEntryStore(
+  db: DatabaseSync,
+  options: { readonly key: KeyEncryptionKey; readonly meta: Meta; readonly trustDomain: TrustDomain },
+): EntryStore {
+  const { key, meta, trustDomain } = options
+  const entries = new Map<string, RegistrationEntry>()
+  for (const row of db.prepare('SELECT id, body, mac FROM entries ORDER BY id').all()) {
+    const body = String(row.body)
+    if (!isMacOf(key, String(row.mac), LABEL, body)) {
+      throw new AimsError('operation.store_damaged', `the entry ${String(row.id)} was not written by this server`)
+    }
+    const ttls = { x509: ANY_TTL, jwt: ANY_TTL, wit: ANY_TTL }
+    const entry = parseEntry(parseJson(body), { trustDomain, ttls })
+    entries.set(entry.id, entry)
+  }
+  const put = db.prepare('INSERT OR REPLACE INTO entries VALUES (?, ?, ?, ?)')
+  const remove = db.prepare('DELETE FROM entries WHERE id = ?')
+  const tombstone = db.prepare('INSERT OR REPLACE INTO retired VALUES (?, ?, ?)')
+  const retiredId = db.prepare('SELECT 1 FROM retired WHERE id = ?')
+  const retiredSubject = db.prepare('SELECT 1 FROM retired WHERE spiffe_id = ?')
+
+  const change = (work: () => void): void =>
+    storing('store', () =>
+      transaction(db, () => {
+        work()
+        meta.advance('revision')
+      }),
+    )
+  const write = (entry: RegistrationEntry): void => {
+    const body = JSON.stringify(entryToJson(entry))
+    change(() => put.run(entry.id, entry.spiffeId, body, key.mac(LABEL, body)))
+    entries.set(entry.id, entry)
+  }
+
+  return {
+    find: (id) => entries.get(id),
+    findBySubject: (subject) => entries.values().find(({ spiffeId }) => spiffeId === subject),
+    list: () => [...entries.values()].sort((a, b) => (a.id < b.id ? -1 : 1)),
+    isIdUsed: (id) => entries.has(id) || retiredId.get(id) !== undefined,
+    isRetired: (subject) => retiredSubject.get(subject) !== undefined,
+    insert: write,
+    replace: write,
+    retire(entry, now) {
+      change(() => {
+        remove.run(entry.id)
+        tombstone.run(entry.id, entry.spiffeId, now)
+      })
+      entries.delete(entry.id)
+    },
+  }
+}
