@@ -27,19 +27,13 @@ export class ExecutableReader {
   /** Nothing is known when this process may not look: it needs to be root or the same user. */
   async read(process: ProcessHandle): Promise<Executable> {
     const path = process.readLink('exe')
-    if (path === undefined) return {}
-    const file = await openIfAllowed(process.path('exe'))
-    if (file === undefined) return {}
-    try {
-      const stats = await file.stat({ bigint: true })
-      const sha256 = await this.#hash(file, stats)
-      return {
-        ...((await isSameFile(path, stats)) ? { path } : {}),
-        ...(sha256 === undefined ? {} : { sha256 }),
-        stamp: identity(stats),
-      }
-    } finally {
-      await file.close()
+    const stats = path === undefined ? undefined : await statIfAllowed(process.path('exe'))
+    if (path === undefined || stats === undefined) return {}
+    const sha256 = await this.#hash(process, stats)
+    return {
+      ...((await isSameFile(path, stats)) ? { path } : {}),
+      ...(sha256 === undefined ? {} : { sha256 }),
+      stamp: identity(stats),
     }
   }
 
@@ -53,12 +47,12 @@ export class ExecutableReader {
     }
   }
 
-  async #hash(file: FileHandle, stats: BigIntStats): Promise<string | undefined> {
+  async #hash(process: ProcessHandle, stats: BigIntStats): Promise<string | undefined> {
     if (!stats.isFile() || stats.size > this.#maxSize) return undefined
     const key = identity(stats)
     let hash = this.#hashes.get(key)
     if (hash === undefined) {
-      hash = hashFile(file, stats)
+      hash = hashFile(process.path('exe'), key)
       this.#hashes.set(key, hash)
       // A file that could not be hashed is tried again at the next attestation.
       hash.then(
@@ -72,18 +66,24 @@ export class ExecutableReader {
   }
 }
 
-async function hashFile(file: FileHandle, before: BigIntStats): Promise<string | undefined> {
-  const hash = createHash('sha256')
-  const buffer = Buffer.allocUnsafe(CHUNK)
-  for (let position = 0; ; ) {
-    const { bytesRead } = await file.read(buffer, 0, CHUNK, position)
-    if (bytesRead === 0) break
-    hash.update(buffer.subarray(0, bytesRead))
-    position += bytesRead
-    if (position > before.size) return undefined
+// The digest of exactly the file with this identity, or nothing when it is another one, or changes meanwhile.
+async function hashFile(path: string, expected: string): Promise<string | undefined> {
+  const file = await openIfAllowed(path)
+  if (file === undefined) return undefined
+  try {
+    const hash = createHash('sha256')
+    const buffer = Buffer.allocUnsafe(CHUNK)
+    const { size } = await file.stat({ bigint: true })
+    for (let position = 0; position <= size; ) {
+      const { bytesRead } = await file.read(buffer, 0, CHUNK, position)
+      if (bytesRead === 0) break
+      hash.update(buffer.subarray(0, bytesRead))
+      position += bytesRead
+    }
+    return identity(await file.stat({ bigint: true })) === expected ? hash.digest('hex') : undefined
+  } finally {
+    await file.close()
   }
-  const after = await file.stat({ bigint: true })
-  return identity(after) === identity(before) ? hash.digest('hex') : undefined
 }
 
 // A change of content changes ctime, which no program can set.
@@ -103,9 +103,17 @@ async function isSameFile(path: string, { dev, ino }: BigIntStats): Promise<bool
   }
 }
 
+async function statIfAllowed(path: string): Promise<BigIntStats | undefined> {
+  return await ifAllowed(() => stat(path, { bigint: true }))
+}
+
 async function openIfAllowed(path: string): Promise<FileHandle | undefined> {
+  return await ifAllowed(() => open(path, 'r'))
+}
+
+async function ifAllowed<T>(look: () => Promise<T>): Promise<T | undefined> {
   try {
-    return await open(path, 'r')
+    return await look()
   } catch (error) {
     // Kernel threads and processes that have just ended have no program: whoever reads on will notice the second.
     if (['EACCES', 'EPERM', 'ENOENT', 'ESRCH'].some((code) => isErrno(error, code))) return undefined
