@@ -75,6 +75,7 @@ export function transaction<T>(db: DatabaseSync, work: () => T): T {
 
 /** A lock that lasts until it is released or the process ends, however it ends. */
 export interface FileLock {
+  /** Releasing twice does nothing. */
   release(): void
 }
 
@@ -95,7 +96,11 @@ export function lockFile(path: string, label: string): FileLock {
       if (sqliteCode(cause) !== BUSY) throw cause
       throw new AimsError('storage.locked', `${label}: another process is using it`, { cause })
     }
-    return { release: () => db.close() }
+    return {
+      release: () => {
+        if (db.isOpen) db.close()
+      },
+    }
   })
 }
 

@@ -33,16 +33,13 @@ test('hashes are those of RFC 6962: leaves and nodes are told apart by their fir
   assert.notDeepEqual(leafHash(Buffer.concat([rootAt(1), rootAt(2)])), nodeHash(rootAt(1), rootAt(2)))
 })
 
-test('a tree that grows has the root of the definition at every size, also when loaded or copied', () => {
+test('a tree that grows has the root of the definition at every size, also when loaded', () => {
   const tree = new CompactTree()
   for (let size = 0; size < leaves.length; size += 1) {
     assert.deepEqual(Buffer.from(tree.root()), Buffer.from(rootAt(size)))
     assert.deepEqual(CompactTree.load(size, read).root(), tree.root())
-    const apart = tree.copy()
-    apart.append(leafHash(Buffer.from('other')))
     assert.equal(tree.size, size)
     tree.append(leaves[size] ?? EMPTY_ROOT)
-    assert.notDeepEqual(apart.root(), tree.root())
   }
 })
 

@@ -50,14 +50,6 @@ export class CompactTree {
     return this.#size
   }
 
-  /** A tree that grows apart from this one. */
-  copy(): CompactTree {
-    const tree = new CompactTree()
-    tree.#size = this.#size
-    tree.#edge.push(...this.#edge)
-    return tree
-  }
-
   append(leaf: Uint8Array): void {
     let subtree = leaf
     let level = 0

@@ -1,0 +1,33 @@
+/** What is known about a type of event. */
+export interface EventType {
+  readonly description: string
+  /** True when records of this type must name the agent: it was authenticated before the event could happen. */
+  readonly agent: boolean
+}
+
+/** The types of events AIMS itself reports, as `area.what-happened`. Others may be recorded too. */
+export const EVENT_TYPES: { readonly [type: string]: EventType } = {
+  'attestation.succeeded': { description: 'evidence about a workload was accepted', agent: false },
+  'attestation.refused': { description: 'evidence about a workload was refused', agent: false },
+  'provisioning.issued': { description: 'a credential was issued', agent: true },
+  'provisioning.refused': { description: 'a credential was asked for and not issued', agent: false },
+  'provisioning.entry-created': { description: 'a registration entry was created', agent: false },
+  'provisioning.entry-updated': { description: 'a registration entry was changed', agent: false },
+  'provisioning.entry-deleted': { description: 'a registration entry was removed', agent: false },
+  'provisioning.key-rotated': { description: 'an authority or token signing key was replaced', agent: false },
+  'provisioning.bundle-changed': { description: 'a trust bundle was changed', agent: false },
+  'authentication.succeeded': { description: 'a caller proved who it is', agent: true },
+  'authentication.refused': { description: 'a caller did not prove who it is', agent: false },
+  'authentication.replayed': { description: 'a proof was used a second time', agent: false },
+  'authorization.decided': { description: 'an action was allowed or denied', agent: true },
+  'policy.loaded': { description: 'a policy set came into force', agent: false },
+  'policy.refused': { description: 'a policy set was offered and not valid', agent: false },
+  'operation.started': { description: 'a server or agent was started', agent: false },
+  'operation.stopped': { description: 'a server or agent was stopped in order', agent: false },
+  'operation.configured': { description: 'an operator changed a setting', agent: false },
+}
+
+/** What is known about a type, or `undefined` for a type of somebody else. */
+export function findEventType(type: string): EventType | undefined {
+  return Object.hasOwn(EVENT_TYPES, type) ? EVENT_TYPES[type] : undefined
+}
