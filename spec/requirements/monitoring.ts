@@ -3,14 +3,14 @@ import { type Requirement, topic } from './requirement.ts'
 // biome-ignore format: one requirement per line
 export const monitoring: readonly Requirement[] = [
   ...topic('monitoring', 'log', 'AIMS security rules, L1 to L8', [
-    ['01', 'OURS', 'planned', 'L1: a record is durable before its effect is visible'],
-    ['02', 'OURS', 'planned', 'L2: the record says what was done'],
+    ['01', 'OURS', 'implemented', 'L1: a record is durable before its effect is visible'],
+    ['02', 'OURS', 'implemented', 'L2: the record says what was done'],
     ['03', 'OURS', 'planned', 'L3: the tree is hashed again before a checkpoint is signed'],
     ['04', 'OURS', 'planned', 'L4: a log that was rolled back or forked does not start'],
     ['05', 'OURS', 'planned', 'L5: only fields on a list are recorded'],
     ['06', 'OURS', 'planned', 'L6: control characters are encoded'],
     ['07', 'OURS', 'planned', 'L7: metric labels are bounded'],
-    ['08', 'OURS', 'planned', 'L8: when the log fails, nothing privileged is done'],
+    ['08', 'OURS', 'implemented', 'L8: when the log fails, nothing privileged is done'],
   ]),
   ...topic('monitoring', 'aims', 'draft-ietf-wimse-aims-00, Agent Monitoring, Observability and Remediation', [
     ['01', 'MUST', 'planned', 'behaviour and authorization context can be reconstructed afterwards'],

@@ -26,7 +26,7 @@ export const provisioning: readonly Requirement[] = [
     ['09', 'SHOULD', 'planned', 'a workload without identity, or asking for another\'s, gets PermissionDenied'],
     ['10', 'MUST', 'planned', 'FetchJWTSVID has an audience; without spiffe_id all identities of the caller are issued'],
     ['11', 'MUST', 'planned', 'hints are unique in a response; of two equal ones a client uses the first'],
-    ['12', 'SHOULD NOT', 'planned', 'a hint is longer than 1024 bytes'],
+    ['12', 'SHOULD NOT', 'implemented', 'a hint is longer than 1024 bytes'],
     ['13', 'MUST', 'planned', 'a bundle authenticates only its type, and JWT bundles have no other keys'],
     ['14', 'MUST', 'planned', 'ValidateJWTSVID validates in full, with the bundle of the subject\'s domain'],
     ['15', 'MUST', 'planned', 'certificates are DER, keys unencrypted PKCS#8, and the key is that of the leaf'],

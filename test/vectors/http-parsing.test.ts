@@ -49,6 +49,7 @@ after(() => {
   rmSync(dir, { recursive: true })
 })
 
+// [authentication.http.01]
 suite('http-parsing', 'suites/http-parsing', async (data) => {
   await listening
   const { cases }: { cases: readonly ParserCase[] } = JSON.parse(readFileSync(join(data, 'llhttp-cases.json'), 'utf8'))

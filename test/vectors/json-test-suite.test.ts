@@ -5,6 +5,7 @@ import { type Case, outcomeOf, suite } from './suite.ts'
 
 const EXPECTED: { readonly [prefix: string]: Case['expected'] } = { y: 'accept', n: 'reject', i: 'either' }
 
+// [credentials.jws.02]
 suite('json-test-suite', 'suites/json-test-suite', (dir) => [
   ...files(join(dir, 'test_parsing'), (name) => EXPECTED[name.charAt(0)] ?? 'either'),
   ...files(join(dir, 'test_transform'), () => 'either'),

@@ -77,6 +77,7 @@ interface Draft {
 }
 
 // Every WIT that a draft shows, at the last second of its life, under the issuer key the same draft shows.
+// [credentials.wit.08]
 suite('ietf-drafts-wit', 'wimse/ietf-drafts', (dir) =>
   readdirSync(dir)
     .filter((file) => file !== 'keys.json')

@@ -18,6 +18,7 @@ const trustDomain = parseTrustDomain('example.com')
 const FILES = ['json_web_signature', 'json_web_key', 'json_web_crypto']
 
 // The way of every token: a JWK Set becomes a bundle, the kid picks the key, the key's algorithm decides.
+// [credentials.jws.01] [credentials.jws.07]
 suite('wycheproof-jose', 'suites/wycheproof', (dir) => FILES.flatMap((file) => cases(dir, file)))
 
 function cases(dir: string, file: string): readonly Case[] {

@@ -23,6 +23,7 @@ const GROUPS = ['rfc5280', 'pathlen', 'pathological', 'crl', 'cve']
 /** When the suite was generated, for cases that name no time. */
 const GENERATED_AT = Date.parse('2026-06-29T00:00:00Z') / 1000
 
+// [credentials.x509-path.02] [credentials.x509-svid.17]
 suite('x509-limbo', 'suites/x509-limbo', (dir) => {
   const { testcases } = JSON.parse(readFileSync(join(dir, 'limbo.json'), 'utf8')) as { testcases: LimboCase[] }
   return testcases

@@ -76,6 +76,7 @@ const refused: readonly (readonly [string, { readonly [member: string]: JsonValu
   ['a lifetime of zero', { x509Ttl: 0 }, 'provisioning.ttl_out_of_range'],
   ['a negative lifetime', { witTtl: -1 }, 'provisioning.ttl_out_of_range'],
   ['a certificate lifetime above a day', { x509Ttl: 86_401 }, 'provisioning.ttl_out_of_range'],
+  // [credentials.aims.03]
   ['a JWT-SVID lifetime above an hour', { jwtTtl: 3601 }, 'provisioning.ttl_out_of_range'],
   ['a lifetime with a fraction', { x509Ttl: 1.5 }, 'provisioning.malformed_entry'],
   ['a lifetime in words', { x509Ttl: '1h' }, 'provisioning.malformed_entry'],
@@ -86,6 +87,7 @@ const refused: readonly (readonly [string, { readonly [member: string]: JsonValu
   ['an empty audience', { audiences: [''] }, 'provisioning.malformed_entry'],
   ['a wildcard host name', { dnsNames: ['*.example.com'] }, 'provisioning.malformed_entry'],
   ['an address as host name', { dnsNames: ['127.0.0.1'] }, 'provisioning.malformed_entry'],
+  // [provisioning.workload-api.12]
   ['a hint above 1024 bytes', { hint: 'é'.repeat(513) }, 'provisioning.malformed_entry'],
   ['an owner with an escape character', { owner: 'a\u001b[2Jb' }, 'provisioning.malformed_entry'],
   ['admin as a word', { admin: 'yes' }, 'provisioning.malformed_entry'],

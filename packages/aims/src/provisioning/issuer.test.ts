@@ -79,6 +79,7 @@ function world(change: Partial<IssuerOptions> = {}, first: RegistrationEntry = e
 
 const newKey = (): KeyObject => WorkloadKey.generate().publicKey
 
+// [credentials.aims.01] [monitoring.log.02]
 test('an X.509-SVID names the workload, begins 10 s ago, and is in the log before it is handed out', async () => {
   const { issuer, records } = world({}, entry({ dnsNames: ['bot.example.com'], x509Ttl: 600 }))
   const publicKey = newKey()
@@ -110,6 +111,7 @@ test('an X.509-SVID names the workload, begins 10 s ago, and is in the log befor
   ])
 })
 
+// [credentials.wic.10]
 test('an X.509-SVID never outlives its CA', async () => {
   const { issuer } = world({}, entry({ x509Ttl: CA_LIFETIME + 1000 }))
   const { certificates } = await issuer.issueX509({ ...request, publicKey: newKey() })
@@ -156,6 +158,7 @@ test('one key may serve one subject again, and the X.509-SVID and the WIT of it'
   await issuer.issueX509({ ...request, publicKey })
 })
 
+// [credentials.wit.17]
 test('the key of one subject is refused for another (D11), whatever the kind of credential', async () => {
   const { issuer, entries, records } = world()
   const publicKey = newKey()
@@ -243,6 +246,7 @@ test('a deleted entry issues nothing more', async () => {
   await assert.rejects(x509Request(issuer), { code: 'provisioning.entry_not_found' })
 })
 
+// [monitoring.log.01] [monitoring.log.08]
 test('without the record there is no credential, and no other answer either', async () => {
   const failing: Observer = { record: () => Promise.reject(new Error('disk full')) }
   const { issuer } = world({ observer: failing })

@@ -157,6 +157,7 @@ const rows: readonly (readonly [string, string, number, string])[] = [
     400,
     'operation.request_malformed',
   ],
+  // [authentication.http.04]
   ['no content type', post('', '{"name":"a"}'), 415, 'operation.unsupported_media_type'],
   ['a form', post('Content-Type: text/plain\r\n', '{"name":"a"}'), 415, 'operation.unsupported_media_type'],
   [
@@ -165,6 +166,7 @@ const rows: readonly (readonly [string, string, number, string])[] = [
     415,
     'operation.unsupported_media_type',
   ],
+  // [authentication.http.02]
   ['a coded body', post(`${JSON_TYPE}Content-Encoding: gzip\r\n`, '{}'), 415, 'operation.unsupported_media_type'],
   ['broken JSON', post(JSON_TYPE, '{"name":'), 400, 'json.malformed'],
   ['a duplicate member', post(JSON_TYPE, '{"name":"a","name":"b"}'), 400, 'json.duplicate_member'],
@@ -173,7 +175,9 @@ const rows: readonly (readonly [string, string, number, string])[] = [
   ['a member named __proto__', post(JSON_TYPE, '{"name":"a","__proto__":{}}'), 400, 'operation.request_malformed'],
   ['a member of the wrong type', post(JSON_TYPE, '{"name":1}'), 400, 'operation.request_malformed'],
   ['a member that is too long', post(JSON_TYPE, '{"name":"123456789"}'), 400, 'operation.request_malformed'],
+  // [authentication.http.02]
   ['deep nesting', post(JSON_TYPE, `{"name":${'['.repeat(40)}${']'.repeat(40)}}`), 400, 'json.too_deep'],
+  // [authentication.http.02]
   ['a large body', post(JSON_TYPE, `{"name":"${'a'.repeat(262_144)}"}`), 413, 'operation.request_too_large'],
   [
     'a body where none belongs',
@@ -208,6 +212,7 @@ test('a chunked body beyond the limit is refused without reading on', async () =
   assert.equal(answer.code, 'operation.request_too_large')
 })
 
+// [authentication.http.02]
 test('far too many fields, or a header section above 16 KiB, are refused by the parser', async () => {
   assert.equal((await exchange(get('/healthz', `Host: localhost\r\n${'a: b\r\n'.repeat(500)}`))).status, 431)
   const answer = await exchange(get('/healthz', `Host: localhost\r\nA: ${'a'.repeat(17_000)}\r\n`))

@@ -11,6 +11,7 @@ const a = parseSpiffeId('spiffe://example.com/a')
 const b = parseSpiffeId('spiffe://example.com/b')
 
 function contract(name: string, open: () => HighWaterMark): void {
+  // [authentication.profile.08]
   test(`${name}: a caller may rise, stay, and never fall back`, async () => {
     const marks = open()
     assert.equal(await marks.admit(a, 'aims-00'), true)

@@ -6,6 +6,7 @@ import { createMemoryReplayStore, openMemoryReplayStore } from './memory.ts'
 
 replayStoreContract('memory', () => createMemoryReplayStore({ capacity: 500 }))
 
+// [authentication.wpt.25]
 test('a full store refuses, and takes keys again when old ones have expired', () => {
   const store = createMemoryReplayStore({ capacity: 1 })
   const fill = (expiresAt: number, now: number): number => {

@@ -79,6 +79,7 @@ function judge(wit: Wit, change: Change): Promise<unknown> {
 }
 
 for (const profile of PROFILES) {
+  // [authentication.wpt.10]
   test(`${profile}: a proof as its draft describes it is accepted once`, async () => {
     const wit = witOf(profile)
     const expected = expectation(wit)
@@ -91,6 +92,7 @@ for (const profile of PROFILES) {
     await assert.rejects(verifyWpt(proof, expected), { code: 'proof.replayed' })
   })
 
+  // [authentication.wpt.27] [authentication.aims.05]
   test(`${profile}: our own proof covers method, target and body, and is accepted once`, async () => {
     const wit = witOf(profile)
     const expected = { ...expectation(wit), requireBinding: { method: true, target: true, body: true } }
@@ -120,6 +122,7 @@ const edWit = await domain.wit({ key: ed, profile: 's2s-03-compat' })
 
 // Every row breaks one thing in a proof that is good otherwise.
 const REFUSED: readonly (readonly [string, Profile, Change, string])[] = [
+  // [authentication.wpt.06]
   ['E1 wth of another WIT with the same key', 'wimse', { claims: { wth: hash(other.token) } }, 'proof.wit_mismatch'],
   [
     'E2 wth over part of the WIT',
@@ -129,27 +132,36 @@ const REFUSED: readonly (readonly [string, Profile, Change, string])[] = [
   ],
   ['E2 wth padded', 'wimse', { claims: { wth: `${hash(witOf('wimse').token)}=` } }, 'proof.wit_mismatch'],
   ['wth that is no text', 'wimse', { claims: { wth: 1 } }, 'proof.wit_mismatch'],
+  // [authentication.wpt.02]
   ['E3 another alg that fits another key', 'wimse', { signer: ed }, 'proof.alg_mismatch'],
+  // [authentication.wpt.11]
   ['E4 aud of another service', 'wimse', { claims: { aud: 'https://other.example.com' } }, 'proof.audience_mismatch'],
   ['E4 aud with another path', 'wimse', { claims: { aud: `${AUDIENCE}/other` } }, 'proof.audience_mismatch'],
   ['aud that begins like ours', 'wimse', { claims: { aud: `${AUDIENCE}.evil.example` } }, 'proof.audience_mismatch'],
+  // [authentication.wpt.30]
   ['aud as a list', 'wimse', { claims: { aud: [AUDIENCE] } }, 'proof.invalid_claim'],
+  // [authentication.aims.03]
   ['E6 no aud', 'wimse', { claims: { aud: undefined } }, 'proof.missing_claim'],
+  // [authentication.wpt.07]
   ['E6 no exp', 'wimse', { claims: { exp: undefined } }, 'proof.missing_claim'],
+  // [authentication.wpt.09]
   ['E6 no jti', 'wimse', { claims: { jti: undefined } }, 'proof.missing_claim'],
   ['E6 no wth', 'wimse', { claims: { wth: undefined } }, 'proof.missing_claim'],
   ['E6 no wth', 'wimse-wpt-01', { claims: { wth: undefined } }, 'proof.missing_claim'],
   ['E6 no wth', 's2s-03-compat', { claims: { wth: undefined } }, 'proof.missing_claim'],
+  // [authentication.wpt.31]
   ['jti too short to be unique', 'wimse', { claims: { jti: '1' } }, 'proof.invalid_claim'],
   ['jti too long to be kept', 'wimse', { claims: { jti: 'x'.repeat(257) } }, 'proof.invalid_claim'],
   ['jti that is no text', 'wimse', { claims: { jti: 1234567890123456 } }, 'proof.invalid_claim'],
   ['exp that is now', 'wimse', { claims: { exp: NOW } }, 'proof.expired'],
   ['exp that has passed', 'wimse', { claims: { exp: NOW - 1 } }, 'proof.expired'],
   ['exp as text', 'wimse', { claims: { exp: String(NOW + 60) } }, 'proof.invalid_claim'],
+  // [authentication.wpt.08]
   ['E7 exp a day ahead', 'wimse', { claims: { exp: NOW + 86_400 } }, 'proof.lifetime_too_long'],
   ['exp beyond the own limit', 'wimse', { expected: { maxLifetime: 29, clockSkew: 30 } }, 'proof.lifetime_too_long'],
   ['nbf in the future', 'wimse', { claims: { nbf: NOW + 31 } }, 'proof.not_yet_valid'],
   ['iat in the future', 'wimse', { claims: { iat: NOW + 61 } }, 'proof.not_yet_valid'],
+  // [authentication.wpt.14]
   ['E10 Txn-Token without tth', 'wimse', { expected: { txnToken: TXN } }, 'proof.txn_token_mismatch'],
   ['E10 tth without Txn-Token', 'wimse', { claims: { tth: hash(TXN) } }, 'proof.txn_token_mismatch'],
   [
@@ -158,6 +170,7 @@ const REFUSED: readonly (readonly [string, Profile, Change, string])[] = [
     { claims: { tth: hash('other') }, expected: { txnToken: TXN } },
     'proof.txn_token_mismatch',
   ],
+  // [authentication.wpt.16]
   [
     'E11 oth names a field that is absent',
     'wimse',
@@ -182,6 +195,7 @@ const REFUSED: readonly (readonly [string, Profile, Change, string])[] = [
     { claims: { oth: { ctx: hash('c'), constructor: hash('m') } }, expected: { otherTokens: { ctx: 'c' } } },
     'proof.other_token_mismatch',
   ],
+  // [authentication.wpt.15] [authentication.wpt.17]
   [
     'E12 a context token that oth does not cover',
     'wimse',
@@ -194,30 +208,38 @@ const REFUSED: readonly (readonly [string, Profile, Change, string])[] = [
     { claims: { oth: hash('c') }, expected: { otherTokens: { ctx: 'c' } } },
     'proof.other_token_mismatch',
   ],
+  // [authentication.profile.11]
   [
     'oth as text for two tokens',
     's2s-03-compat',
     { claims: { oth: hash('c') }, expected: { otherTokens: { ctx: 'c', more: 'm' } } },
     'proof.other_token_mismatch',
   ],
+  // [authentication.wpt.18]
   ['E13 ath in place of wth', 'wimse', { claims: { wth: undefined, ath: hash(ACCESS) } }, 'proof.missing_claim'],
+  // [authentication.wpt-01.03]
   ['an access token without ath', 'wimse-wpt-01', { expected: { accessToken: ACCESS } }, 'proof.access_token_mismatch'],
   ['ath without an access token', 'wimse-wpt-01', { claims: { ath: hash(ACCESS) } }, 'proof.access_token_mismatch'],
+  // [authentication.wpt-01.02]
   [
     'ath of another access token',
     's2s-03-compat',
     { claims: { ath: hash('other') }, expected: { accessToken: ACCESS } },
     'proof.access_token_mismatch',
   ],
+  // [authentication.wpt.03]
   ['E14 signed by another workload', 'wimse', { signer: strange }, 'proof.invalid_signature'],
+  // [authentication.wpt.01] [credentials.jws.05]
   ['E15 the typ of a WIT', 'wimse', { header: { typ: 'wit+jwt' } }, 'proof.wrong_type'],
   ['typ as a media type', 'wimse', { header: { typ: 'application/wpt+jwt' } }, 'proof.wrong_type'],
   ['typ in upper case', 'wimse', { header: { typ: 'WPT+JWT' } }, 'proof.wrong_type'],
   ['I10 no typ', 'aims-00', { header: { typ: undefined } }, 'proof.wrong_type'],
   ['I1 the old typ in a new profile', 'wimse', { header: { typ: 'wimse-proof+jwt' } }, 'proof.wrong_type'],
+  // [authentication.profile.09]
   ['the new typ in an old profile', 's2s-03-compat', { header: { typ: 'wpt+jwt' } }, 'proof.wrong_type'],
   ['a key in the header', 'wimse', { header: { jwk: {} } }, 'proof.forbidden_header'],
   ['crit', 'wimse', { header: { crit: ['b64'] } }, 'proof.forbidden_header'],
+  // [authentication.profile.18]
   ['I4 htm in lower case', 'aims-00', { claims: { htm: 'post' } }, 'proof.method_mismatch'],
   ['I4 htu with another path', 'aims-00', { claims: { htu: '/api/v1/other?day=1' } }, 'proof.target_mismatch'],
   ['I4 htu with another query', 'aims-00', { claims: { htu: '/api/v1/events?day=2' } }, 'proof.target_mismatch'],
@@ -228,19 +250,24 @@ const REFUSED: readonly (readonly [string, Profile, Change, string])[] = [
     { claims: { htu: `https://evil.example${TARGET}` }, expected: { origins: [AUDIENCE] } },
     'proof.target_mismatch',
   ],
+  // [authentication.profile.19]
   ['I5 iat long ago', 'aims-00', { claims: { iat: NOW - 61 } }, 'proof.expired'],
   ['I5 iat in the future', 'aims-00', { claims: { iat: NOW + 61 } }, 'proof.not_yet_valid'],
   ['I5 no iat', 'aims-00', { claims: { iat: undefined } }, 'proof.missing_claim'],
   ['I5 no exp', 'aims-00', { claims: { exp: undefined } }, 'proof.missing_claim'],
   ['exp 301 s after iat', 'aims-00', { claims: { iat: NOW - 30, exp: NOW + 271 } }, 'proof.lifetime_too_long'],
+  // [authentication.profile.19]
   ['no jti', 'aims-00', { claims: { jti: undefined } }, 'proof.missing_claim'],
   ['no htm', 'aims-00', { claims: { htm: undefined } }, 'proof.missing_claim'],
   ['no htu', 'aims-00', { claims: { htu: undefined } }, 'proof.missing_claim'],
   ['no iss', 'aims-00', { claims: { iss: undefined } }, 'proof.missing_claim'],
+  // [authentication.profile.17]
   ['I9 iss of another workload', 'aims-00', { claims: { iss: other.subject } }, 'proof.issuer_mismatch'],
+  // [authentication.profile.17]
   ['kid of another key', 'aims-00', { header: { kid: 'key-1' } }, 'proof.wit_mismatch'],
   ['no kid', 'aims-00', { header: { kid: undefined } }, 'proof.wit_mismatch'],
   ['wth of another WIT', 'aims-00', { claims: { wth: hash(other.token) } }, 'proof.wit_mismatch'],
+  // [authentication.wpt.27]
   ['htm of another method', 'wimse', { claims: { htm: 'GET' } }, 'proof.method_mismatch'],
   ['htu of another target', 'wimse', { claims: { htu: '/' } }, 'proof.target_mismatch'],
   ['htm that is no text', 'wimse', { claims: { htm: ['POST'] } }, 'proof.invalid_claim'],
@@ -285,6 +312,7 @@ for (const [what, profile, change, code] of REFUSED) {
 const ACCEPTED: readonly (readonly [string, Profile, Change])[] = [
   ['exp at the limit', 'wimse', { claims: { exp: NOW + 300 } }],
   ['iat of a clock that is a minute ahead', 'wimse', { claims: { iat: NOW + 60 } }],
+  // [authentication.wpt.18]
   ['a claim nobody knows', 'wimse', { claims: { 'https://example.org/x': { a: 1 } } }],
   ['E13 ath, which means nothing any more', 'wimse', { claims: { ath: hash('whatever') } }],
   ['a kid nobody asked for', 'wimse', { header: { kid: 'x' } }],
@@ -302,6 +330,7 @@ const ACCEPTED: readonly (readonly [string, Profile, Change])[] = [
       expected: { findField: (field) => (field === 'x-extra' ? 'e' : undefined) },
     },
   ],
+  // [authentication.wpt-01.02]
   ['ath of the access token', 'wimse-wpt-01', { claims: { ath: hash(ACCESS) }, expected: { accessToken: ACCESS } }],
   ['oth as text', 's2s-03-compat', { claims: { oth: hash('c') }, expected: { otherTokens: { ctx: 'c' } } }],
   [
@@ -323,12 +352,14 @@ for (const [what, profile, change] of ACCEPTED) {
   })
 }
 
+// [authentication.wpt.02]
 test('E3: the two names of Ed25519 signatures are two algorithms', async () => {
   const alias = new WorkloadKey(ed.tlsKey, { alg: 'Ed25519' })
   await assert.doesNotReject(judge(edWit, {}))
   await assert.rejects(judge(edWit, { signer: alias }), { code: 'proof.alg_mismatch' })
 })
 
+// [authentication.wpt.10] [credentials.jws.09]
 test('E5: a proof that is signed anew with the same jti is the same proof', async () => {
   const wit = witOf('wimse')
   const expected = expectation(wit)
@@ -336,6 +367,7 @@ test('E5: a proof that is signed anew with the same jti is the same proof', asyn
   await assert.rejects(verifyWpt(proofWith(wit, { claims: { iat: NOW } }), expected), { code: 'proof.replayed' })
 })
 
+// [authentication.wpt.26] [credentials.jws.09]
 test('E5: the mirrored ECDSA signature is the same proof', async () => {
   const wit = witOf('wimse')
   const expected = expectation(wit)
@@ -350,6 +382,7 @@ test('E5: the mirrored ECDSA signature is the same proof', async () => {
   await assert.rejects(verifyWpt(`${proof.slice(0, dot)}.${twin.toString('base64url')}`, expected), { code })
 })
 
+// [credentials.jws.09]
 test('E5: a proof refused for another reason does not use up its jti', async () => {
   const wit = witOf('wimse')
   const expected = expectation(wit)
@@ -374,6 +407,7 @@ test('of a thousand uses of one proof at once, one is accepted', async () => {
   assert.equal(results.filter(({ status }) => status === 'fulfilled').length, 1)
 })
 
+// [authentication.wpt.25]
 test('a store that fails, or answers something odd, refuses the proof', async () => {
   const wit = witOf('wimse')
   const full = new AimsError('proof.replay_store_full', 'full')
@@ -383,11 +417,13 @@ test('a store that fails, or answers something odd, refuses the proof', async ()
   })
 })
 
+// [authentication.profile.05]
 test('a WIT that was verified under another profile is refused', async () => {
   const wit = domain.verify(witOf('wimse-wpt-01'))
   await assert.rejects(judge(witOf('wimse'), { expected: { wit } }), { code: 'authentication.mixed_profiles' })
 })
 
+// [authentication.wpt.28] [credentials.jws.02]
 test('what is not a compact JWS is refused as such', async () => {
   const wit = witOf('wimse')
   const good = proofWith(wit, {})
@@ -409,6 +445,7 @@ test('what is not a compact JWS is refused as such', async () => {
   }
 })
 
+// [credentials.jws.12]
 test('any change of one character is refused, with a code of this layer', async () => {
   const wit = witOf('wimse')
   const good = proofWith(wit, {})
@@ -432,6 +469,7 @@ test('a proof cannot be made that verifiers refuse', () => {
   assert.throws(() => createWpt(witOf('wimse'), { ...request, otherTokens: { Ctx: 'c' } }, { now: NOW }), TypeError)
 })
 
+// [authentication.wpt.09]
 test('no two proofs have the same jti, in one form for all tokens they bind', async () => {
   const wit = witOf('wimse-wpt-01')
   const request = {
