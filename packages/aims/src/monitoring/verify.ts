@@ -70,7 +70,7 @@ export function verifyLog(source: LogSource, expected: ExpectedLog): LogVerdict 
   }
 }
 
-// One pass over the records. `suspect` is the record being looked at, for the verdict when something throws.
+// One pass over the records. `suspect` is the record being read, for the verdict when something throws.
 class Audit {
   readonly #source: LogSource
   readonly #tree = new CompactTree()
@@ -104,14 +104,14 @@ class Audit {
       }
     }
     checkClaims()
+    this.suspect = 0
     for (const { bytes, index, labels } of this.#source.records()) {
-      this.suspect = this.#tree.size
       if (this.#tree.size === newest.size)
         throw new AimsError('audit.unsigned_records', 'more records than were signed')
       this.#add(bytes, index, labels)
       checkClaims()
+      this.suspect = this.#tree.size
     }
-    this.suspect = this.#tree.size
     if (next < claims.length) throw new AimsError('audit.rolled_back', 'fewer records than were signed')
     for (const tile of this.#edge.partial()) this.#compare(tile)
     const root = asBuffer(this.#tree.root()).toString('base64')
