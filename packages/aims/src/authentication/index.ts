@@ -1,9 +1,13 @@
+export { type Authenticator, createAuthenticator } from './authenticate.ts'
+export { type Carried, type RawHeaders, readCarriage } from './carriage.ts'
 export {
   createMemoryHighWaterMark,
   type HighWaterMark,
 } from './high-water/high-water-mark.ts'
 export { openSqliteHighWaterMark, type SqliteHighWaterMark } from './high-water/sqlite.ts'
 export type { AuthenticationMethod, Principal } from './principal.ts'
+export { type ProblemResponse, problemFor } from './problem.ts'
+export type { CompatProfileRule, CurrentProfileRule, ProfilePolicy, ProfileRule } from './profile-policy.ts'
 export {
   createMemoryReplayStore,
   type MemoryReplayStore,
@@ -12,6 +16,7 @@ export {
 } from './replay/memory.ts'
 export type { ReplayStore } from './replay/replay-store.ts'
 export { openSqliteReplayStore, type SqliteReplayStore } from './replay/sqlite.ts'
+export type { AuthenticatorOptions, IncomingRequest } from './request.ts'
 export { BODY_DIGEST_CLAIM, bodyDigest } from './wpt/body-digest.ts'
 export {
   createWpt,

@@ -148,8 +148,14 @@ export function checkBody(proof: CheckedProof, body: Uint8Array | undefined, req
 
 /** Uses up the proof. @throws {@link AimsError} `proof.replayed`, `proof.replay_store_full`, `proof.replay_store_unavailable` */
 export async function consumeProof(proof: CheckedProof, replays: ReplayStore, now: number): Promise<void> {
-  const answer = replays.consume(proof.replayKey, proof.retainUntil, now)
-  const isFresh = typeof answer === 'boolean' ? answer : await answer
+  let isFresh: boolean
+  try {
+    const answer = replays.consume(proof.replayKey, proof.retainUntil, now)
+    isFresh = typeof answer === 'boolean' ? answer : await answer
+  } catch (cause) {
+    if (AimsError.is(cause)) throw cause
+    throw new AimsError('proof.replay_store_unavailable', 'the replay store failed', { cause })
+  }
   // `true` and nothing else: a store that answers anything odd has not said that the proof is fresh.
   if (isFresh !== true) throw new AimsError('proof.replayed', 'the jti of the proof was used before')
 }

@@ -1,0 +1,36 @@
+import type { AimsError } from '../base/errors.ts'
+import type { AuditEvent } from '../base/event.ts'
+import type { Principal } from './principal.ts'
+import type { IncomingRequest } from './request.ts'
+
+/** A request was refused: why, and nothing that it carried. */
+export function refusalOf(request: IncomingRequest, error: AimsError, correlationId: string): AuditEvent {
+  return {
+    type: 'authentication.refused',
+    resource: resourceOf(request),
+    action: request.method,
+    decision: 'deny',
+    reasons: [error.code],
+    correlationId,
+  }
+}
+
+/** A caller still uses an older profile. */
+export function compatUseOf(request: IncomingRequest, principal: Principal, correlationId: string): AuditEvent {
+  const { id, credential, method, profile } = principal
+  return {
+    type: 'authentication.compat-profile-used',
+    agent: { id, credential, method, ...(profile === undefined ? {} : { profile }) },
+    resource: resourceOf(request),
+    action: request.method,
+    decision: 'none',
+    correlationId,
+  }
+}
+
+const MAX_RESOURCE = 512
+
+// Without the query, which may carry secrets.
+function resourceOf({ target }: IncomingRequest): AuditEvent['resource'] {
+  return { type: 'http', id: (target.split('?', 1)[0] ?? '').slice(0, MAX_RESOURCE) }
+}

@@ -1,0 +1,89 @@
+import { randomUUID } from 'node:crypto'
+import { systemClock } from '../base/clock.ts'
+import { AimsError } from '../base/errors.ts'
+import { refusalOf } from './audit.ts'
+import { bearerJudge } from './by-bearer.ts'
+import { certificateJudge } from './by-certificate.ts'
+import { proofJudge } from './by-proof.ts'
+import { type Carried, readCarriage } from './carriage.ts'
+import type { AuthenticationMethod, Principal } from './principal.ts'
+import { type ProblemResponse, problemFor } from './problem.ts'
+import type { AuthenticatorOptions, IncomingRequest, Judge } from './request.ts'
+
+/** Tells who calls. */
+export interface Authenticator {
+  readonly methods: readonly AuthenticationMethod[]
+  /**
+   * Verifies the identity behind a request. Says nothing about permission: that is `authorize`.
+   *
+   * A refusal is recorded with the observer before it is thrown. Header fields that claim an identity, such as
+   * `X-Forwarded-*`, are never looked at.
+   *
+   * @throws {@link AimsError} `authentication.*`, `proof.*`, `credential.*`, `x509.*`
+   */
+  authenticate(request: IncomingRequest): Promise<Principal>
+  /** What to answer when `authenticate` has thrown `error` for the request with this id. */
+  problem(error: unknown, id: string): ProblemResponse
+}
+
+/**
+ * Makes the verifier of a service's requests.
+ *
+ * @throws TypeError when a rule it needs is missing: a service without an audience does not start.
+ * @see wimse-spiffe digest section 9.1; draft-ietf-wimse-wpt-02
+ */
+export function createAuthenticator(options: AuthenticatorOptions): Authenticator {
+  const { observer, clock = systemClock, methods = ['wit+wpt', 'mtls'] } = options
+  if (options.audiences.length === 0 || options.audiences.includes('')) {
+    throw new TypeError('an authenticator needs its own audiences')
+  }
+  const byMethod: { readonly [method in AuthenticationMethod]: Judge } = {
+    'wit+wpt': proofJudge(options),
+    mtls: certificateJudge(options),
+    'jwt-svid': bearerJudge(options),
+  }
+
+  const judge = async (request: IncomingRequest, now: number, id: string): Promise<Principal> => {
+    const carried = readCarriage(request.headers)
+    const method = chooseMethod(carried, request, methods)
+    const principal = await byMethod[method]({ request, carried, now, id })
+    if (options.peer !== undefined && options.peer(principal.id) !== true) {
+      throw new AimsError('authentication.peer_unexpected', 'the caller is authentic but not expected')
+    }
+    return principal
+  }
+  return {
+    methods,
+    problem: (error, id) => problemFor(error, id, methods),
+    async authenticate(request) {
+      const id = request.id ?? randomUUID()
+      try {
+        return await judge(request, clock(), id)
+      } catch (error) {
+        if (AimsError.is(error)) await observer.record(refusalOf(request, error, id))
+        throw error
+      }
+    },
+  }
+}
+
+// The strongest the request offers and the service accepts. A failure of it is final: nothing else is tried.
+function chooseMethod(
+  carried: Carried,
+  request: IncomingRequest,
+  methods: readonly AuthenticationMethod[],
+): AuthenticationMethod {
+  const offered: AuthenticationMethod[] = []
+  if (carried.kind === 'proof') offered.push('wit+wpt')
+  if (request.peerCertificates !== undefined && request.peerCertificates.length > 0) offered.push('mtls')
+  if (carried.kind === 'bearer') offered.push('jwt-svid')
+  const method = offered.find((one) => methods.includes(one))
+  if (method !== undefined) return method
+  if (methods.length === 1 && methods[0] === 'mtls') {
+    throw new AimsError('authentication.no_client_certificate', 'the client presented no certificate')
+  }
+  if (offered.some((one) => one !== 'jwt-svid')) {
+    throw new AimsError('authentication.method_not_allowed', 'this service does not accept that method')
+  }
+  throw new AimsError('authentication.missing', 'the request carries no proof of identity')
+}

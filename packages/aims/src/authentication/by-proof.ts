@@ -1,0 +1,86 @@
+import { AimsError } from '../base/errors.ts'
+import type { Profile } from '../credentials/profile.ts'
+import { cachingWitVerifier } from '../credentials/wit/cache.ts'
+import type { VerifiedWit } from '../credentials/wit/wit.ts'
+import { compatUseOf } from './audit.ts'
+import { type RawHeaders, singleField } from './carriage.ts'
+import { createMemoryHighWaterMark } from './high-water/high-water-mark.ts'
+import type { Principal } from './principal.ts'
+import { DEFAULT_PROFILES, requireProfile, requireProfileFor } from './profile-policy.ts'
+import { PROFILE_RULES } from './profile-rules.ts'
+import type { AuthenticatorOptions, IncomingRequest, Judge } from './request.ts'
+import { checkBody, checkProof, consumeProof } from './wpt/verify.ts'
+
+/** Judges by a WIT and the proof that its key made for this request. */
+export function proofJudge(options: AuthenticatorOptions): Judge {
+  const { profiles = DEFAULT_PROFILES, observer, contextTokens = [], requireBinding, replays } = options
+  const enabled = new Set(profiles.map(({ profile }) => profile))
+  const marks = options.highWaterMarks ?? (enabled.size > 1 ? createMemoryHighWaterMark() : undefined)
+  const verifiers = new Map<Profile, WitVerifier>()
+  for (const profile of enabled) verifiers.set(profile, witVerifier(profile, options))
+
+  return async ({ request, carried, now, id }) => {
+    if (carried.kind !== 'proof') throw new TypeError('the request carries no proof')
+    const { profile, accessToken, txnToken } = carried
+    requireProfile(profiles, profile)
+    const wit = verifiers.get(profile)?.(carried.wit, now)
+    if (wit === undefined) throw new TypeError('no verifier for an enabled profile')
+    requireProfileFor(profiles, wit, now)
+    const { headers, method, target } = request
+    const otherTokens = contextTokensOf(headers, contextTokens)
+    const findField = (field: string): string | undefined => singleField(headers, field)
+    const binding = { method, target, accessToken, txnToken, otherTokens, findField }
+    const proof = checkProof(carried.proof, { ...options, ...binding, wit, profile, now })
+    const needsBody = proof.bodyDigest !== undefined || requireBinding?.body === true
+    const coversBody = needsBody && checkBody(proof, await readBody(request), requireBinding)
+    if (marks !== undefined && (await marks.admit(wit.subject, profile)) !== true) {
+      throw new AimsError('authentication.downgrade', 'the caller has used a stronger profile before')
+    }
+    await consumeProof(proof, replays, now)
+    const principal: Principal = {
+      kind: 'principal',
+      id: wit.subject,
+      trustDomain: wit.trustDomain,
+      method: 'wit+wpt',
+      profile,
+      credential: { type: 'wit', id: wit.id ?? wit.confirmation.thumbprint },
+      covers: { method: proof.coversMethod, target: proof.coversTarget, body: coversBody },
+      expiresAt: wit.expiresAt,
+    }
+    if (profile !== 'wimse') await observer.record(compatUseOf(request, principal, id))
+    return principal
+  }
+}
+
+type WitVerifier = (token: string, now: number) => VerifiedWit
+
+function witVerifier(profile: Profile, options: AuthenticatorOptions): WitVerifier {
+  const { bundles, clockSkew, issuers, confirmationKeys, audiences, witAudience = audiences[0] ?? '' } = options
+  const rules = { bundles, profile, ...(clockSkew === undefined ? {} : { clockSkew }) }
+  if (!PROFILE_RULES[profile].namesMaker) return cachingWitVerifier(rules)
+  if (issuers === undefined) throw new TypeError(`profile ${profile} needs issuers`)
+  const keys = confirmationKeys === undefined ? {} : { confirmationKeys }
+  return cachingWitVerifier({ ...rules, ...keys, issuers, audience: witAudience })
+}
+
+const NO_TOKENS = {}
+
+function contextTokensOf(headers: RawHeaders, fields: readonly string[]): { readonly [field: string]: string } {
+  if (fields.length === 0) return NO_TOKENS
+  const tokens: Record<string, string> = {}
+  for (const [name, value] of headers) {
+    const field = name.toLowerCase()
+    if (!fields.includes(field)) continue
+    if (Object.hasOwn(tokens, field)) {
+      throw new AimsError('authentication.duplicate_field', 'a field with a token occurs more than once')
+    }
+    tokens[field] = value
+  }
+  return tokens
+}
+
+const NO_BODY = new Uint8Array()
+
+function readBody({ body = NO_BODY }: IncomingRequest): Uint8Array | Promise<Uint8Array> {
+  return typeof body === 'function' ? body() : body
+}

@@ -1,0 +1,70 @@
+import { AimsError, type AimsErrorCode } from '../base/errors.ts'
+import type { AuthenticationMethod } from './principal.ts'
+
+/** An HTTP answer that says no. */
+export interface ProblemResponse {
+  readonly status: number
+  /** Lower-case field names. */
+  readonly headers: { readonly [field: string]: string }
+  /** RFC 9457, JSON. */
+  readonly body: string
+}
+
+/**
+ * What a caller is told when its request is refused: a status, a challenge, and an id for the operator to look up. Which
+ * check failed is in the audit record with this id, and nowhere else.
+ *
+ * @param error - What `authenticate` threw. Anything but a refusal becomes 500.
+ * @see draft-ietf-wimse-wpt-02, on errors; RFC 9110 section 11.6.1; RFC 9457
+ */
+export function problemFor(error: unknown, id: string, methods: readonly AuthenticationMethod[]): ProblemResponse {
+  const { status, code, title } = answerTo(error, methods)
+  const challenge = challengeOf(methods)
+  return {
+    status,
+    headers: {
+      'content-type': 'application/problem+json',
+      'cache-control': 'no-store',
+      ...(status === 401 ? { 'www-authenticate': challenge } : {}),
+      ...(status === 503 ? { 'retry-after': '1' } : {}),
+    },
+    body: JSON.stringify({ type: 'about:blank', title, status, code, id }),
+  }
+}
+
+interface Answer {
+  readonly status: number
+  readonly code: AimsErrorCode | 'internal'
+  readonly title: string
+}
+
+const UNAVAILABLE = ['proof.replay_store_full', 'proof.replay_store_unavailable']
+const NOT_ABOUT_PROOFS = [
+  'authentication.duplicate_field',
+  'authentication.malformed_field',
+  'authentication.mixed_profiles',
+]
+
+function answerTo(error: unknown, methods: readonly AuthenticationMethod[]): Answer {
+  if (!AimsError.is(error)) return { status: 500, code: 'internal', title: 'Internal error' }
+  const { code } = error
+  const refused = (status: number): Answer => ({ status, code: 'authentication.refused', title: 'Not authenticated' })
+  if (UNAVAILABLE.includes(code) || code.startsWith('storage.')) {
+    return { status: 503, code: 'authentication.unavailable', title: 'Proofs cannot be checked now' }
+  }
+  if (code === 'authentication.body_too_large') return { status: 413, code, title: 'Body too large' }
+  if (NOT_ABOUT_PROOFS.includes(code)) return refused(400)
+  // A faulty WIT is a faulty request (workload-creds); a faulty bearer token is not.
+  if (code.startsWith('credential.') && methods.includes('wit+wpt')) return refused(400)
+  const canTryAgain = challengeOf(methods) !== '' && code !== 'authentication.peer_unexpected'
+  if (code === 'authentication.missing') return { ...refused(canTryAgain ? 401 : 403), code }
+  return refused(canTryAgain ? 401 : 403)
+}
+
+// No parameters: the draft defines none, and reasons do not belong there.
+function challengeOf(methods: readonly AuthenticationMethod[]): string {
+  const schemes: string[] = []
+  if (methods.includes('wit+wpt')) schemes.push('WPT')
+  if (methods.includes('jwt-svid')) schemes.push('Bearer')
+  return schemes.join(', ')
+}

@@ -1,0 +1,80 @@
+import type { Clock } from '../base/clock.ts'
+import type { Observer } from '../base/event.ts'
+import type { BundleSource } from '../credentials/bundle/bundle.ts'
+import type { KeyRegistry } from '../credentials/wit/confirmation.ts'
+import type { IdMatcher } from '../identifiers/matcher.ts'
+import type { Carried, RawHeaders } from './carriage.ts'
+import type { HighWaterMark } from './high-water/high-water-mark.ts'
+import type { AuthenticationMethod, Principal } from './principal.ts'
+import type { ProfilePolicy } from './profile-policy.ts'
+import type { ReplayStore } from './replay/replay-store.ts'
+import type { RequiredBinding } from './wpt/verify.ts'
+
+/** A request as it came over the wire. */
+export interface IncomingRequest {
+  /** As on the wire: `POST`, not `post`. */
+  readonly method: string
+  /** The request target as on the wire, e.g. `/api/v1/events?day=1`: `req.url`, not a parsed or rewritten URL. */
+  readonly target: string
+  /** Every field line in order; `rawHeaders`, not `headers`. */
+  readonly headers: RawHeaders
+  /** The body, or how to read it: asked for only when a proof that is good otherwise names it. Default: empty. */
+  readonly body?: Uint8Array | (() => Promise<Uint8Array>)
+  /**
+   * DER, leaf first, as the TLS client of this connection presented and proved it. Never from a header field.
+   * Pass the same array for all requests of a connection: the path is then verified once.
+   */
+  readonly peerCertificates?: readonly Uint8Array[] | undefined
+  /** Ties the records of this request together. Default: a random one. */
+  readonly id?: string
+}
+
+/** What a service knows for itself. */
+export interface AuthenticatorOptions {
+  readonly bundles: BundleSource
+  /** This service's own URIs; a proof must be for one of them, byte for byte. At least one. */
+  readonly audiences: readonly string[]
+  /** See {@link ProofExpectations}: accepts target URIs on these origins as audience. Default none. */
+  readonly origins?: readonly string[]
+  readonly replays: ReplayStore
+  readonly observer: Observer
+  /** Default: the machine's. */
+  readonly clock?: Clock
+  /** Default: `wimse` only. */
+  readonly profiles?: ProfilePolicy
+  /** What each caller has used before, for when more than one profile is on. Default: in memory. */
+  readonly highWaterMarks?: HighWaterMark
+  /** Default `wit+wpt` and `mtls`. `jwt-svid` is a bearer token: who sees it can use it. */
+  readonly methods?: readonly AuthenticationMethod[]
+  /** What every proof must name. Default: what it names is checked, and it need not name anything. */
+  readonly requireBinding?: RequiredBinding
+  /** Who may call at all. Default: every workload of the bundles' trust domains. */
+  readonly peer?: IdMatcher
+  /** Fields, lower-case, that carry tokens used for authorization: a proof must bind those that are present. Default none. */
+  readonly contextTokens?: readonly string[]
+  /** Seconds a proof may live. Default 300. */
+  readonly maxLifetime?: number
+  /** Seconds a caller's clock may be ahead. Default 30. */
+  readonly clockSkew?: number
+  /** `aims-00` only: the accepted `iss` of WITs, per trust domain. */
+  readonly issuers?: { readonly [trustDomain: string]: readonly string[] }
+  /** `aims-00` only: the audience WITs are for. Default: the first of `audiences`. */
+  readonly witAudience?: string
+  /** `aims-00` only: the keys behind `cnf.kid`. */
+  readonly confirmationKeys?: KeyRegistry
+  /** `jwt-svid` only: the audience of the tokens. Default: the first of `audiences`. */
+  readonly jwtAudience?: string
+  /** `mtls` only: accept Workload Identity Certificates that are no X.509-SVIDs. Default `svid`. */
+  readonly x509Mode?: 'svid' | 'wic'
+}
+
+/** One request on its way through the method that judges it. */
+export interface Case {
+  readonly request: IncomingRequest
+  readonly carried: Carried
+  readonly now: number
+  readonly id: string
+}
+
+/** Verifies by one method. @throws {@link AimsError} when it does not hold */
+export type Judge = (given: Case) => Principal | Promise<Principal>
