@@ -212,7 +212,8 @@ function checkTimes(claims: JsonObject, expected: ProofExpectations, rules: Prof
   const { now, clockSkew = DEFAULT_CLOCK_SKEW, maxLifetime = 300 } = expected
   const expiresAt = requiredTime(claims, 'exp')
   if (expiresAt <= now) throw new AimsError('proof.expired', 'exp has passed')
-  if (expiresAt > now + maxLifetime + clockSkew) {
+  // No leeway on top: a maker whose clock is ahead has it in the difference between its lifetime and ours.
+  if (expiresAt > now + maxLifetime) {
     throw new AimsError('proof.lifetime_too_long', `exp is more than ${maxLifetime} s ahead`)
   }
   const notBefore = claims.nbf === undefined ? undefined : requiredTime(claims, 'nbf')
