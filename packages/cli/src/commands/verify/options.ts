@@ -1,9 +1,11 @@
 import {
   type BundleSource,
   bundleSource,
+  emptyBundle,
   PROFILES,
   type Profile,
   parseAnyBundle,
+  parsePemChain,
   type TrustBundle,
 } from 'aims/credentials'
 import { parseTrustDomain, type TrustDomain } from 'aims/identifiers'

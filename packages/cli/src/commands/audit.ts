@@ -1,0 +1,146 @@
+import { existsSync, readFileSync, statSync } from 'node:fs'
+import { join } from 'node:path'
+import {
+  AuditReader,
+  type AuditRecord,
+  databaseSource,
+  folderSource,
+  formatReceipt,
+  type LogVerdict,
+  verifyLog,
+  verifyReceipt,
+} from 'aims/monitoring'
+import type { Command } from 'commander'
+import { EXIT, FailedError, UsageError } from '../exit.ts'
+import { readInput } from '../input.ts'
+import { output, print, refusal } from '../output.ts'
+
+interface VerifyOptions {
+  readonly log: string
+  readonly vkey?: string
+  readonly checkpoint: readonly string[]
+  readonly json?: true
+}
+
+/** `aims audit`: reads, proves and verifies a transparency log, with no server. */
+export function define(command: Command): void {
+  command
+    .command('list')
+    .description('show records, newest first')
+    .requiredOption('--log <path>', "the log's database, or the data directory of the server")
+    .option('--type <name>', 'only records of this type, e.g. authorization.decided')
+    .option('--agent <id>', 'only records about this agent')
+    .option('--correlation <id>', 'only the records of one transaction')
+    .option('--decision <name>', 'only allow, deny or none')
+    .option('--limit <n>', 'at most so many', '50')
+    .option('--json', 'one JSON object per record')
+    .addHelpText('after', '\nExample:\n  $ aims audit list --log .aims/dev --decision deny')
+    .action((options: Parameters<typeof list>[0]) => list(options))
+
+  command
+    .command('prove')
+    .description('show that a record is in the log: the record, and a receipt that anybody can check')
+    .argument('<index>', 'the index of the record')
+    .requiredOption('--log <path>', "the log's database, or the data directory of the server")
+    .option('--json', 'print one JSON object and nothing else')
+    .addHelpText('after', '\nExample:\n  $ aims audit prove 7 --log .aims/dev')
+    .action((index: string, options: { log: string; json?: true }) => prove(index, options))
+
+  command
+    .command('verify')
+    .description('check a whole log: every record, the tree and every signed checkpoint')
+    .requiredOption('--log <path>', 'an exported folder, the database, or the data directory of the server')
+    .option('--vkey <key>', 'the verifier key you know from elsewhere (text or file); without it the one in the log')
+    .option('--checkpoint <file>', 'a checkpoint you kept: the log must continue it; repeatable', collect, [])
+    .option('--json', 'print one JSON object and nothing else')
+    .addHelpText('after', '\nExample:\n  $ aims audit verify --log ./exported --vkey log.vkey')
+    .action((options: VerifyOptions) => verify(options))
+}
+
+function collect(value: string, previous: readonly string[]): readonly string[] {
+  return [...previous, value]
+}
+
+interface ListOptions {
+  readonly log: string
+  readonly type?: string
+  readonly agent?: string
+  readonly correlation?: string
+  readonly decision?: string
+  readonly limit: string
+  readonly json?: true
+}
+
+function list(options: ListOptions): void {
+  const { type, agent, correlation, decision, json } = options
+  const limit = Number(options.limit)
+  if (!Number.isInteger(limit) || limit < 1 || limit > 1000)
+    throw new UsageError('--limit takes a number from 1 to 1000')
+  if (decision !== undefined && decision !== 'allow' && decision !== 'deny' && decision !== 'none') {
+    throw new UsageError('--decision takes allow, deny or none')
+  }
+  using reader = AuditReader.openFile(databaseOf(options.log))
+  const entries = reader.list({
+    limit,
+    ...(type === undefined ? {} : { type }),
+    ...(agent === undefined ? {} : { agent }),
+    ...(correlation === undefined ? {} : { correlationId: correlation }),
+    ...(decision === undefined ? {} : { decision }),
+  })
+  for (const { record } of entries) output.write(`${json === true ? JSON.stringify(record) : line(record)}\n`)
+}
+
+// One record in one line. The log has encoded control characters already.
+function line({ index, time, type, decision, agent, action, resource, reasons = [] }: AuditRecord): string {
+  const who = agent?.id ?? '-'
+  return [String(index).padStart(6), time, decision.padEnd(5), type, who, action, resource.id, reasons.join(' ')]
+    .join('  ')
+    .trimEnd()
+}
+
+function prove(text: string, options: { log: string; json?: true }): void {
+  const index = Number(text)
+  if (!Number.isSafeInteger(index) || index < 0) throw new UsageError('the index is a number from 0')
+  using reader = AuditReader.openFile(databaseOf(options.log))
+  const receipt = reader.receipt(index)
+  const [entry] = reader.read(index, index + 1)
+  if (entry === undefined) throw new FailedError('audit.unknown_index', 'the log has no such record')
+  const { size } = verifyReceipt(entry.bytes, receipt, { vkey: reader.vkey })
+  const record = Buffer.from(entry.bytes).toString()
+  if (options.json === true) {
+    print({ ok: true, index, size, vkey: reader.vkey, record, receipt: formatReceipt(receipt) }, true)
+    return
+  }
+  output.write(`${record}\n\n${formatReceipt(receipt)}\nverified with ${reader.vkey}\n`)
+}
+
+function verify(options: VerifyOptions): void {
+  const remembered = options.checkpoint.map((path) => readInput(path).toString())
+  const exported = existsSync(join(options.log, 'records.jsonl'))
+  const check = (source: Parameters<typeof verifyLog>[0]): LogVerdict =>
+    verifyLog(source, { vkey: readKey(options.vkey) ?? source.vkey, remembered })
+  const warnings = options.vkey === undefined ? ['the key was taken from the log itself: pass --vkey'] : []
+  let result: Parameters<typeof print>[0]
+  try {
+    if (exported) result = { ...check(folderSource(options.log)), warnings }
+    else {
+      using source = databaseSource(databaseOf(options.log))
+      result = { ...check(source), warnings }
+    }
+  } catch (error) {
+    result = refusal(error)
+  }
+  if (!result.ok) process.exitCode = EXIT.negative
+  print(result, options.json === true)
+}
+
+// A verifier key has a plus sign and no path does it justice: text that is one is taken as it is.
+function readKey(text: string | undefined): string | undefined {
+  if (text === undefined) return undefined
+  return existsSync(text) ? readFileSync(text, 'utf8').trim() : text
+}
+
+function databaseOf(path: string): string {
+  if (!existsSync(path)) throw new FailedError('operation.input_unreadable', `there is no ${path}`)
+  return statSync(path).isDirectory() ? join(path, 'log.sqlite') : path
+}
