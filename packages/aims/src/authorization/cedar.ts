@@ -4,8 +4,8 @@ import { CEDAR_SCHEMA } from './schema.ts'
 type Cedar = typeof import('@cedar-policy/cedar-wasm/nodejs')
 
 /** One thing that is wrong with one policy. */
-export interface CedarProblem {
-  readonly policyId: string
+export interface CedarProblem<Id> {
+  readonly policyId: Id
   /** About policy text and schema only: policies contain no secrets. One line. */
   readonly message: string
   /** Bytes of UTF-8 from the start of the policy's text. */
@@ -33,27 +33,33 @@ export async function loadCedar(): Promise<Cedar> {
  *
  * @returns Empty when every policy is valid.
  */
-export function findCedarProblems(
+export function findCedarProblems<Id>(
   cedar: Cedar,
-  policies: readonly { readonly id: string; readonly text: string }[],
-): readonly CedarProblem[] {
-  // One at a time: a parse error names its policy only in prose.
-  return policies.flatMap(({ id, text }) => findProblems(cedar, id, text))
+  policies: readonly { readonly id: Id; readonly text: string }[],
+): readonly CedarProblem<Id>[] {
+  const texts = policies.map(({ text }) => text)
+  // All together first: that reads the schema once. One at a time then, since a parse error names its policy only in prose.
+  if (findProblems(cedar, texts).length === 0) return []
+  return policies.flatMap(({ id, text }) =>
+    findProblems(cedar, [text]).map((problem) => ({ policyId: id, ...problem })),
+  )
 }
 
-function findProblems(cedar: Cedar, id: string, text: string): readonly CedarProblem[] {
+type Problem = Omit<CedarProblem<never>, 'policyId'>
+
+function findProblems(cedar: Cedar, texts: readonly string[]): readonly Problem[] {
   let answer: ReturnType<Cedar['validate']>
   try {
     answer = cedar.validate({
       schema: CEDAR_SCHEMA,
-      policies: { staticPolicies: { policy: text } },
+      policies: { staticPolicies: Object.fromEntries(texts.map((text, index) => [`policy${index}`, text])) },
       validationSettings: { mode: 'strict' },
     })
   } catch {
-    return [{ policyId: id, message: 'the policy is too complex', offset: 0 }]
+    return [{ message: 'the policy is too complex', offset: 0 }]
   }
-  if (answer.type === 'failure') return answer.errors.map((error) => toProblem(id, error))
-  return [...answer.validationErrors, ...answer.validationWarnings].map(({ error }) => toProblem(id, error))
+  if (answer.type === 'failure') return answer.errors.map(toProblem)
+  return [...answer.validationErrors, ...answer.validationWarnings].map(({ error }) => toProblem(error))
 }
 
 interface DetailedError {
@@ -62,9 +68,12 @@ interface DetailedError {
   readonly sourceLocations?: readonly { readonly start: number; readonly label: string | null }[]
 }
 
-function toProblem(policyId: string, { message, help, sourceLocations = [] }: DetailedError): CedarProblem {
+function toProblem({ message, help, sourceLocations = [] }: DetailedError): Problem {
   const location = sourceLocations[0]
-  const plain = message.replace(/^(?:for policy `policy`, |failed to parse policy with id `policy` from string: )/, '')
+  const plain = message.replace(
+    /^(?:for policy `policy0`, |failed to parse policy with id `policy0` from string: )/,
+    '',
+  )
   const text = [plain, location?.label, help].filter((part) => typeof part === 'string').join('; ')
-  return { policyId, message: text.replace(/\s+/g, ' '), offset: location?.start ?? 0 }
+  return { message: text.replace(/\s+/g, ' '), offset: location?.start ?? 0 }
 }
