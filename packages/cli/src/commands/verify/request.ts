@@ -7,13 +7,13 @@
 //WAIT import type { Result } from '../../output.ts'
 //WAIT import { judge, judging, readBundleSource, readTrustDomain, toTime } from './options.ts'
 //WAIT import { type WitOptions, witOptions } from './wit.ts'
-//WAIT 
+//WAIT
 //WAIT interface Options extends WitOptions {
 //WAIT   readonly message: string
 //WAIT   readonly audience: string
 //WAIT   readonly contextToken: readonly string[]
 //WAIT }
-//WAIT 
+//WAIT
 //WAIT export function defineRequest(parent: Command): void {
 //WAIT   const command = parent.command('request').description('judge a whole request as a service would')
 //WAIT   witOptions(command)
@@ -54,11 +54,11 @@
 //WAIT     }),
 //WAIT   )
 //WAIT }
-//WAIT 
+//WAIT
 //WAIT function only(profile: Profile, trustDomain: TrustDomain): ProfileRule {
 //WAIT   return profile === 'wimse' ? { profile } : { profile, trustDomains: [trustDomain] }
 //WAIT }
-//WAIT 
+//WAIT
 //WAIT function collect(value: string, previous: readonly string[]): readonly string[] {
 //WAIT   return [...previous, value]
 //WAIT }
