@@ -8,7 +8,7 @@ import {
   type Observer,
   sha256Base64url,
 } from 'aims/base'
-import type { TrustDomain } from 'aims/identifiers'
+import { pathOf, type SpiffeId, type TrustDomain } from 'aims/identifiers'
 import { entryToJson, parseEntry, type RegistrationEntry, type TtlRules } from 'aims/provisioning'
 import type { EntryStore } from './store/entry-store.ts'
 
@@ -23,6 +23,7 @@ export interface Actor {
 /** The registry of identities: one entry per SPIFFE ID, and every change in the log before it takes effect. */
 export interface EntryRegistry {
   find(id: string): RegistrationEntry | undefined
+  findBySubject(subject: SpiffeId): RegistrationEntry | undefined
   list(): readonly RegistrationEntry[]
   /**
    * Registers an entry. `id` is made up when absent.
@@ -72,6 +73,7 @@ export function createEntryRegistry(options: EntryRegistryOptions): EntryRegistr
 
   return {
     find: (id) => store.find(id),
+    findBySubject: (subject) => store.findBySubject(subject),
     list: () => store.list(),
     create: (input, actor, { reuseRetired = false } = {}) =>
       oneAtATime(async () => {
@@ -106,7 +108,13 @@ export function createEntryRegistry(options: EntryRegistryOptions): EntryRegistr
   }
 }
 
+/** SPIFFE IDs below this path are the system's own: nobody is registered there. */
+export const RESERVED_PATH = '/aims/'
+
 function requireFree(store: EntryStore, entry: RegistrationEntry, reuseRetired: boolean): void {
+  if (pathOf(entry.spiffeId).startsWith(RESERVED_PATH)) {
+    throw new AimsError('provisioning.invalid_subject', `SPIFFE IDs below ${RESERVED_PATH} belong to AIMS itself`)
+  }
   if (store.isIdUsed(entry.id)) throw new AimsError('provisioning.entry_exists', 'the id is, or was, in use')
   if (store.findBySubject(entry.spiffeId) !== undefined) {
     throw new AimsError('provisioning.subject_taken', 'another entry has this SPIFFE ID')

@@ -49,6 +49,7 @@ export function createHandler(options: HandlerOptions): RequestListener {
     const body = await readBody(request, route)
     const signal = AbortSignal.any([gone.signal, stopping])
     const reply = await route.handle({ id, caller, params, query, body, signal })
+    if (stopping.aborted) response.setHeader('connection', 'close')
     send(response, reply)
     return route.path
   }

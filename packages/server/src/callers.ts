@@ -1,0 +1,107 @@
+import type { Socket } from 'node:net'
+import { TLSSocket } from 'node:tls'
+import { loadPeerCredentialProvider, releasePeerCredentials } from 'aims/attestation'
+import { AimsError, type Clock, type Observer } from 'aims/base'
+import { type BundleSource, verifyX509Svid } from 'aims/credentials'
+import type { SpiffeId, TrustDomain } from 'aims/identifiers'
+import type { RegistrationEntry } from 'aims/provisioning'
+import type { Configuration } from './config/settings.ts'
+import type { Access, Caller } from './http/route.ts'
+
+/** Tells who is on the other end of a connection. */
+export type Identify = (socket: Socket, id: string) => Promise<Caller>
+
+const ANONYMOUS: Caller = { name: 'anonymous', method: 'none', access: new Set<Access>(['public']) }
+const RIGHTS: { readonly [access in Access]: readonly Access[] } = {
+  public: ['public'],
+  reporter: ['public', 'reporter'],
+  agent: ['public', 'reporter', 'agent'],
+  admin: ['public', 'reporter', 'agent', 'admin'],
+}
+
+/**
+ * Callers on the Unix socket, by what the kernel says: root and the user of the server administer, the configured users
+ * do what they are configured for, everybody else has public access.
+ *
+ * @throws {@link AimsError} `attestation.provider_unavailable`: then the socket must not open
+ */
+export async function unixCallers(config: Configuration): Promise<Identify> {
+  const provider = await loadPeerCredentialProvider()
+  const known = new WeakMap<Socket, Caller>()
+  return async (socket) => {
+    const before = known.get(socket)
+    if (before !== undefined) return before
+    const credentials = provider.read(socket)
+    releasePeerCredentials(credentials)
+    const { uid } = credentials
+    const caller: Caller = {
+      name: `unix:uid:${uid}`,
+      method: 'unix',
+      access: new Set(RIGHTS[accessOfUser(uid, config)]),
+    }
+    known.set(socket, caller)
+    return caller
+  }
+}
+
+function accessOfUser(uid: number, config: Configuration): Access {
+  if (uid === 0 || uid === process.geteuid?.() || config['api.adminUids'].includes(uid)) return 'admin'
+  if (config['api.agentUids'].includes(uid)) return 'agent'
+  return config['api.reporterUids'].includes(uid) ? 'reporter' : 'public'
+}
+
+/** What is needed to know callers by their X.509-SVID. */
+export interface TlsCallersOptions {
+  readonly trustDomain: TrustDomain
+  readonly bundles: BundleSource
+  readonly clock: Clock
+  readonly observer: Observer
+  findBySubject(subject: SpiffeId): RegistrationEntry | undefined
+}
+
+/**
+ * Callers on the HTTPS listener, by the X.509-SVID of the handshake: workloads of the own trust domain report, those
+ * whose entry says so administer. Without a certificate a caller is anonymous; one that does not verify is recorded and
+ * refused. It is verified at every request, so that neither an expired credential nor a removed authority lives on in
+ * an open connection (X8), and a resumed session proves nothing (X5).
+ */
+export function tlsCallers({ trustDomain, bundles, clock, observer, findBySubject }: TlsCallersOptions): Identify {
+  return async (socket, id) => {
+    if (!(socket instanceof TLSSocket)) throw new TypeError('not a TLS connection')
+    const chain = peerChain(socket)
+    if (chain.length === 0 || socket.isSessionReused()) return ANONYMOUS
+    try {
+      const svid = verifyX509Svid(chain, { bundles, now: clock(), trustDomain })
+      const entry = findBySubject(svid.subject as SpiffeId)
+      return {
+        name: svid.subject,
+        method: 'mtls',
+        access: new Set(RIGHTS[entry?.admin === true ? 'admin' : 'reporter']),
+        credential: { type: 'x509-svid', id: svid.serialNumber },
+      }
+    } catch (error) {
+      if (!AimsError.is(error)) throw error
+      await observer.record({
+        type: 'authentication.refused',
+        resource: { type: 'service', id: 'aims-server' },
+        action: 'connect',
+        decision: 'deny',
+        reasons: [error.code],
+        correlationId: id,
+      })
+      throw new AimsError('operation.unauthenticated', 'the client certificate does not verify', { cause: error })
+    }
+  }
+}
+
+// Node links certificates up to a self-signed one, which links to itself.
+function peerChain(socket: TLSSocket): readonly Uint8Array[] {
+  const chain: Uint8Array[] = []
+  let certificate = socket.getPeerCertificate(true)
+  while (certificate?.raw !== undefined && chain.length < 8) {
+    chain.push(certificate.raw)
+    if (certificate.issuerCertificate === certificate) break
+    certificate = certificate.issuerCertificate
+  }
+  return chain
+}

@@ -1,0 +1,71 @@
+import { constants } from 'node:crypto'
+import type { RequestListener } from 'node:http'
+import { createServer, type Server } from 'node:https'
+import type { AddressInfo } from 'node:net'
+import { AimsError } from 'aims/base'
+import type { X509Svid } from 'aims/credentials'
+import { HTTP_OPTIONS, harden } from './server-options.ts'
+
+/** An HTTPS server whose certificate can be exchanged while it runs. */
+export interface HttpsListener {
+  readonly server: Server
+  readonly port: number
+  /** New connections get this certificate; open ones keep theirs. */
+  use(svid: X509Svid): void
+}
+
+/**
+ * Listens with TLS 1.3 and asks clients for a certificate, which they need not have: whether it is a valid SVID is
+ * checked per request, by our own verifier. There is no session resumption.
+ *
+ * @throws {@link AimsError} `operation.port_busy`, `operation.address_unavailable`
+ */
+export async function listenHttps(
+  handler: RequestListener,
+  address: { readonly host: string; readonly port: number },
+  svid: X509Svid,
+): Promise<HttpsListener> {
+  const server = createServer({ ...HTTP_OPTIONS, ...secureContext(svid), ...REQUEST_CERTIFICATE }, handler)
+  harden(server)
+  // A session that nobody stores cannot be resumed.
+  server.on('newSession', (_id, _data, done) => done())
+  server.on('resumeSession', (_id, done) => done(null, null))
+  await listen(server, address)
+  const { port } = server.address() as AddressInfo
+  return { server, port, use: (next) => server.setSecureContext({ ...secureContext(next), ...REQUEST_CERTIFICATE }) }
+}
+
+const REQUEST_CERTIFICATE = {
+  requestCert: true,
+  // The chain is judged by the SPIFFE bundle of its trust domain, which OpenSSL does not know.
+  rejectUnauthorized: false,
+  minVersion: 'TLSv1.3',
+  secureOptions: constants.SSL_OP_NO_TICKET,
+} as const
+
+function secureContext({ certificates, key }: X509Svid): { readonly cert: string; readonly key: string } {
+  const cert = certificates.map((der) => pem(der)).join('')
+  return { cert, key: key.tlsKey.export({ type: 'pkcs8', format: 'pem' }).toString() }
+}
+
+function pem(der: Uint8Array): string {
+  const lines =
+    Buffer.from(der)
+      .toString('base64')
+      .match(/.{1,64}/g) ?? []
+  return `-----BEGIN CERTIFICATE-----\n${lines.join('\n')}\n-----END CERTIFICATE-----\n`
+}
+
+function listen(server: Server, { host, port }: { readonly host: string; readonly port: number }): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const refuse = (cause: NodeJS.ErrnoException): void => {
+      const code = cause.code === 'EADDRINUSE' ? 'operation.port_busy' : 'operation.address_unavailable'
+      reject(new AimsError(code, `${host}:${port}: cannot listen`, { cause }))
+    }
+    server.once('error', refuse)
+    server.listen({ host, port, exclusive: true }, () => {
+      server.off('error', refuse)
+      resolve()
+    })
+  })
+}

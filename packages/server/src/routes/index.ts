@@ -1,0 +1,73 @@
+import type { PolicyEngine } from 'aims/authorization'
+import type { Clock, Observer } from 'aims/base'
+import type { Issuer } from 'aims/provisioning'
+import type { ChangeFeed } from '../change-feed.ts'
+import type { Configuration } from '../config/settings.ts'
+import type { EntryRegistry } from '../entries.ts'
+import type { Route } from '../http/route.ts'
+import type { Authorities } from '../keys/authorities.ts'
+import type { Metrics } from '../metrics.ts'
+import type { Storage } from '../storage.ts'
+import type { StoredKeyBindings } from '../store/key-bindings.ts'
+import { agentRoutes } from './agent.ts'
+import { auditRoutes } from './audit.ts'
+import { authorityRoutes } from './authorities.ts'
+import { authorizationRoutes } from './authorization.ts'
+import { entryRoutes } from './entries.ts'
+import { withOpenApi } from './openapi.ts'
+import { operationRoutes } from './operations.ts'
+
+/** Everything the routes work with. */
+export interface RouteDependencies {
+  readonly config: Configuration
+  readonly storage: Storage
+  readonly clock: Clock
+  readonly observer: Observer
+  readonly entries: EntryRegistry
+  readonly authorities: Authorities
+  readonly issuer: Issuer
+  readonly changes: ChangeFeed
+  readonly engine: PolicyEngine | undefined
+  readonly bindings: StoredKeyBindings
+  readonly metrics: Metrics
+  readonly isReady: () => boolean
+}
+
+/** Of the API; goes into the OpenAPI document. */
+const VERSION = '0.1.0'
+
+/** The whole API, as one table. */
+export function serverRoutes(deps: RouteDependencies): readonly Route[] {
+  const { config, storage, entries, authorities, metrics } = deps
+  const { log } = storage
+  metrics.gauge('aims_entries', 'Registration entries.', () => entries.list().length)
+  metrics.gauge('aims_log_size', 'Records that the newest checkpoint covers.', () => log.size)
+  metrics.gauge(
+    'aims_ca_expires_at_seconds',
+    'When the CA that signs now ends, since the epoch.',
+    () => authorities.x509().expiresAt,
+  )
+  return withOpenApi(
+    [
+      ...operationRoutes({
+        isReady: deps.isReady,
+        metrics: metrics.render,
+        status: () => ({
+          version: VERSION,
+          trustDomain: config.trustDomain,
+          profiles: ['wimse', ...config.profiles.map(({ profile }) => profile)],
+          entries: entries.list().length,
+          policySet: deps.engine?.version ?? null,
+          keys: authorities.list(),
+          log: { origin: config['log.origin'], vkey: log.vkey, size: log.size },
+        }),
+      }),
+      ...entryRoutes(entries),
+      ...authorityRoutes(authorities, deps.bindings, deps.clock),
+      ...agentRoutes({ ...deps, trustDomain: config.trustDomain }),
+      ...auditRoutes(log),
+      ...authorizationRoutes(deps.engine, deps.observer),
+    ],
+    VERSION,
+  )
+}

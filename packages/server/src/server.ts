@@ -1,0 +1,289 @@
+import { randomUUID } from 'node:crypto'
+import { createServer, type Server } from 'node:http'
+import { dirname } from 'node:path'
+import { type AuditEvent, type Clock, type Observer, systemClock } from 'aims/base'
+import { type BundleSource, serializeBundle } from 'aims/credentials'
+import { createIssuer, type Issuer, type RegistrationEntry, type TtlRules } from 'aims/provisioning'
+import { tlsCallers, unixCallers } from './callers.ts'
+import { type ChangeFeed, createChangeFeed } from './change-feed.ts'
+import type { Configuration } from './config/settings.ts'
+import { type DataDirectory, openDataDirectory } from './data-directory.ts'
+import { createEntryRegistry, type EntryRegistry } from './entries.ts'
+import { createHandler, type HandlerOptions } from './http/handler.ts'
+import { type HttpsListener, listenHttps } from './http/https-listener.ts'
+import type { Caller, Entrance, Route } from './http/route.ts'
+import { HTTP_OPTIONS, harden } from './http/server-options.ts'
+import { listenOnUnixSocket } from './http/unix-socket.ts'
+import { type Authorities, openAuthorities } from './keys/authorities.ts'
+import { createMetrics, type Metrics } from './metrics.ts'
+import { createOwnIdentity } from './own-identity.ts'
+import { loadPolicies } from './policies.ts'
+import { serverRoutes } from './routes/index.ts'
+import { openStorage, type Storage } from './storage.ts'
+import { openEntryStore } from './store/entry-store.ts'
+import { openKeyBindings } from './store/key-bindings.ts'
+
+/** A server that runs. */
+export interface RunningServer {
+  /** Unix socket of the API. */
+  readonly socketPath: string
+  /** Port of the HTTPS listener. */
+  readonly port: number
+  /** The SPIFFE bundle of the trust domain as of now, WIT keys included: for programs in the same process. */
+  bundle(): string
+  /** Verifier key of the log. */
+  readonly logKey: string
+  /** Stops: no new requests, those under way end within 10 s, and everything is on disk. */
+  close(): Promise<void>
+}
+
+/** What a program may exchange. */
+export interface ServerOptions {
+  /** Default: the clock of the machine. */
+  readonly clock?: Clock
+  /** Takes lines about the server's own faults. Default: standard error. */
+  readonly log?: (line: string) => void
+}
+
+/** Milliseconds. */
+const DRAIN = 10_000
+const TICK = 5000
+
+/**
+ * Starts the identity server: opens the data directory, checks that keys, store, log and clock belong together, makes
+ * what is missing, and listens. When a step fails, everything before it is undone.
+ *
+ * @throws {@link AimsError} `operation.*`, `storage.*`, `audit.*`, `authorization.*`, `policy.*`
+ */
+export async function startServer(config: Configuration, options: ServerOptions = {}): Promise<RunningServer> {
+  const undo: (() => unknown)[] = []
+  try {
+    return await start(config, options, undo)
+  } catch (error) {
+    for (const step of undo.reverse()) await step()
+    throw error
+  }
+}
+
+async function start(
+  config: Configuration,
+  { clock = systemClock, log: say = (line) => void process.stderr.write(`${line}\n`) }: ServerOptions,
+  undo: (() => unknown)[],
+): Promise<RunningServer> {
+  const { trustDomain } = config
+  const data: DataDirectory = openDataDirectory(config.dataDirectory)
+  undo.push(() => data.release())
+  const storage = openStorage(data, config, clock)
+  undo.push(() => storage.close())
+  const metrics = createMetrics()
+  const observer = countingObserver(storage.log, metrics)
+
+  const core = await openCore(config, storage, clock, observer)
+  const { entries, authorities, changes, issuer, renewOwnSvid } = core
+  const engine = await loadPolicies(config['policies.directory'], observer)
+
+  const stopping = new AbortController()
+  let ready = false
+  const routes = serverRoutes({
+    config,
+    storage,
+    clock,
+    observer,
+    entries,
+    authorities,
+    issuer,
+    changes,
+    engine,
+    bindings: core.bindings,
+    metrics,
+    isReady: () => ready,
+  })
+  const handler = (entrance: Entrance, identify: HandlerOptions['identify'], hosts: HandlerOptions['allowedHosts']) =>
+    createHandler({
+      routes,
+      entrance,
+      identify,
+      allowedHosts: hosts,
+      refused: (caller, route, id) => observer.record(notPermitted(caller, route, id)),
+      answered: (route, status) => metrics.count('aims_http_requests_total', { route, status: String(status) }),
+      failed: (error, id) => {
+        metrics.count('aims_internal_errors_total')
+        say(`aims server: request ${id}: ${error instanceof Error ? (error.stack ?? error.message) : 'unknown error'}`)
+      },
+      stopping: stopping.signal,
+    })
+
+  const api = createServer(HTTP_OPTIONS, handler('unix', await unixCallers(config), undefined))
+  harden(api)
+  const socketPath = config['api.socket']
+  // In the data directory nobody else gets at it; elsewhere the group of the server does, and the kernel says who it is.
+  await listenOnUnixSocket(api, socketPath, dirname(socketPath) === data.path ? 0o600 : 0o660)
+  undo.push(() => closeServer(api))
+
+  const bundles: BundleSource = {
+    bundleFor: (wanted) => (wanted === trustDomain ? authorities.bundle() : undefined),
+  }
+  const { findBySubject } = entries
+  let ownSvid = await renewOwnSvid()
+  const https: HttpsListener = await listenHttps(
+    handler('https', tlsCallers({ trustDomain, bundles, clock, observer, findBySubject }), allowedHosts(config)),
+    { host: config['listen.host'], port: config['listen.port'] },
+    ownSvid,
+  )
+  undo.push(() => closeServer(https.server))
+
+  const tick = async (): Promise<void> => {
+    await authorities.advance()
+    core.bindings.purge(clock())
+    if (core.isOwnSvidDue(ownSvid)) {
+      ownSvid = await renewOwnSvid()
+      https.use(ownSvid)
+    }
+  }
+  const timer = setInterval(() => {
+    tick().catch((error: unknown) => say(`aims server: ${error instanceof Error ? error.message : 'tick failed'}`))
+  }, TICK)
+  undo.push(() => clearInterval(timer))
+
+  await observer.record(lifecycle('operation.started', 'start', config))
+  ready = true
+  let closing: Promise<void> | undefined
+  const close = async (): Promise<void> => {
+    ready = false
+    clearInterval(timer)
+    stopping.abort()
+    await Promise.all([closeServer(api), closeServer(https.server)])
+    await observer.record(lifecycle('operation.stopped', 'stop', config))
+    storage.close()
+    data.release()
+  }
+  return {
+    socketPath,
+    port: https.port,
+    bundle: () => serializeBundle(authorities.bundle(), { includeWit: true }),
+    logKey: storage.log.vkey,
+    close: () => (closing ??= close()),
+  }
+}
+
+interface Core {
+  readonly entries: EntryRegistry
+  readonly authorities: Authorities
+  readonly changes: ChangeFeed
+  readonly issuer: Issuer
+  readonly bindings: ReturnType<typeof openKeyBindings>
+  readonly renewOwnSvid: () => ReturnType<ReturnType<typeof createOwnIdentity>['renew']>
+  readonly isOwnSvidDue: ReturnType<typeof createOwnIdentity>['isDue']
+}
+
+// What the server is about, without its listeners.
+async function openCore(config: Configuration, storage: Storage, clock: Clock, observer: Observer): Promise<Core> {
+  const { trustDomain } = config
+  const { db, meta, wrapping } = storage
+  const ttls = ttlRules(config)
+  const store = openEntryStore(db, { key: wrapping, meta, trustDomain })
+  const entries = createEntryRegistry({ store, trustDomain, ttls, clock, observer })
+  const bindings = openKeyBindings(db)
+  const authorities = await openAuthorities({
+    trustDomain,
+    db,
+    store: storage.keys,
+    meta,
+    clock,
+    observer,
+    lifetime: config['keys.lifetime'],
+    publishAhead: config['keys.publishAhead'],
+    maxTtl: { 'x509-ca': ttls.x509.max, jwt: ttls.jwt.max, wit: ttls.wit.max },
+    refreshHint: config['bundle.refreshHint'],
+  })
+  const changes = createChangeFeed(() => meta.counter('revision'))
+  entries.onChange(changes.notify)
+  authorities.onChange(changes.notify)
+  const own = createOwnIdentity({ trustDomain, dnsNames: config['listen.dnsNames'], ttls, clock })
+  const findEntry = (id: string): RegistrationEntry | undefined => (id === own.entry.id ? own.entry : entries.find(id))
+  const issuer = createIssuer({
+    keys: authorities,
+    findEntry,
+    clock,
+    observer,
+    bindings,
+    confirmations: bindings,
+    isProfileEnabled: (profile, now) =>
+      profile === 'wimse' || config.profiles.some((one) => one.profile === profile && now < one.until),
+    issuer: config.issuer,
+  })
+  return {
+    entries,
+    authorities,
+    changes,
+    issuer,
+    bindings,
+    renewOwnSvid: () => own.renew(issuer),
+    isOwnSvidDue: own.isDue,
+  }
+}
+
+function ttlRules(config: Configuration): TtlRules {
+  const rule = (kind: 'x509' | 'jwt' | 'wit') => ({
+    default: config[`ttl.${kind}.default`],
+    max: config[`ttl.${kind}.max`],
+  })
+  return { x509: rule('x509'), jwt: rule('jwt'), wit: rule('wit') }
+}
+
+function allowedHosts(config: Configuration): ReadonlySet<string> {
+  const host = config['listen.host']
+  return new Set([
+    host.includes(':') ? `[${host}]` : host,
+    ...config['listen.dnsNames'],
+    ...config['listen.allowedHosts'],
+  ])
+}
+
+function countingObserver(log: Observer, metrics: Metrics): Observer {
+  return {
+    async record(event) {
+      await log.record(event)
+      const area = event.type.slice(0, event.type.indexOf('.'))
+      metrics.count('aims_records_total', { decision: event.decision })
+      if (event.type === 'provisioning.issued')
+        metrics.count('aims_credentials_issued_total', { type: event.resource.id })
+      else if (event.decision === 'deny') metrics.count('aims_refused_total', { area })
+    },
+  }
+}
+
+function notPermitted({ name, method }: Caller, { method: verb, path }: Route, correlationId: string): AuditEvent {
+  return {
+    type: method === 'none' ? 'authentication.refused' : 'authorization.decided',
+    agent: { id: name, method },
+    resource: { type: 'api', id: path },
+    action: verb,
+    decision: 'deny',
+    reasons: [method === 'none' ? 'operation.unauthenticated' : 'operation.not_permitted'],
+    correlationId,
+  }
+}
+
+function lifecycle(type: AuditEvent['type'], action: string, config: Configuration): AuditEvent {
+  return {
+    type,
+    resource: { type: 'server', id: config.trustDomain },
+    action,
+    decision: 'none',
+    correlationId: randomUUID(),
+    details: { pid: process.pid, profiles: config.profiles.map(({ profile }) => profile).join(' ') || 'none' },
+  }
+}
+
+// Stops taking connections, lets requests under way end, and then closes what is left.
+function closeServer(server: Server): Promise<void> {
+  return new Promise((resolve) => {
+    const timer = setTimeout(() => server.closeAllConnections(), DRAIN)
+    server.close(() => {
+      clearTimeout(timer)
+      resolve()
+    })
+    server.closeIdleConnections()
+  })
+}
