@@ -1,7 +1,7 @@
-/** One thing to measure. `run` does it `times` times, inline, so that the loop costs nothing. */
+/** One thing to measure. `run` does it `times` times, inline, so that the loop costs nothing; it may be asynchronous. */
 export interface BenchCase {
   readonly name: string
-  run(times: number): void
+  run(times: number): void | Promise<void>
 }
 
 export interface Measured {
@@ -16,19 +16,17 @@ export interface Measured {
  * Runs all cases in turn, round after round, and compares each with the first of the same round: what disturbs the
  * machine then disturbs all of them.
  */
-export function roundRobin(
+export async function roundRobin(
   cases: readonly BenchCase[],
   options: { readonly rounds?: number; readonly ms?: number } = {},
-): readonly Measured[] {
+): Promise<readonly Measured[]> {
   const { rounds = 9, ms = 200 } = options
-  const prepared = cases.map((one) => ({
-    ...one,
-    run: one.run.bind(one),
-    times: timesFor(one, ms),
-    took: [] as number[],
-  }))
+  const prepared: { name: string; run: BenchCase['run']; times: number; took: number[] }[] = []
+  for (const one of cases) {
+    prepared.push({ name: one.name, run: one.run.bind(one), times: await timesFor(one, ms), took: [] })
+  }
   for (let round = 0; round < rounds; round += 1) {
-    for (const one of prepared) one.took.push(microseconds(() => one.run(one.times)) / one.times)
+    for (const one of prepared) one.took.push((await microseconds(() => one.run(one.times))) / one.times)
   }
   const base = prepared[0]?.took ?? []
   return prepared.map(({ name, took }) => ({
@@ -39,18 +37,18 @@ export function roundRobin(
 }
 
 // Also warms the case up.
-function timesFor(one: BenchCase, ms: number): number {
+async function timesFor(one: BenchCase, ms: number): Promise<number> {
   let times = 16
   for (;;) {
-    const took = microseconds(() => one.run(times))
+    const took = await microseconds(() => one.run(times))
     if (took > ms * 250) return Math.max(1, Math.round((times * ms * 1000) / took))
     times *= 2
   }
 }
 
-function microseconds(action: () => void): number {
+async function microseconds(action: () => void | Promise<void>): Promise<number> {
   const start = process.hrtime.bigint()
-  action()
+  await action()
   return Number(process.hrtime.bigint() - start) / 1000
 }
 

@@ -54,7 +54,7 @@ const cases: readonly BenchCase[] = [
   each('JWT-SVID', svids, (token) => verifyJwtSvid(token, { bundles, audience, now })),
 ]
 
-report('WIT verification, ES256, 100 keys in turn', roundRobin(cases), [
+report('WIT verification, ES256, 100 keys in turn', await roundRobin(cases), [
   { id: 'P2, the share of the WIT', case: 'WIT, not cached', atMost: 1.75 },
   { id: 'P1, the share of the WIT', case: 'WIT, cached', atMost: 0.02 },
 ])

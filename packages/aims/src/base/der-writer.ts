@@ -22,9 +22,12 @@ export class DerWriter {
 
   /** Writes bytes as they are: elements that are DER already. */
   raw(bytes: Uint8Array): void {
-    this.#reserve(bytes.length)
-    this.#at -= bytes.length
-    this.#bytes.set(bytes, this.#at)
+    const { length } = bytes
+    this.#reserve(length)
+    this.#at -= length
+    // For a few bytes the call of `set` costs more than they do.
+    if (length > 32) this.#bytes.set(bytes, this.#at)
+    else for (let i = 0; i < length; i += 1) this.#bytes[this.#at + i] = bytes[i] as number
   }
 
   /** Puts tag and length before everything written since `mark`. */
@@ -72,7 +75,8 @@ export class DerWriter {
 
   /** What has been written, copied. The writer is empty afterwards. */
   take(): Uint8Array {
-    const bytes = this.#bytes.slice(this.#at)
+    const bytes = Buffer.allocUnsafe(this.#bytes.length - this.#at)
+    bytes.set(this.#bytes.subarray(this.#at))
     this.#at = this.#bytes.length
     return bytes
   }
@@ -106,8 +110,18 @@ export function encodeOid(dotted: string): Uint8Array {
 
 /** UTCTime through 2049, GeneralizedTime from 2050 (RFC 5280 section 4.1.2.5), as a whole element. Whole seconds from 1970. */
 export function encodeTime(seconds: number): Uint8Array {
-  const digits = new Date(seconds * 1000).toISOString().replace(/[-:T]|\.000/g, '')
-  const utc = digits < '2050'
-  const text = utc ? digits.slice(2) : digits
-  return Uint8Array.of(utc ? TAG.utcTime : TAG.generalizedTime, text.length, ...Buffer.from(text, 'latin1'))
+  const iso = new Date(seconds * 1000).toISOString()
+  const utc = iso < '2050'
+  const digits = utc ? 12 : 14
+  const der = new Uint8Array(digits + 3)
+  der[0] = utc ? TAG.utcTime : TAG.generalizedTime
+  der[1] = digits + 1
+  let at = 2
+  // YYYY-MM-DDTHH:MM:SS, digits only.
+  for (let i = utc ? 2 : 0; i < 19; i += 1) {
+    const code = iso.charCodeAt(i)
+    if (code >= 0x30 && code <= 0x39) der[at++] = code
+  }
+  der[at] = 0x5a
+  return der
 }

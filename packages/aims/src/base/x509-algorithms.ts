@@ -1,6 +1,6 @@
 import type { JwsAlgorithm } from './algorithms.ts'
 import { DerReader, TAG } from './der.ts'
-import { encodeOid } from './der-writer.ts'
+import { DerWriter, encodeOid } from './der-writer.ts'
 
 /** What kind of key a certificate holds. `unsupported`: well formed, but never part of a path. */
 export type CertificateKeyType = 'P-256' | 'P-384' | 'P-521' | 'Ed25519' | 'RSA' | 'unsupported'
@@ -61,11 +61,17 @@ export interface PublicKeyInfo {
   readonly key: Uint8Array
 }
 
-const CURVES = new Map<string, { readonly type: CertificateKeyType; readonly pointBytes: number }>([
-  ['1.2.840.10045.3.1.7', { type: 'P-256', pointBytes: 65 }],
-  ['1.3.132.0.34', { type: 'P-384', pointBytes: 97 }],
-  ['1.3.132.0.35', { type: 'P-521', pointBytes: 133 }],
-])
+// There is one right encoding of everything before the key bits, so it is compared and not taken apart.
+const KEY_PREFIXES: readonly {
+  readonly type: CertificateKeyType
+  readonly prefix: Uint8Array
+  readonly length: number
+}[] = [
+  ecPrefix('P-256', '1.2.840.10045.3.1.7', 65),
+  ecPrefix('P-384', '1.3.132.0.34', 97),
+  ecPrefix('P-521', '1.3.132.0.35', 133),
+  keyPrefix('Ed25519', identifier('1.3.101.112'), 32),
+]
 
 /**
  * Reads the kind of key from a SubjectPublicKeyInfo. Weak or unusual keys (RSA outside 2048 to 4096 bits or with an
@@ -76,25 +82,43 @@ const CURVES = new Map<string, { readonly type: CertificateKeyType; readonly poi
  * @throws {@link AimsError} `der.*`
  * @see RFC 5480, RFC 8410, RFC 3279 section 2.3.1
  */
-export function readPublicKeyInfo(reader: DerReader): PublicKeyInfo {
-  const spki = reader.enter(TAG.sequence)
-  const algorithm = spki.enter(TAG.sequence)
+export function readPublicKeyInfo(spki: Uint8Array): PublicKeyInfo {
+  for (const { type, prefix, length } of KEY_PREFIXES) {
+    if (spki.length === length && startsWith(spki, prefix)) {
+      // The 04 of an uncompressed point is in the prefix, and is part of the key.
+      return { type, key: spki.subarray(type === 'Ed25519' ? prefix.length : prefix.length - 1) }
+    }
+  }
+  const input = DerReader.of(spki)
+  const fields = input.enter(TAG.sequence)
+  input.end()
+  const algorithm = fields.enter(TAG.sequence)
   const oid = algorithm.oid()
   const parameters = algorithm.isAtEnd ? undefined : algorithm.element()
   algorithm.end()
-  const key = spki.octets()
-  spki.end()
-  return { type: keyType(oid, parameters, key), key }
+  const key = fields.octets()
+  fields.end()
+  const isRsa = oid === '1.2.840.113549.1.1.1' && isNull(parameters) && isUsableRsa(key)
+  return { type: isRsa ? 'RSA' : 'unsupported', key }
 }
 
-function keyType(oid: string, parameters: Uint8Array | undefined, key: Uint8Array): CertificateKeyType {
-  if (oid === '1.2.840.10045.2.1' && parameters?.[0] === TAG.oid) {
-    const curve = CURVES.get(DerReader.of(parameters).oid())
-    return curve !== undefined && key.length === curve.pointBytes && key[0] === 4 ? curve.type : 'unsupported'
-  }
-  if (oid === '1.3.101.112') return parameters === undefined && key.length === 32 ? 'Ed25519' : 'unsupported'
-  if (oid === '1.2.840.113549.1.1.1') return isNull(parameters) && isUsableRsa(key) ? 'RSA' : 'unsupported'
-  return 'unsupported'
+function ecPrefix(type: CertificateKeyType, curve: string, pointBytes: number): (typeof KEY_PREFIXES)[number] {
+  const { prefix, length } = keyPrefix(type, identifier('1.2.840.10045.2.1', encodeOid(curve)), pointBytes)
+  return { type, prefix: Uint8Array.of(...prefix, 4), length }
+}
+
+function keyPrefix(type: CertificateKeyType, algorithm: Uint8Array, keyBytes: number): (typeof KEY_PREFIXES)[number] {
+  const writer = new DerWriter(256)
+  writer.octets(new Uint8Array(keyBytes))
+  writer.raw(algorithm)
+  writer.wrap(TAG.sequence, 0)
+  const spki = writer.take()
+  return { type, prefix: spki.subarray(0, spki.length - keyBytes), length: spki.length }
+}
+
+function startsWith(bytes: Uint8Array, prefix: Uint8Array): boolean {
+  for (let i = 0; i < prefix.length; i += 1) if (bytes[i] !== prefix[i]) return false
+  return true
 }
 
 function isUsableRsa(key: Uint8Array): boolean {

@@ -124,7 +124,7 @@ function readCertificate(raw: Uint8Array): Certificate {
   validity.end()
   const subject = readName(fields)
   const spkiDer = fields.element(TAG.sequence)
-  const { type: keyType } = readPublicKeyInfo(DerReader.of(spkiDer))
+  const { type: keyType } = readPublicKeyInfo(spkiDer)
   if (version > 1 && fields.nextTag === 0x81) fields.bitString(0x81)
   if (version > 1 && fields.nextTag === 0x82) fields.bitString(0x82)
   const extensions = version === 3 && fields.nextTag === 0xa3 ? readExtensionField(fields) : { unknownCritical: [] }

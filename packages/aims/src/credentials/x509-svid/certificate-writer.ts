@@ -1,7 +1,7 @@
 import { type KeyObject, randomFillSync } from 'node:crypto'
 import { ALGORITHMS, ecdsaToDer } from '../../base/algorithms.ts'
-import { asBuffer, sha256 } from '../../base/bytes.ts'
-import { DerReader, TAG } from '../../base/der.ts'
+import { sha256 } from '../../base/bytes.ts'
+import { TAG } from '../../base/der.ts'
 import { DerWriter, encodeOid, encodeTime } from '../../base/der-writer.ts'
 import { AimsError } from '../../base/errors.ts'
 import { type Signer, spkiBytes } from '../../base/keys.ts'
@@ -11,7 +11,7 @@ import { isSignedBy } from '../../base/x509-path.ts'
 
 /** Everything a certificate says, in DER, but the signature. */
 export interface CertificateContent {
-  readonly serialNumber: Uint8Array
+  readonly serialNumber: SerialNumber
   readonly issuer: Uint8Array
   readonly subject: Uint8Array
   /** Seconds since the epoch, whole. */
@@ -34,16 +34,16 @@ const writer = new DerWriter()
  *
  * @throws {@link AimsError} `key.unsupported` for RSASSA-PSS signers, `x509.invalid_signature`
  */
-export async function signCertificate(content: CertificateContent, signer: Signer): Promise<Uint8Array> {
+export function signCertificate(content: CertificateContent, signer: Signer): Uint8Array | Promise<Uint8Array> {
   const algorithm = requireSignatureAlgorithm(signer)
   const tbs = writeTbs(content, algorithm)
-  const made = signer.sign(tbs)
-  const local = made instanceof Uint8Array
-  const raw = local ? made : await made
-  const { half } = ALGORITHMS[signer.alg]
-  const certificate = assemble(tbs, algorithm, half === undefined ? raw : ecdsaToDer(raw, half))
-  if (!local) requireOwnSignature(certificate, signer)
-  return certificate
+  const signature = signer.sign(tbs)
+  if (signature instanceof Uint8Array) return assemble(tbs, algorithm, signature, signer)
+  return signature.then((made) => {
+    const certificate = assemble(tbs, algorithm, made, signer)
+    requireOwnSignature(certificate, signer)
+    return certificate
+  })
 }
 
 /** @throws {@link AimsError} `key.unsupported` */
@@ -61,20 +61,21 @@ function writeTbs(content: CertificateContent, algorithm: Uint8Array): Uint8Arra
   writer.raw(content.spki)
   writer.raw(content.subject)
   const validity = writer.mark()
-  writer.raw(encodeTime(content.notAfter))
-  writer.raw(encodeTime(content.notBefore))
+  writer.raw(timeDer(content.notAfter))
+  writer.raw(timeDer(content.notBefore))
   writer.wrap(TAG.sequence, validity)
   writer.raw(content.issuer)
   writer.raw(algorithm)
-  writer.element(TAG.integer, content.serialNumber)
+  writer.element(TAG.integer, content.serialNumber.bytes)
   writer.raw(VERSION_3)
   writer.wrap(TAG.sequence, tbs)
   return writer.take()
 }
 
-function assemble(tbs: Uint8Array, algorithm: Uint8Array, signature: Uint8Array): Uint8Array {
+function assemble(tbs: Uint8Array, algorithm: Uint8Array, signature: Uint8Array, signer: Signer): Uint8Array {
+  const { half } = ALGORITHMS[signer.alg]
   const certificate = writer.mark()
-  writer.octets(signature)
+  writer.octets(half === undefined ? signature : ecdsaToDer(signature, half))
   writer.raw(algorithm)
   writer.raw(tbs)
   writer.wrap(TAG.sequence, certificate)
@@ -91,8 +92,8 @@ function requireOwnSignature(der: Uint8Array, signer: Signer): void {
 /** A key to be certified. */
 export interface SubjectKey {
   readonly spki: Uint8Array
-  /** The first 20 bytes of SHA-256 over the key bits (RFC 7093 section 2, method 1). */
-  readonly keyId: Uint8Array
+  /** The bits of the key, of which key identifiers are made. */
+  readonly bits: Uint8Array
 }
 
 /** Reads the key to be certified. @throws {@link AimsError} `x509.weak_key`, `key.malformed` */
@@ -102,15 +103,12 @@ export function readSubjectKey(publicKey: KeyObject | Uint8Array): SubjectKey {
   if (type === 'unsupported') {
     throw new AimsError('x509.weak_key', 'supported are P-256, P-384, P-521, Ed25519 and RSA of 2048 to 4096 bits')
   }
-  return { spki, keyId: sha256(key).subarray(0, 20) }
+  return { spki, bits: key }
 }
 
 function readKeyInfo(spki: Uint8Array): ReturnType<typeof readPublicKeyInfo> {
   try {
-    const reader = DerReader.of(spki)
-    const info = readPublicKeyInfo(reader)
-    reader.end()
-    return info
+    return readPublicKeyInfo(spki)
   } catch (cause) {
     if (!AimsError.is(cause)) throw cause
     throw new AimsError('key.malformed', 'not a SubjectPublicKeyInfo', { cause })
@@ -130,7 +128,6 @@ export function writeExtension(to: DerWriter, oid: Uint8Array, critical: boolean
 const CRITICAL = Uint8Array.of(TAG.boolean, 1, 0xff)
 
 type OidName =
-  | 'subjectKeyId'
   | 'keyUsage'
   | 'subjectAltName'
   | 'basicConstraints'
@@ -143,7 +140,6 @@ type OidName =
 
 /** Object identifiers, as whole elements. */
 export const OID: { readonly [name in OidName]: Uint8Array } = {
-  subjectKeyId: encodeOid('2.5.29.14'),
   keyUsage: encodeOid('2.5.29.15'),
   subjectAltName: encodeOid('2.5.29.17'),
   basicConstraints: encodeOid('2.5.29.19'),
@@ -155,9 +151,38 @@ export const OID: { readonly [name in OidName]: Uint8Array } = {
   clientAuth: encodeOid('1.3.6.1.5.5.7.3.2'),
 }
 
-/** subjectKeyIdentifier. */
+/** The key identifier of a CA: the first 20 bytes of SHA-256 over the key bits (RFC 7093 section 2, method 1). */
+export function caKeyId(bits: Uint8Array): Uint8Array {
+  return sha256(bits).subarray(0, 20)
+}
+
+/**
+ * The key identifier of a leaf: the last 20 bytes of the key bits. RFC 5280 section 4.2.1.2 lets any number derived from
+ * the key do; nothing is looked up by it, and a hash would be a twentieth of the cost of issuing.
+ */
+export function leafKeyId(bits: Uint8Array): Uint8Array {
+  return bits.subarray(-20)
+}
+
+// SEQUENCE { OID 2.5.29.14, OCTET STRING { OCTET STRING of 20 bytes } }
+const SUBJECT_KEY_ID_HEADER = Uint8Array.of(
+  TAG.sequence,
+  29,
+  TAG.oid,
+  3,
+  0x55,
+  0x1d,
+  0x0e,
+  TAG.octetString,
+  22,
+  TAG.octetString,
+  20,
+)
+
+/** subjectKeyIdentifier of 20 bytes. */
 export function writeSubjectKeyId(to: DerWriter, keyId: Uint8Array): void {
-  writeExtension(to, OID.subjectKeyId, false, () => to.element(TAG.octetString, keyId))
+  to.raw(keyId)
+  to.raw(SUBJECT_KEY_ID_HEADER)
 }
 
 /** authorityKeyIdentifier with the key identifier alone. */
@@ -188,25 +213,40 @@ const SERIAL_BYTES = 16
 const randomness = Buffer.alloc(8192)
 let used = randomness.length
 
+/** A serial number. */
+export interface SerialNumber {
+  /** Content of the INTEGER. */
+  readonly bytes: Uint8Array
+  /** Lower-case hex. */
+  readonly text: string
+}
+
 /**
- * A serial number with 128 random bits, as the content of an INTEGER. The fixed first byte makes it positive and of one
- * length. Randomness is drawn in blocks.
+ * A serial number with 128 random bits. The fixed first byte makes it positive and of one length. Randomness is drawn in
+ * blocks.
  */
-export function randomSerialNumber(): Uint8Array {
+export function randomSerialNumber(): SerialNumber {
   if (used === randomness.length) {
     randomFillSync(randomness)
     used = 0
   }
-  const serial = new Uint8Array(1 + SERIAL_BYTES)
-  serial[0] = 1
-  serial.set(randomness.subarray(used, used + SERIAL_BYTES), 1)
+  const bytes = new Uint8Array(1 + SERIAL_BYTES)
+  bytes[0] = 1
+  for (let i = 0; i < SERIAL_BYTES; i += 1) bytes[i + 1] = randomness[used + i] as number
+  const text = `01${randomness.toString('hex', used, used + SERIAL_BYTES)}`
   used += SERIAL_BYTES
-  return serial
+  return { bytes, text }
 }
 
-/** Lower-case hex of a serial number. */
-export function serialNumberText(serial: Uint8Array): string {
-  return asBuffer(serial).toString('hex')
+// Many certificates are issued in one second with one lifetime: the two times are remembered.
+const times: { seconds: number; der: Uint8Array }[] = []
+
+function timeDer(seconds: number): Uint8Array {
+  for (const known of times) if (known.seconds === seconds) return known.der
+  const der = encodeTime(seconds)
+  times.unshift({ seconds, der })
+  times.length = Math.min(times.length, 2)
+  return der
 }
 
 /** Refuses times that no certificate can carry. @throws TypeError */

@@ -8,6 +8,7 @@ import type { TrustDomain } from '../../identifiers/spiffe-id.ts'
 import { trustDomainId } from '../../identifiers/trust-domain.ts'
 import type { X509Authority } from './authority.ts'
 import {
+  caKeyId,
   OID,
   randomSerialNumber,
   readSubjectKey,
@@ -63,7 +64,8 @@ export async function issueCaCertificate(request: CaCertificateRequest): Promise
   }
   if (notAfter <= notBefore) throw new AimsError('x509.expired', 'the issuer ends before the new CA begins')
   const key = readSubjectKey(request.issuer === undefined ? request.signer.publicKey : request.subjectKey)
-  const subject = writeCaName(trustDomain, key.keyId)
+  const keyId = caKeyId(key.bits)
+  const subject = writeCaName(trustDomain, keyId)
   return signCertificate(
     {
       serialNumber: randomSerialNumber(),
@@ -74,8 +76,8 @@ export async function issueCaCertificate(request: CaCertificateRequest): Promise
       spki: key.spki,
       writeExtensions: (to) => {
         writeSubjectAltName(to, false, trustDomainId(trustDomain))
-        writeAuthorityKeyId(to, issuer?.keyId ?? key.keyId)
-        writeSubjectKeyId(to, key.keyId)
+        writeAuthorityKeyId(to, issuer?.keyId ?? keyId)
+        writeSubjectKeyId(to, keyId)
         writeExtension(to, OID.keyUsage, true, () => to.raw(CERT_AND_CRL_SIGN))
         writeExtension(to, OID.basicConstraints, true, () => {
           const fields = to.mark()

@@ -4,13 +4,14 @@ import { DerWriter } from '../../base/der-writer.ts'
 import { AimsError } from '../../base/errors.ts'
 import { isDnsName } from '../../base/x509-names.ts'
 import type { SpiffeId } from '../../identifiers/spiffe-id.ts'
+import { trustDomainId } from '../../identifiers/trust-domain.ts'
 import type { X509Authority } from './authority.ts'
 import {
+  leafKeyId,
   OID,
   randomSerialNumber,
   readSubjectKey,
   requireValidity,
-  serialNumberText,
   signCertificate,
   writeAuthorityKeyId,
   writeExtension,
@@ -55,12 +56,12 @@ export interface IssuedX509Svid {
 export async function issueX509Svid(request: X509SvidRequest, authority: X509Authority): Promise<IssuedX509Svid> {
   const { spiffeId, notBefore, dnsNames = [] } = request
   requireValidity(notBefore, request.notAfter)
-  requireOwnIdentifier(spiffeId, authority)
+  const { idPrefix, extensions } = templateOf(authority)
+  requireOwnIdentifier(spiffeId, idPrefix)
   if (!dnsNames.every(isDnsName)) throw new AimsError('x509.invalid_extension', 'a DNS name is malformed')
   const notAfter = Math.min(request.notAfter, authority.expiresAt)
   if (notAfter <= notBefore) throw new AimsError('x509.expired', 'the CA ends before the SVID begins')
   const key = readSubjectKey(request.publicKey)
-  const fixed = fixedExtensions(authority)
   const serialNumber = randomSerialNumber()
   const leaf = await signCertificate(
     {
@@ -72,34 +73,47 @@ export async function issueX509Svid(request: X509SvidRequest, authority: X509Aut
       spki: key.spki,
       writeExtensions: (to) => {
         writeSubjectAltName(to, true, spiffeId, dnsNames)
-        writeSubjectKeyId(to, key.keyId)
-        to.raw(fixed)
+        writeSubjectKeyId(to, leafKeyId(key.bits))
+        to.raw(extensions)
       },
     },
     authority.signer,
   )
-  return { certificates: [leaf, ...authority.chain], serialNumber: serialNumberText(serialNumber), notAfter }
+  return { certificates: [leaf, ...authority.chain], serialNumber: serialNumber.text, notAfter }
 }
 
 // The identifier stands in one place only: a CN beside it would be taken for a host name or an identity by somebody.
 const EMPTY_SUBJECT = Uint8Array.of(TAG.sequence, 0)
 
-function requireOwnIdentifier(spiffeId: SpiffeId, { trustDomain }: X509Authority): void {
-  const origin = `spiffe://${trustDomain}`
-  if (spiffeId === origin) throw new AimsError('x509.root_path', 'the identifier has no path')
-  if (!spiffeId.startsWith(`${origin}/`)) {
-    throw new AimsError('x509.wrong_trust_domain', 'the identifier is of another trust domain than the CA')
-  }
+function requireOwnIdentifier(spiffeId: SpiffeId, idPrefix: string): void {
+  if (spiffeId.startsWith(idPrefix)) return
+  if (`${spiffeId}/` === idPrefix) throw new AimsError('x509.root_path', 'the identifier has no path')
+  throw new AimsError('x509.wrong_trust_domain', 'the identifier is of another trust domain than the CA')
 }
 
 const DIGITAL_SIGNATURE = Uint8Array.of(TAG.bitString, 2, 7, 0b1000_0000)
 const NOT_A_CA = Uint8Array.of(TAG.sequence, 0)
-const templates = new WeakMap<X509Authority, Uint8Array>()
 
-// What is the same in every SVID of a CA: basicConstraints, keyUsage, extended key usage, authority key identifier.
-function fixedExtensions(authority: X509Authority): Uint8Array {
-  const known = templates.get(authority)
-  if (known !== undefined) return known
+/** What is the same in every SVID of a CA. */
+interface Template {
+  /** What identifiers of the trust domain begin with. */
+  readonly idPrefix: string
+  /** basicConstraints, keyUsage, extended key usage, authority key identifier. */
+  readonly extensions: Uint8Array
+}
+
+const templates = new WeakMap<X509Authority, Template>()
+
+function templateOf(authority: X509Authority): Template {
+  let template = templates.get(authority)
+  if (template === undefined) {
+    template = { idPrefix: `${trustDomainId(authority.trustDomain)}/`, extensions: writeFixedExtensions(authority) }
+    templates.set(authority, template)
+  }
+  return template
+}
+
+function writeFixedExtensions(authority: X509Authority): Uint8Array {
   const to = new DerWriter(256)
   writeAuthorityKeyId(to, authority.keyId)
   writeExtension(to, OID.extendedKeyUsage, false, () => {
@@ -110,7 +124,5 @@ function fixedExtensions(authority: X509Authority): Uint8Array {
   })
   writeExtension(to, OID.keyUsage, true, () => to.raw(DIGITAL_SIGNATURE))
   writeExtension(to, OID.basicConstraints, true, () => to.raw(NOT_A_CA))
-  const fixed = to.take()
-  templates.set(authority, fixed)
-  return fixed
+  return to.take()
 }
