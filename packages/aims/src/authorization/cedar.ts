@@ -1,4 +1,5 @@
 import { AimsError } from '../base/errors.ts'
+import { isTooComplex } from './complexity.ts'
 import { CEDAR_SCHEMA } from './schema.ts'
 
 type Cedar = typeof import('@cedar-policy/cedar-wasm/nodejs')
@@ -37,27 +38,24 @@ export function findCedarProblems<Id>(
   cedar: Cedar,
   policies: readonly { readonly id: Id; readonly text: string }[],
 ): readonly CedarProblem<Id>[] {
-  const texts = policies.map(({ text }) => text)
   // All together first: that reads the schema once. One at a time then, since a parse error names its policy only in prose.
-  if (findProblems(cedar, texts).length === 0) return []
+  const texts = policies.map(({ text }) => text)
+  if (!texts.some(isTooComplex) && findProblems(cedar, texts).length === 0) return []
   return policies.flatMap(({ id, text }) =>
-    findProblems(cedar, [text]).map((problem) => ({ policyId: id, ...problem })),
+    (isTooComplex(text) ? TOO_COMPLEX : findProblems(cedar, [text])).map((problem) => ({ policyId: id, ...problem })),
   )
 }
 
 type Problem = Omit<CedarProblem<never>, 'policyId'>
 
+const TOO_COMPLEX: readonly Problem[] = [{ message: 'the policy is too complex', offset: 0 }]
+
 function findProblems(cedar: Cedar, texts: readonly string[]): readonly Problem[] {
-  let answer: ReturnType<Cedar['validate']>
-  try {
-    answer = cedar.validate({
-      schema: CEDAR_SCHEMA,
-      policies: { staticPolicies: Object.fromEntries(texts.map((text, index) => [`policy${index}`, text])) },
-      validationSettings: { mode: 'strict' },
-    })
-  } catch {
-    return [{ message: 'the policy is too complex', offset: 0 }]
-  }
+  const answer = cedar.validate({
+    schema: CEDAR_SCHEMA,
+    policies: { staticPolicies: Object.fromEntries(texts.map((text, index) => [`policy${index}`, text])) },
+    validationSettings: { mode: 'strict' },
+  })
   if (answer.type === 'failure') return answer.errors.map(toProblem)
   return [...answer.validationErrors, ...answer.validationWarnings].map(({ error }) => toProblem(error))
 }

@@ -37,8 +37,6 @@ export interface PolicySet extends PolicySource {
 const MAX_FILES = 1000
 const MAX_FILE = 1024 * 1024
 const MAX_POLICIES = 10_000
-const MAX_POLICY = 32 * 1024
-const MAX_NESTING = 64
 const ID = /^[A-Za-z0-9][A-Za-z0-9_.:/-]{0,127}$/
 
 /**
@@ -81,19 +79,19 @@ async function readPolicies(
 ): Promise<{ readonly policies: readonly Policy[]; readonly problems: readonly PolicyProblem[] }> {
   const cedar = await loadCedar()
   const located = locatePolicies(files)
-  const simple = located.filter(({ text }) => !isTooComplex(text)).map((policy) => ({ id: policy, text: policy.text }))
-  const found = Map.groupBy(findCedarProblems(cedar, simple), ({ policyId }) => policyId)
-
+  const found = Map.groupBy(
+    findCedarProblems(
+      cedar,
+      located.map((policy) => ({ id: policy, text: policy.text })),
+    ),
+    ({ policyId }) => policyId,
+  )
   const policies: Policy[] = []
   const problems: PolicyProblem[] = []
   const ids = new Set<string>()
   for (const policy of located) {
     const { text, file, at } = policy
     const here = at(0)
-    if (isTooComplex(text)) {
-      problems.push({ code: 'policy.invalid', ...here, message: 'the policy is too complex' })
-      continue
-    }
     const wrong = found.get(policy) ?? []
     for (const { offset, message } of wrong) {
       problems.push({ code: 'policy.invalid', ...at(indexOfByte(text, offset)), message })
@@ -155,22 +153,6 @@ function versionOf(files: readonly PolicyFile[]): string {
 
 function requireSize(fits: boolean, message: string): void {
   if (!fits) throw new AimsError('policy.too_large', message)
-}
-
-// Cedar's parser is recursive; deep text would end in a trap of the WASM machine instead of an answer.
-function isTooComplex(text: string): boolean {
-  return text.length > MAX_POLICY || nestingOf(text) > MAX_NESTING
-}
-
-function nestingOf(text: string): number {
-  let depth = 0
-  let deepest = 0
-  for (const character of text) {
-    if ('([{'.includes(character)) depth += 1
-    else if (')]}'.includes(character)) depth -= 1
-    deepest = Math.max(deepest, depth)
-  }
-  return deepest
 }
 
 // Cedar counts bytes, editors count characters.
