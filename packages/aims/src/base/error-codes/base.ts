@@ -20,6 +20,7 @@ export const BASE_CODES = {
   'der.too_large': 'the DER is larger than 64 KiB',
   'pem.malformed': 'no well-formed PEM block of the label expected here',
   'http.malformed': 'not a well-formed HTTP/1.1 message',
+  'http.too_large': 'the HTTP message has more fields or bytes than the reader allows',
   'storage.unwritable': 'a file or its directory cannot be opened, created or written: check path, owner and mode',
   'storage.locked': 'another process is using the data: stop it first, or use another data directory',
   'storage.busy': 'another connection held the database for too long: try again',
