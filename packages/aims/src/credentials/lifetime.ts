@@ -48,12 +48,13 @@ function readTime(claims: JsonObject, name: string): number | undefined {
 export function checkTimes(times: TokenTimes, expected: TimeExpectations): void {
   const { exp, nbf, iat } = times
   const { now, clockSkew, maxLifetime } = expected
-  if (now >= exp) throw new AimsError('credential.expired', 'exp has passed')
-  if (nbf !== undefined && nbf > now + clockSkew)
+  // Written so that a NaN fails too.
+  if (!(now < exp)) throw new AimsError('credential.expired', 'exp has passed')
+  if (nbf !== undefined && !(nbf <= now + clockSkew))
     throw new AimsError('credential.not_yet_valid', 'nbf is in the future')
-  if (iat !== undefined && iat > now + clockSkew)
+  if (iat !== undefined && !(iat <= now + clockSkew))
     throw new AimsError('credential.issued_in_future', 'iat is in the future')
-  if (exp - (iat ?? nbf ?? now) > maxLifetime) {
+  if (!(exp - (iat ?? nbf ?? now) <= maxLifetime)) {
     throw new AimsError('credential.lifetime_too_long', `the token lives longer than ${maxLifetime} s`)
   }
 }

@@ -43,6 +43,7 @@ export function cachingWitVerifier(options: CachingWitVerifierOptions): (token: 
 
   return (token, now) => {
     const expected = { ...rules, now }
+    requireRules(expected)
     const known = entries.get(token)
     if (known !== undefined) {
       remove(token, known)
@@ -53,7 +54,6 @@ export function cachingWitVerifier(options: CachingWitVerifierOptions): (token: 
         return known.wit
       }
     }
-    requireRules(expected)
     const { wit, times, bundle, cacheable } = verifyWitContent(token, rules)
     checkWitTimes(times, expected)
     if (cacheable) {
