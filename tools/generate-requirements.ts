@@ -11,9 +11,10 @@ export const GENERATED = 'packages/aims/src/compliance/requirements.generated.ts
 const TESTS = ['packages/*/src/**/*.test.ts', 'test/**/*.test.ts']
 const CODE = ['packages/*/src/**/*.ts']
 // Looser than an id, so that a misspelt citation is found and refused rather than overlooked.
-const CITATION = /\[([a-z][a-z0-9-]*\.[a-z0-9-]+\.\d+)\]/g
+const ID = /[a-z][a-z0-9-]*\.[a-z0-9-]+\.\d+/
+const CITATION = new RegExp(`\\[(${ID.source}(?:, ${ID.source})*)\\]`, 'g')
 
-/** The ids that each file cites as `[layer.topic.nn]`: path from the root of the repository -> ids. */
+/** The ids that each file cites as `[layer.topic.nn]` or `[layer.topic.nn, layer.topic.nn]`: path from the root of the repository -> ids. */
 export type Citations = ReadonlyMap<string, ReadonlySet<string>>
 
 export function testCitations(): Citations {
@@ -63,7 +64,7 @@ function read(files: readonly string[], find: (text: string) => Iterable<string>
 }
 
 function citedIds(text: string): readonly string[] {
-  return [...text.matchAll(CITATION)].map((match) => match[1] ?? '')
+  return [...text.matchAll(CITATION)].flatMap((match) => (match[1] ?? '').split(', '))
 }
 
 function seeLines(text: string): readonly string[] {

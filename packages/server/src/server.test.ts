@@ -86,6 +86,7 @@ test('a restart keeps keys, entries, log and the revision, and goes on', async (
 })
 
 // One row per change of an entry that is refused.
+// [identifiers.wimse-id.15] [identifiers.wimse-id.16] [identifiers.aims.01] [identifiers.aims.02] [identifiers.aims.04]
 test('entries are one per SPIFFE ID, keep it, and never pass it on', async () => {
   const server = await start(await config())
   await api(server, 'POST', '/v1/entries', bot)
@@ -130,6 +131,7 @@ test('an agent that waits hears of a change at once', async () => {
   await stop(server)
 })
 
+// [credentials.bundle.16]
 test('a rotation publishes the new key, signs with it when told to, and keeps the old one in the bundle', async () => {
   const server = await start(await config())
   const keys = async () =>

@@ -67,6 +67,7 @@ function headersFor(wit: Wit, request: Partial<ProofRequest> = {}): RawHeaders {
 const wpt = (wit: Wit = wimse): string => createWpt(wit, REQUEST, { now: NOW })
 
 for (const profile of PROFILES) {
+  // [authentication.profile.07]
   test(`${profile}: a proof in its own fields tells who calls, when the profile is on`, async () => {
     const { authenticate, events } = service({ profiles: ALL })
     const principal = await authenticate({ headers: headersFor(wits.get(profile) as Wit) })
@@ -85,6 +86,7 @@ for (const profile of PROFILES) {
   })
 }
 
+// [authentication.profile.01]
 test('I1, E9: older profiles are off unless they are switched on', async () => {
   for (const wit of [wpt01, s2s03, aims00]) {
     const { authenticate, events } = service()
@@ -109,6 +111,7 @@ const otherDomain = await foreign.wit({ key })
 
 const REFUSED: readonly (readonly [string, RawHeaders, string, Given?])[] = [
   ['nothing', [], 'authentication.missing'],
+  // [identifiers.wimse-id.17] [credentials.aims.02] [authentication.aims.02]
   [
     'an identity in a field of its own (A11)',
     [
@@ -117,6 +120,7 @@ const REFUSED: readonly (readonly [string, RawHeaders, string, Given?])[] = [
     ],
     'authentication.missing',
   ],
+  // [authentication.wpt.05] [authentication.wpt.29]
   [
     'E8 two Authorization fields',
     [...headersFor(wimse), ['Authorization', 'Bearer x']],
@@ -127,6 +131,7 @@ const REFUSED: readonly (readonly [string, RawHeaders, string, Given?])[] = [
     [['AUTHORIZATION', 'Bearer x'], ...headersFor(wimse)],
     'authentication.duplicate_field',
   ],
+  // [credentials.wit.12] [authentication.wpt.29]
   ['D9 two WITs', [...headersFor(wimse), [field, wimse.token]], 'authentication.duplicate_field'],
   [
     'D9 a list of WITs',
@@ -137,6 +142,7 @@ const REFUSED: readonly (readonly [string, RawHeaders, string, Given?])[] = [
     'authentication.malformed_field',
   ],
   ['two Txn-Tokens', [...headersFor(wimse), ['Txn-Token', 'a'], ['txn-token', 'b']], 'authentication.duplicate_field'],
+  // [authentication.wpt.04]
   [
     'E16 WPT with two tokens',
     [
@@ -161,7 +167,9 @@ const REFUSED: readonly (readonly [string, RawHeaders, string, Given?])[] = [
     ],
     'authentication.malformed_field',
   ],
+  // [credentials.wit-svid.11]
   ['D2 a WIT without a proof', [[field, wimse.token]], 'authentication.missing_proof'],
+  // [authentication.wpt.20]
   [
     'D2 a WIT with an OAuth token',
     [
@@ -171,6 +179,7 @@ const REFUSED: readonly (readonly [string, RawHeaders, string, Given?])[] = [
     'authentication.missing_proof',
   ],
   ['a proof without a WIT', [['authorization', `WPT ${wpt()}`]], 'authentication.missing_credential'],
+  // [credentials.wit.11]
   ['D1 a WIT as bearer', [['authorization', `Bearer ${wimse.token}`]], 'authentication.wit_as_bearer'],
   [
     'D1 a WIT as bearer, JWT-SVIDs being allowed',
@@ -178,6 +187,7 @@ const REFUSED: readonly (readonly [string, RawHeaders, string, Given?])[] = [
     'authentication.wit_as_bearer',
     { methods: ['jwt-svid'] },
   ],
+  // [authentication.profile.16]
   [
     'I2 an aims-00 WIT as bearer',
     [['authorization', `Bearer ${aims00.token}`]],
@@ -218,6 +228,17 @@ const REFUSED: readonly (readonly [string, RawHeaders, string, Given?])[] = [
     'proof.invalid_signature',
   ],
   ['E17 a WIT that has expired', headersFor(expired), 'credential.expired', { clock: () => NOW + 2 }],
+  // [authentication.wpt.19]
+  [
+    'a WIT that has expired and a proof that is not for it, for the WIT',
+    [
+      ['authorization', `WPT ${wpt()}`],
+      [field, expired.token],
+    ],
+    'credential.expired',
+    { clock: () => NOW + 2 },
+  ],
+  // [identifiers.spiffe-id.21] [identifiers.wimse-id.12]
   ['a WIT of an unknown trust domain', headersFor(otherDomain), 'credential.untrusted_domain'],
   [
     'a proof that is not a JWT',
@@ -243,6 +264,14 @@ const REFUSED: readonly (readonly [string, RawHeaders, string, Given?])[] = [
     ],
     'credential.malformed',
   ],
+  // [authentication.wpt-01.01]
+  [
+    'two proofs in the older field',
+    [...headersFor(wpt01), [proofField, wpt(wpt01)]],
+    'authentication.duplicate_field',
+    { profiles: ALL },
+  ],
+  // [authentication.profile.04]
   [
     'I7 proofs of two profiles',
     [...headersFor(wimse), [proofField, wpt(wpt01)]],
@@ -254,6 +283,7 @@ const REFUSED: readonly (readonly [string, RawHeaders, string, Given?])[] = [
     [...headersFor(wimse), [proofField, wpt(wpt01)]],
     'authentication.mixed_profiles',
   ],
+  // [authentication.profile.05]
   [
     'I7 an old WIT with a new proof',
     [
@@ -296,6 +326,7 @@ const REFUSED: readonly (readonly [string, RawHeaders, string, Given?])[] = [
     'authentication.missing_credential',
     { profiles: ALL },
   ],
+  // [authentication.profile.12]
   [
     'I10 an aims-00 proof without typ',
     [
@@ -305,6 +336,7 @@ const REFUSED: readonly (readonly [string, RawHeaders, string, Given?])[] = [
     'proof.wrong_type',
     { profiles: ALL },
   ],
+  // [authentication.profile.12]
   [
     'I10 an aims-00 WIT without typ',
     [
@@ -314,6 +346,7 @@ const REFUSED: readonly (readonly [string, RawHeaders, string, Given?])[] = [
     'authentication.missing_credential',
     { profiles: ALL },
   ],
+  // [authentication.profile.03]
   [
     'I11 a faulty proof where compat is on',
     [
@@ -323,6 +356,7 @@ const REFUSED: readonly (readonly [string, RawHeaders, string, Given?])[] = [
     'proof.wrong_type',
     { profiles: ALL },
   ],
+  // [authentication.profile.02]
   [
     'E9 the old field with an unknown typ',
     [
@@ -332,12 +366,14 @@ const REFUSED: readonly (readonly [string, RawHeaders, string, Given?])[] = [
     'proof.wrong_type',
     { profiles: ALL },
   ],
+  // [authentication.profile.06]
   [
     'I8 a profile whose end date has passed',
     headersFor(wpt01),
     'authentication.profile_expired',
     { profiles: [{ profile: 'wimse-wpt-01', trustDomains: [trustDomain], until: NOW }] },
   ],
+  // [authentication.profile.06]
   [
     'a profile that is on for another trust domain',
     headersFor(wpt01),
@@ -360,6 +396,7 @@ const REFUSED: readonly (readonly [string, RawHeaders, string, Given?])[] = [
     'authentication.peer_unexpected',
     { peer: isExactly(parseSpiffeId('spiffe://example.com/x')) },
   ],
+  // [authentication.aims.01]
   [
     'a proof where only certificates count',
     headersFor(wimse),
@@ -374,7 +411,9 @@ const REFUSED: readonly (readonly [string, RawHeaders, string, Given?])[] = [
   ],
   ['a bearer token where none counts', [['authorization', 'Bearer x']], 'authentication.missing'],
   ['a JWT-SVID that is none', [['authorization', 'Bearer x']], 'credential.malformed', { methods: ['jwt-svid'] }],
+  // [authentication.wpt.14]
   ['E10 a Txn-Token that is not bound', [...headersFor(wimse), ['Txn-Token', 't']], 'proof.txn_token_mismatch'],
+  // [authentication.wpt.15]
   [
     'E12 a context token that is not bound',
     [...headersFor(wimse), ['Ctx', 'c']],
@@ -393,6 +432,7 @@ const REFUSED: readonly (readonly [string, RawHeaders, string, Given?])[] = [
     'proof.other_token_mismatch',
   ],
   ['E11 a bound field that is absent', headersFor(wimse, { otherTokens: { ctx: 'c' } }), 'proof.other_token_mismatch'],
+  // [authentication.wpt.12]
   [
     'E4 a proof for the host the request names',
     [
@@ -421,6 +461,7 @@ for (const [what, headers, code, given] of REFUSED) {
   })
 }
 
+// [authentication.wpt.04]
 test('E16: the name of the scheme may be in any case', async () => {
   for (const scheme of ['wpt', 'Wpt', 'WPT']) {
     const headers: RawHeaders = [
@@ -446,6 +487,7 @@ test('of a thousand requests at once with one proof, one is let in', async () =>
   assert.equal(events.length, 999)
 })
 
+// [authentication.profile.08]
 test('I6: who has used a newer profile cannot be made to use an older one', async () => {
   const { authenticate } = service({ profiles: ALL })
   await assert.doesNotReject(authenticate({ headers: headersFor(aims00) }))
@@ -473,6 +515,7 @@ test('a proof that fails does not raise the mark of its caller', async () => {
   await assert.doesNotReject(authenticate({ headers: headersFor(aims00) }))
 })
 
+// [authentication.profile.15]
 test('I3: cnf.kid counts when the key was registered for that subject, and not otherwise', async () => {
   const token = signJwsLocally(
     { typ: 'wimse-id+jwt', kid: domain.signer.kid },
@@ -515,6 +558,7 @@ test('the body is asked for when the proof names it and is good otherwise, and c
   }
 })
 
+// [authentication.wpt.27]
 test('a service may require that proofs name method, target and body', async () => {
   const requireBinding = { method: true, target: true, body: true }
   const body = Buffer.from('x')
@@ -541,6 +585,7 @@ test('a JWT-SVID tells who calls where bearer tokens are allowed, and covers not
   await assert.rejects(other.authenticate({ headers }), { code: 'credential.audience_mismatch' })
 })
 
+// [authentication.wpt.22]
 test('E18: no token shows up in what is recorded', async () => {
   const headers = headersFor(wimse)
   const { authenticate, events } = service()

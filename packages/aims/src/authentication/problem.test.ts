@@ -10,12 +10,14 @@ const ANSWERS: readonly (readonly [AimsErrorCode, number, string, (readonly Auth
   ['authentication.missing', 401, 'authentication.missing'],
   ['authentication.missing', 403, 'authentication.missing', ['mtls']],
   ['authentication.missing_proof', 401, 'authentication.refused'],
+  // [authentication.wpt.21]
   ['proof.expired', 401, 'authentication.refused'],
   ['proof.invalid_signature', 401, 'authentication.refused'],
   ['proof.replayed', 401, 'authentication.refused'],
   ['proof.replay_store_full', 503, 'authentication.unavailable'],
   ['proof.replay_store_unavailable', 503, 'authentication.unavailable'],
   ['storage.busy', 503, 'authentication.unavailable'],
+  // [credentials.wit.21]
   ['credential.expired', 400, 'authentication.refused'],
   ['credential.expired', 401, 'authentication.refused', ['jwt-svid']],
   ['authentication.mixed_profiles', 400, 'authentication.refused'],
@@ -38,6 +40,7 @@ for (const [code, status, told, methods = DEFAULT] of ANSWERS) {
   })
 }
 
+// [authentication.profile.21] [authentication.wpt.21]
 test('E18: the challenge names schemes and nothing else, and no two refusals of proofs can be told apart', () => {
   const problems = (['proof.expired', 'proof.replayed', 'proof.wit_mismatch', 'proof.invalid_signature'] as const).map(
     (code) => problemFor(new AimsError(code, code), 'id', DEFAULT),

@@ -90,6 +90,7 @@ test('what arrives in one turn shares a transaction and a checkpoint', async () 
   assert.equal(counted.size, 664)
 })
 
+// [monitoring.log.01]
 test('a record is in the file before its promise resolves', async () => {
   const path = fresh()
   using log = open(path)
@@ -178,6 +179,7 @@ test('an event that is refused takes no index and does no harm to others', async
   assert.equal(large.status === 'rejected' && large.reason.code, 'audit.too_large')
 })
 
+// [monitoring.log.08]
 test('when a batch cannot be stored, everyone who waits and everyone after is refused, until it is opened again', async () => {
   const path = fresh()
   let broken = false
@@ -237,6 +239,7 @@ test('a log of 600 records for the tests below', async () => {
 })
 
 const damages: readonly (readonly [title: string, sql: string, code: string])[] = [
+  // [monitoring.log.04]
   ['whose last record is gone', 'DELETE FROM record WHERE idx = 599', 'audit.rolled_back'],
   ['whose records are all gone', 'DELETE FROM record', 'audit.rolled_back'],
   [
@@ -285,6 +288,7 @@ test('a log of another name or key is not opened', () => {
   assert.throws(() => open(fresh(), { signer: WorkloadKey.generate('ES256') }), TypeError)
 })
 
+// [monitoring.log.04]
 test('a log that does not continue a checkpoint somebody kept is not opened', async () => {
   open(log600, { remembered: kept }).close()
   const path = fresh()

@@ -33,6 +33,7 @@ const minimal: AuditEvent = {
   correlationId: 'c',
 }
 
+// [monitoring.aims.08]
 test('a record has the fields of its event, its place and its time, in canonical form', () => {
   const bytes = encodeRecord(cleanEvent(minimal), 7, NOW)
   assert.equal(
@@ -58,6 +59,7 @@ test('fields that are undefined are left out', () => {
 
 const jws = 'eyJhbGciOiJFUzI1NiJ9.eyJzdWIiOiJhIn0.c2lnbmF0dXJl'
 const refusals: readonly (readonly [title: string, change: object, code: string])[] = [
+  // [monitoring.aims.08]
   ['without a type', { type: undefined }, 'audit.missing_field'],
   ['without a resource', { resource: undefined }, 'audit.missing_field'],
   ['without the type of its resource', { resource: { id: '/' } }, 'audit.missing_field'],
@@ -66,6 +68,7 @@ const refusals: readonly (readonly [title: string, change: object, code: string]
   ['without a correlation id', { correlationId: undefined }, 'audit.missing_field'],
   ['about a decision without the agent', { agent: undefined }, 'audit.missing_field'],
   ['with a subject that has no id', { subject: { issuer: 'x' } }, 'audit.missing_field'],
+  // [monitoring.log.05]
   ['with a field of its own', { token: 'x' }, 'audit.unknown_field'],
   ['with a field of its own inside', { agent: { id: 'a', key: 'x' } }, 'audit.unknown_field'],
   ['with a type of one word', { type: 'decided' }, 'audit.invalid_field'],
@@ -109,6 +112,7 @@ test('refusals do not repeat what they refuse', () => {
   }
 })
 
+// [monitoring.log.06]
 test('control and invisible characters are encoded, so that no record looks like two', () => {
   const id = 'a\r\n2026 allow\u001b[2J\u0085\u2028\u202eb\u200b\ufeff\ud800 \u{e0041}'
   const record = decodeRecord(encodeRecord(cleanEvent({ ...minimal, resource: { type: 'http', id } }), 0, NOW))

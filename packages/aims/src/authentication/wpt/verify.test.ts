@@ -237,7 +237,10 @@ const REFUSED: readonly (readonly [string, Profile, Change, string])[] = [
   ['I1 the old typ in a new profile', 'wimse', { header: { typ: 'wimse-proof+jwt' } }, 'proof.wrong_type'],
   // [authentication.profile.09]
   ['the new typ in an old profile', 's2s-03-compat', { header: { typ: 'wpt+jwt' } }, 'proof.wrong_type'],
+  // [authentication.wpt.24]
   ['a key in the header', 'wimse', { header: { jwk: {} } }, 'proof.forbidden_header'],
+  ['jku in the header', 'wimse', { header: { jku: 'https://evil.example' } }, 'proof.forbidden_header'],
+  ['x5c in the header', 'wimse', { header: { x5c: ['AA=='] } }, 'proof.forbidden_header'],
   ['crit', 'wimse', { header: { crit: ['b64'] } }, 'proof.forbidden_header'],
   // [authentication.profile.18]
   ['I4 htm in lower case', 'aims-00', { claims: { htm: 'post' } }, 'proof.method_mismatch'],
