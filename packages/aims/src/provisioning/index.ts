@@ -23,3 +23,36 @@ export {
   type Posture,
 } from './issuer.ts'
 export { isMatch, matchEntries } from './match.ts'
+export {
+  type JwtSvidQuery,
+  type Watcher,
+  WorkloadApiClient,
+  type WorkloadApiClientOptions,
+} from './workload-api/client.ts'
+export { ENDPOINT_VARIABLE, type Endpoint, parseEndpoint } from './workload-api/endpoint.ts'
+export { FrameReader, frameMessage } from './workload-api/grpc-framing.ts'
+export type {
+  EmptyRequest,
+  JwtBundlesResponse,
+  JwtSvidMessage,
+  JwtSvidRequestMessage,
+  JwtSvidResponse,
+  ValidateJwtSvidRequest,
+  ValidateJwtSvidResponse,
+  WitBundlesResponse,
+  WitSvidMessage,
+  WitSvidRequest,
+  WitSvidResponse,
+  X509BundlesResponse,
+  X509SvidMessage,
+  X509SvidResponse,
+} from './workload-api/messages.ts'
+export type { MessageCodec } from './workload-api/protobuf.ts'
+export type { TokenBundles, ValidatedJwtSvid, X509Bundles, X509Context } from './workload-api/responses.ts'
+export { GRPC_STATUS, type Procedure, SECURITY_HEADER, WORKLOAD_API } from './workload-api/service.ts'
+export { WorkloadBundleSource } from './workload-api/sources/bundles.ts'
+export { WorkloadJwtSource } from './workload-api/sources/jwt.ts'
+export type { ChooseIdentity, SourceOptions, Subscription } from './workload-api/sources/subscription.ts'
+export { WorkloadWitSource } from './workload-api/sources/wit.ts'
+export { connectWorkload, type Workload, type WorkloadOptions } from './workload-api/sources/workload.ts'
+export { WorkloadX509Source } from './workload-api/sources/x509.ts'

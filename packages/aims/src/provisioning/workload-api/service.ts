@@ -28,6 +28,8 @@ import type { MessageCodec } from './protobuf.ts'
 export interface Procedure<Request, Response> {
   /** The exact HTTP path. */
   readonly path: string
+  /** Whether the answers are states that follow each other. */
+  readonly isStream: boolean
   readonly request: MessageCodec<Request>
   readonly response: MessageCodec<Response>
 }
@@ -42,21 +44,21 @@ export const WORKLOAD_API: {
   readonly fetchWitSvid: Procedure<WitSvidRequest, WitSvidResponse>
   readonly fetchWitBundles: Procedure<EmptyRequest, WitBundlesResponse>
 } = {
-  fetchX509Svid: { path: '/SpiffeWorkloadAPI/FetchX509SVID', request: emptyRequest, response: x509SvidResponse },
-  fetchX509Bundles: {
-    path: '/SpiffeWorkloadAPI/FetchX509Bundles',
-    request: emptyRequest,
-    response: x509BundlesResponse,
-  },
-  fetchJwtSvid: { path: '/SpiffeWorkloadAPI/FetchJWTSVID', request: jwtSvidRequest, response: jwtSvidResponse },
-  fetchJwtBundles: { path: '/SpiffeWorkloadAPI/FetchJWTBundles', request: emptyRequest, response: jwtBundlesResponse },
-  validateJwtSvid: {
-    path: '/SpiffeWorkloadAPI/ValidateJWTSVID',
-    request: validateJwtSvidRequest,
-    response: validateJwtSvidResponse,
-  },
-  fetchWitSvid: { path: '/SpiffeWorkloadAPI/FetchWITSVID', request: witSvidRequest, response: witSvidResponse },
-  fetchWitBundles: { path: '/SpiffeWorkloadAPI/FetchWITBundles', request: emptyRequest, response: witBundlesResponse },
+  fetchX509Svid: stream('FetchX509SVID', emptyRequest, x509SvidResponse),
+  fetchX509Bundles: stream('FetchX509Bundles', emptyRequest, x509BundlesResponse),
+  fetchJwtSvid: unary('FetchJWTSVID', jwtSvidRequest, jwtSvidResponse),
+  fetchJwtBundles: stream('FetchJWTBundles', emptyRequest, jwtBundlesResponse),
+  validateJwtSvid: unary('ValidateJWTSVID', validateJwtSvidRequest, validateJwtSvidResponse),
+  fetchWitSvid: stream('FetchWITSVID', witSvidRequest, witSvidResponse),
+  fetchWitBundles: stream('FetchWITBundles', emptyRequest, witBundlesResponse),
+}
+
+function unary<Q, A>(name: string, request: MessageCodec<Q>, response: MessageCodec<A>): Procedure<Q, A> {
+  return { path: `/SpiffeWorkloadAPI/${name}`, isStream: false, request, response }
+}
+
+function stream<Q, A>(name: string, request: MessageCodec<Q>, response: MessageCodec<A>): Procedure<Q, A> {
+  return { path: `/SpiffeWorkloadAPI/${name}`, isStream: true, request, response }
 }
 
 /** The metadata every call must carry, so that a request forged through a web browser or proxy fails. */
