@@ -1,0 +1,133 @@
+import { existsSync, lstatSync, statSync } from 'node:fs'
+import { dirname } from 'node:path'
+import { loadPeerCredentialProvider } from 'aims/attestation'
+import { AimsError, apiClient } from 'aims/base'
+import { loadPolicyDirectory } from 'aims/policy'
+import type { Configuration } from 'aims-server'
+import type { Command } from 'commander'
+import { EXIT } from '../exit.ts'
+import { output, print } from '../output.ts'
+import { configOf } from '../server-options.ts'
+
+/** What one check found. `fix` says what to do when it is not well. */
+interface Finding {
+  readonly check: string
+  readonly ok: boolean
+  readonly found: string
+  readonly fix?: string
+}
+
+/** `aims doctor`: looks at this machine, the configuration and a running server, and says what to mend. */
+export function define(command: Command): void {
+  command
+    .option('--config <file>', 'configuration file')
+    .option('--json', 'print one JSON object and nothing else')
+    .addHelpText('after', '\nExample:\n  $ aims doctor --config /etc/aims/server.yaml')
+    .action(async (options: { config?: string; json?: true }) => {
+      const findings = await examine(options)
+      const ok = findings.every((finding) => finding.ok)
+      if (!ok) process.exitCode = EXIT.negative
+      if (options.json === true) print({ ok, findings }, true)
+      else for (const finding of findings) output.write(readable(finding))
+    })
+}
+
+function readable({ check, ok, found, fix }: Finding): string {
+  return `${ok ? 'ok  ' : 'BAD '} ${check}: ${found}\n${fix === undefined ? '' : `     -> ${fix}\n`}`
+}
+
+async function examine(options: { readonly config?: string }): Promise<readonly Finding[]> {
+  const findings = [runtime(), await peerCredentials()]
+  let config: Configuration
+  try {
+    config = await configOf(options)
+  } catch (error) {
+    return [...findings, bad('configuration', error, 'mend the place named, or see docs/configuration.md')]
+  }
+  findings.push(
+    good('configuration', `trust domain ${config.trustDomain}`),
+    privateDirectory('data directory', config.dataDirectory),
+    privateFile('key-encryption key', config.keyEncryptionKeyFile),
+    socketDirectory('Workload API socket', config['agent.socket']),
+    await policies(config['policies.directory']),
+    await server(config['api.socket']),
+  )
+  return findings
+}
+
+function good(check: string, found: string): Finding {
+  return { check, ok: true, found }
+}
+
+function bad(check: string, error: unknown, fix: string): Finding {
+  const found = AimsError.is(error) ? `${error.message} [${error.code}]` : String(error)
+  return { check, ok: false, found, fix }
+}
+
+function runtime(): Finding {
+  return good('node', process.versions.node)
+}
+
+async function peerCredentials(): Promise<Finding> {
+  try {
+    await loadPeerCredentialProvider()
+    return good('kernel peer credentials', 'available')
+  } catch (error) {
+    return bad('kernel peer credentials', error, 'install the package koffi; the agent runs on Linux only')
+  }
+}
+
+function privateDirectory(check: string, path: string): Finding {
+  if (!existsSync(path)) return good(check, `${path} will be created at the first start`)
+  const { mode, uid } = statSync(path)
+  if ((mode & 0o077) !== 0) return { check, ok: false, found: `${path} is open to others`, fix: `chmod 0700 ${path}` }
+  return owned(check, path, uid)
+}
+
+function privateFile(check: string, path: string): Finding {
+  if (!existsSync(path)) return good(check, `${path} will be created at the first start`)
+  const { mode, uid } = lstatSync(path)
+  if ((mode & 0o177) !== 0) return { check, ok: false, found: `${path} is open to others`, fix: `chmod 0600 ${path}` }
+  return owned(check, path, uid)
+}
+
+function owned(check: string, path: string, uid: number): Finding {
+  const mine = process.getuid?.()
+  if (mine === undefined || mine === 0 || mine === uid) return good(check, path)
+  return { check, ok: false, found: `${path} belongs to uid ${uid}`, fix: 'run as that user, or hand the path over' }
+}
+
+function socketDirectory(check: string, path: string): Finding {
+  const directory = dirname(path)
+  if (!existsSync(directory)) {
+    return { check, ok: false, found: `${directory} does not exist`, fix: `create it, writable for the agent only` }
+  }
+  const { mode } = statSync(directory)
+  const open = (mode & 0o002) !== 0
+  if (open) return { check, ok: false, found: `${directory} is writable for everybody`, fix: `chmod o-w ${directory}` }
+  return good(check, existsSync(path) ? `${path} is there` : `${path} will be created by the agent`)
+}
+
+async function policies(directory: string | undefined): Promise<Finding> {
+  if (directory === undefined) {
+    return good('policies', 'no directory is configured: every decision of the server is a deny')
+  }
+  try {
+    const set = await loadPolicyDirectory(directory)
+    return good('policies', `${set.policies.length} policies, ${set.version}`)
+  } catch (error) {
+    return bad('policies', error, 'mend the policy named; aims policy validate shows all problems')
+  }
+}
+
+async function server(socketPath: string): Promise<Finding> {
+  const client = apiClient({ socketPath })
+  try {
+    await client.send({ method: 'GET', path: '/v1/status', timeout: 2000 })
+    return good('server', `answers on ${socketPath}`)
+  } catch (error) {
+    return bad('server', error, 'start it with aims server, or name its socket in the configuration')
+  } finally {
+    client.close()
+  }
+}

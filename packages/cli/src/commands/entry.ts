@@ -1,0 +1,120 @@
+import type { JsonObject } from 'aims/base'
+import { isJsonObject, parseJsonObject } from 'aims/base'
+import type { Command } from 'commander'
+import { UsageError } from '../exit.ts'
+import { readInput } from '../input.ts'
+import { output, print } from '../output.ts'
+import { ask, type ServerOptions, serverOptions } from '../server-options.ts'
+
+interface CreateOptions extends ServerOptions {
+  readonly spiffeId?: string
+  readonly selector: readonly string[]
+  readonly owner?: string
+  readonly hint?: string
+  readonly dnsName: readonly string[]
+  readonly profile?: string
+  readonly audience: readonly string[]
+  readonly x509Ttl?: string
+  readonly jwtTtl?: string
+  readonly witTtl?: string
+  readonly admin?: true
+  readonly file?: string
+  readonly reuseRetired?: true
+}
+
+/** `aims entry`: who is who. An entry says which workload, told by its selectors, gets which SPIFFE ID. */
+export function define(command: Command): void {
+  serverOptions(
+    command
+      .command('create')
+      .description('register a workload')
+      .option('--spiffe-id <id>', 'the identity')
+      .option(
+        '--selector <selector>',
+        'what must be true of the workload, e.g. unix:uid:1000; repeatable, all must hold',
+        collect,
+        [],
+      )
+      .option('--owner <name>', 'who answers for the agent')
+      .option('--hint <text>', 'tells several identities of one workload apart')
+      .option('--dns-name <name>', 'DNS name in the certificate; repeatable', collect, [])
+      .option('--profile <name>', 'shape of its WITs')
+      .option('--audience <uri>', 'profile aims-00: aud of its WITs; repeatable', collect, [])
+      .option('--x509-ttl <seconds>', 'lifetime of X.509-SVIDs')
+      .option('--jwt-ttl <seconds>', 'lifetime of JWT-SVIDs')
+      .option('--wit-ttl <seconds>', 'lifetime of WITs')
+      .option('--admin', 'may use the administration API')
+      .option('--file <path>', 'take the entry from a JSON file instead')
+      .option('--reuse-retired', 'give a SPIFFE ID again that a deleted entry had'),
+    'aims entry create --spiffe-id spiffe://example.com/agent/calendar-bot --selector unix:uid:1000 --owner calendar-team',
+  ).action(async (options: CreateOptions) => {
+    const query = options.reuseRetired === true ? '?reuseRetired=true' : ''
+    show(await ask(options, { method: 'POST', path: `/v1/entries${query}`, body: entryOf(options) }), options)
+  })
+
+  serverOptions(command.command('list').description('show all entries'), 'aims entry list').action(
+    async (options: ServerOptions) => {
+      const { entries } = await ask(options, { method: 'GET', path: '/v1/entries' })
+      if (options.json === true) print({ ok: true, entries }, true)
+      else if (Array.isArray(entries)) {
+        for (const entry of entries.filter(isJsonObject)) output.write(`${summary(entry)}\n`)
+      }
+    },
+  )
+
+  serverOptions(
+    command.command('show').description('show one entry').argument('<id>', 'the id of the entry'),
+    'aims entry show 3f0c...',
+  ).action(async (id: string, options: ServerOptions) => {
+    show(await ask(options, { method: 'GET', path: `/v1/entries/${encodeURIComponent(id)}` }), options)
+  })
+
+  serverOptions(
+    command
+      .command('delete')
+      .description('delete an entry; its SPIFFE ID is retired')
+      .argument('<id>', 'the id of the entry'),
+    'aims entry delete 3f0c...',
+  ).action(async (id: string, options: ServerOptions) => {
+    await ask(options, { method: 'DELETE', path: `/v1/entries/${encodeURIComponent(id)}` })
+    print({ ok: true, deleted: id }, options.json === true)
+  })
+}
+
+function collect(value: string, previous: readonly string[]): readonly string[] {
+  return [...previous, value]
+}
+
+function entryOf(options: CreateOptions): JsonObject {
+  if (options.file !== undefined) return parseJsonObject(readInput(options.file))
+  const { spiffeId, selector, owner, hint, dnsName, profile, audience, admin } = options
+  if (spiffeId === undefined || selector.length === 0)
+    throw new UsageError('give --spiffe-id and at least one --selector')
+  return {
+    spiffeId,
+    selectors: selector,
+    ...(owner === undefined ? {} : { owner }),
+    ...(hint === undefined ? {} : { hint }),
+    ...(dnsName.length === 0 ? {} : { dnsNames: dnsName }),
+    ...(profile === undefined ? {} : { profile }),
+    ...(audience.length === 0 ? {} : { audiences: audience }),
+    ...seconds('x509Ttl', options.x509Ttl),
+    ...seconds('jwtTtl', options.jwtTtl),
+    ...seconds('witTtl', options.witTtl),
+    ...(admin === true ? { admin } : {}),
+  }
+}
+
+function seconds(name: string, text: string | undefined): JsonObject {
+  if (text === undefined) return {}
+  if (!/^[1-9][0-9]{0,8}$/.test(text)) throw new UsageError('a TTL is a whole number of seconds')
+  return { [name]: Number(text) }
+}
+
+function show(entry: JsonObject, options: ServerOptions): void {
+  print({ ok: true, ...entry }, options.json === true)
+}
+
+function summary({ id, spiffeId, selectors, owner }: JsonObject): string {
+  return [id, spiffeId, Array.isArray(selectors) ? selectors.join(' ') : '', owner].join('  ').trimEnd()
+}

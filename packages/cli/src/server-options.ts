@@ -1,0 +1,67 @@
+import { existsSync } from 'node:fs'
+import { resolve } from 'node:path'
+import { type ApiClient, apiClient, isJsonObject, type JsonObject } from 'aims/base'
+import { type ConfigSources, type Configuration, loadConfig } from 'aims-server'
+import type { Command } from 'commander'
+import { FailedError } from './exit.ts'
+
+/** How a command finds the server. */
+export interface ServerOptions {
+  readonly socket?: string
+  readonly config?: string
+  readonly json?: true
+}
+
+/** Where `aims dev` keeps everything, relative to the working directory. */
+export const DEV_DIRECTORY = '.aims/dev'
+
+/** Adds the options of commands that speak to the server, and an example to the help. */
+export function serverOptions(command: Command, example: string): Command {
+  return command
+    .option(
+      '--socket <path>',
+      "the server's API socket; default AIMS_API_SOCKET, the configuration, or that of aims dev",
+    )
+    .option('--config <file>', 'configuration file, to find the socket')
+    .option('--json', 'print one JSON object and nothing else')
+    .addHelpText('after', `\nExample:\n  $ ${example}`)
+}
+
+/** A client of the server these options mean. Close it. */
+export async function connect(options: ServerOptions): Promise<ApiClient> {
+  return apiClient({ socketPath: await socketOf(options) })
+}
+
+/** Asks the server and returns its JSON object. */
+export async function ask(options: ServerOptions, request: Parameters<ApiClient['send']>[0]): Promise<JsonObject> {
+  const client = await connect(options)
+  try {
+    const answer = await client.send(request)
+    if (answer === undefined) return Object.create(null)
+    if (!isJsonObject(answer))
+      throw new FailedError('operation.invalid_response', 'the server did not answer with an object')
+    return answer
+  } finally {
+    client.close()
+  }
+}
+
+async function socketOf({ socket, config }: ServerOptions): Promise<string> {
+  const named = socket ?? process.env.AIMS_API_SOCKET
+  if (named !== undefined) return resolve(named)
+  if (config !== undefined) return (await configOf({ config }))['api.socket']
+  const development = resolve(DEV_DIRECTORY, 'api.sock')
+  return existsSync(development) ? development : '/var/lib/aims/api.sock'
+}
+
+/** The configuration from a file, the environment, and what the command line says. */
+export function configOf(
+  options: { readonly config?: string },
+  overrides: ConfigSources['overrides'] = {},
+): Promise<Configuration> {
+  return loadConfig({
+    env: process.env,
+    overrides,
+    ...(options.config === undefined ? {} : { file: options.config }),
+  })
+}
