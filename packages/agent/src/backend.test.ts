@@ -1,0 +1,272 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { AttestationResult } from 'aims/attestation'
+import { AimsError, type AimsErrorCode, verificationKey, WorkloadKey } from 'aims/base'
+import { emptyBundle, issueJwtSvid } from 'aims/credentials'
+import { parseSpiffeId, parseTrustDomain } from 'aims/identifiers'
+import { parseEntry, type RegistrationEntry } from 'aims/provisioning'
+import { type ServerBackend, startServerBackend } from './backend.ts'
+import type { ServerClient, TrustDomainState } from './server-client.ts'
+
+const trustDomain = parseTrustDomain('example.com')
+const START = 1_800_000_000
+const jwtKey = WorkloadKey.generate()
+const bundle = {
+  ...emptyBundle(trustDomain),
+  jwtAuthorities: new Map([[jwtKey.kid, verificationKey(jwtKey.publicKey, { kid: jwtKey.kid })]]),
+}
+const entry = (id: string, change: object = {}): RegistrationEntry =>
+  parseEntry({ id, spiffeId: `spiffe://example.com/${id}`, selectors: ['unix:uid:1000'], ...change }, { trustDomain })
+const attestation = (...selectors: string[]): AttestationResult => ({
+  type: 'unix',
+  selectors,
+  verifiedAt: START,
+  binding: 'channel',
+  attributes: {},
+})
+const workload = attestation('unix:uid:1000')
+
+// The server at the other end of the wire, with a clock that the test moves.
+class FakeServer implements ServerClient {
+  now = START
+  failure: AimsErrorCode | undefined
+  issued = 0
+  #state: TrustDomainState | undefined
+  #wake = Promise.withResolvers<void>()
+
+  publish(entries: readonly RegistrationEntry[]): void {
+    this.#state = { revision: (this.#state?.revision ?? 0) + 1, bundle, entries }
+    this.#wake.resolve()
+    this.#wake = Promise.withResolvers<void>()
+  }
+
+  async sync(after: number | undefined, signal: AbortSignal): Promise<TrustDomainState | undefined> {
+    while (this.#state === undefined || this.#state.revision === after) {
+      await Promise.race([this.#wake.promise, new Promise((resolve) => signal.addEventListener('abort', resolve))])
+      if (signal.aborted) return undefined
+    }
+    return this.#state
+  }
+
+  #answer(): void {
+    if (this.failure !== undefined) throw new AimsError(this.failure, 'no')
+    this.issued += 1
+  }
+
+  async issueX509(one: RegistrationEntry): ReturnType<ServerClient['issueX509']> {
+    this.#answer()
+    return { certificates: [Buffer.from(`${this.issued}`)], expiresAt: this.now + one.x509Ttl }
+  }
+
+  async issueWit(one: RegistrationEntry): ReturnType<ServerClient['issueWit']> {
+    this.#answer()
+    return { token: `wit-${this.issued}`, expiresAt: this.now + one.witTtl }
+  }
+
+  async issueJwt(one: RegistrationEntry, audiences: readonly string[]): ReturnType<ServerClient['issueJwt']> {
+    this.#answer()
+    return issueJwtSvid({ subject: one.spiffeId, audiences, now: this.now, ttl: one.jwtTtl }, jwtKey)
+  }
+}
+
+async function start(server: FakeServer, ...entries: RegistrationEntry[]): Promise<ServerBackend> {
+  server.publish(entries)
+  const backend = startServerBackend({ server, clock: () => server.now, log: () => undefined, random: () => 0 })
+  await backend.ready
+  return backend
+}
+
+async function changeOf(backend: ServerBackend): Promise<void> {
+  await new Promise<void>((resolve) => {
+    const end = backend.onChange(() => {
+      end()
+      resolve()
+    })
+  })
+}
+
+test('a workload gets the identities whose selectors it shows, and the same snapshot until something changes', async () => {
+  const server = new FakeServer()
+  const other = entry('other', { selectors: ['unix:uid:1000', 'unix:gid:5'] })
+  const backend = await start(server, entry('bot'), other)
+  const one = await backend.snapshot(workload)
+  assert.deepEqual(
+    one.identities.map(({ spiffeId }) => spiffeId),
+    ['spiffe://example.com/bot'],
+  )
+  assert.equal(await backend.snapshot(attestation('unix:uid:1000', 'unix:pid:7')), one)
+  assert.equal(server.issued, 2)
+  const two = await backend.snapshot(attestation('unix:gid:5', 'unix:uid:1000'))
+  assert.equal(two.identities.length, 2)
+  assert.deepEqual((await backend.snapshot(attestation('unix:uid:7'))).identities, [])
+  backend.close()
+})
+
+test('workloads that come at once share one issuance', async () => {
+  const server = new FakeServer()
+  const backend = await start(server, entry('bot', { credentialTypes: ['x509-svid'] }))
+  const snapshots = await Promise.all(Array.from({ length: 20 }, () => backend.snapshot(workload)))
+  assert.equal(new Set(snapshots).size, 1)
+  assert.equal(server.issued, 1)
+  backend.close()
+})
+
+test('every credential and every rotation has a key of its own', async () => {
+  const server = new FakeServer()
+  const backend = await start(server, entry('bot', { x509Ttl: 100, witTtl: 100 }))
+  const [before] = (await backend.snapshot(workload)).identities
+  server.now += 49
+  assert.equal((await backend.snapshot(workload)).identities[0], before)
+  server.now += 1
+  const [renewed] = (await backend.snapshot(workload)).identities
+  assert.notDeepEqual(renewed?.x509?.privateKey, before?.x509?.privateKey)
+  assert.notEqual(renewed?.wit?.privateJwk, before?.wit?.privateJwk)
+  backend.close()
+})
+
+test('whoever listens is told when a renewal is due', async () => {
+  const server = new FakeServer()
+  const backend = await start(server, entry('bot', { x509Ttl: 1, credentialTypes: ['x509-svid'] }))
+  await backend.snapshot(workload)
+  server.now += 0.4
+  const told = changeOf(backend)
+  server.now += 0.2
+  await told
+  assert.equal(server.issued, 1)
+  await backend.snapshot(workload)
+  assert.equal(server.issued, 2)
+  backend.close()
+})
+
+test('while the server is away a valid identity is given on, an expired one is not', async () => {
+  const server = new FakeServer()
+  const backend = await start(server, entry('bot', { x509Ttl: 100, witTtl: 100 }))
+  const first = await backend.snapshot(workload)
+  server.failure = 'operation.server_unreachable'
+  server.now += 99
+  assert.equal((await backend.snapshot(workload)).identities[0], first.identities[0])
+  server.now += 1
+  await assert.rejects(backend.snapshot(workload), { code: 'operation.server_unreachable' })
+  server.failure = undefined
+  assert.equal((await backend.snapshot(workload)).identities.length, 1)
+  backend.close()
+})
+
+test('what the server refuses is redacted at the next renewal, although it is still valid', async () => {
+  const server = new FakeServer()
+  const backend = await start(server, entry('bot', { x509Ttl: 100, witTtl: 100 }))
+  await backend.snapshot(workload)
+  server.failure = 'provisioning.not_entitled'
+  server.now += 60
+  assert.deepEqual((await backend.snapshot(workload)).identities, [])
+  backend.close()
+})
+
+test('a deleted entry is gone at once, and a changed one is issued again', async () => {
+  const server = new FakeServer()
+  const backend = await start(server, entry('bot'))
+  const [before] = (await backend.snapshot(workload)).identities
+  let change = changeOf(backend)
+  server.publish([entry('bot', { revision: 2, hint: 'main' })])
+  await change
+  const [after] = (await backend.snapshot(workload)).identities
+  assert.equal(after?.hint, 'main')
+  assert.notEqual(after?.wit?.token, before?.wit?.token)
+  change = changeOf(backend)
+  server.publish([])
+  await change
+  assert.deepEqual((await backend.snapshot(workload)).identities, [])
+  await assert.rejects(backend.jwtSvids(workload, ['a']), { code: 'provisioning.not_entitled' })
+  backend.close()
+})
+
+test('an entry gives the credentials that it names and no others', async () => {
+  const server = new FakeServer()
+  const backend = await start(server, entry('bot', { credentialTypes: ['wit'] }))
+  const [identity] = (await backend.snapshot(workload)).identities
+  assert.equal(identity?.x509, undefined)
+  assert.match(String(identity?.wit?.token), /^wit-/)
+  assert.equal(JSON.parse(String(identity?.wit?.privateJwk)).alg, 'ES256')
+  await assert.rejects(backend.jwtSvids(workload, ['a']), { code: 'provisioning.not_entitled' })
+  backend.close()
+})
+
+test('a profile that has ended takes its WITs away and leaves the certificate', async () => {
+  const server = new FakeServer()
+  server.issueWit = () => Promise.reject(new AimsError('provisioning.profile_disabled', 'off'))
+  const backend = await start(server, entry('bot'))
+  const [identity] = (await backend.snapshot(workload)).identities
+  assert.equal(identity?.wit, undefined)
+  assert.notEqual(identity?.x509, undefined)
+  backend.close()
+})
+
+test('a hint occurs once per snapshot', async () => {
+  const server = new FakeServer()
+  const backend = await start(server, entry('a', { hint: 'x' }), entry('b', { hint: 'x' }), entry('c', { hint: 'y' }))
+  const { identities } = await backend.snapshot(workload)
+  assert.deepEqual(
+    identities.map(({ hint }) => hint),
+    ['x', '', 'y'],
+  )
+  backend.close()
+})
+
+test('a JWT-SVID is given again for half of its life, and while the server is away for nearly all of it', async () => {
+  const server = new FakeServer()
+  const backend = await start(server, entry('bot', { jwtTtl: 100 }), entry('two'))
+  const token = async (audience: string) =>
+    (await backend.jwtSvids(workload, [audience], parseSpiffeId('spiffe://example.com/bot')))[0]?.token
+  const first = await token('a')
+  assert.notEqual(await token('b'), first)
+  server.now += 49
+  assert.equal(await token('a'), first)
+  server.failure = 'operation.server_timeout'
+  server.now += 30
+  assert.equal(await token('a'), first)
+  server.now += 15
+  await assert.rejects(token('a'), { code: 'operation.server_timeout' })
+  server.failure = undefined
+  assert.notEqual(await token('a'), first)
+  assert.equal((await backend.jwtSvids(workload, ['a'])).length, 2)
+  const none = backend.jwtSvids(workload, ['a'], parseSpiffeId('spiffe://example.com/none'))
+  await assert.rejects(none, { code: 'provisioning.not_entitled' })
+  backend.close()
+})
+
+test('a JWT-SVID is validated with the bundle of the trust domain, for workloads with an identity only', async () => {
+  const server = new FakeServer()
+  const backend = await start(server, entry('bot'))
+  const [svid] = await backend.jwtSvids(workload, ['a'])
+  const token = svid?.token ?? ''
+  assert.equal((await backend.validateJwtSvid(workload, 'a', token)).spiffeId, 'spiffe://example.com/bot')
+  await assert.rejects(backend.validateJwtSvid(workload, 'b', token), { code: 'credential.audience_mismatch' })
+  await assert.rejects(backend.validateJwtSvid(attestation('unix:uid:7'), 'a', token), {
+    code: 'provisioning.not_entitled',
+  })
+  backend.close()
+})
+
+test('before the server was reached nothing is known, and the backend keeps trying', async () => {
+  const server = new FakeServer()
+  const sync = server.sync.bind(server)
+  let attempts = 0
+  server.sync = (after, signal) => {
+    attempts += 1
+    return attempts < 3 ? Promise.reject(new AimsError('operation.server_unreachable', 'away')) : sync(after, signal)
+  }
+  server.publish([entry('bot')])
+  const lines: string[] = []
+  const backend = startServerBackend({
+    server,
+    clock: () => server.now,
+    log: (line) => lines.push(line),
+    random: () => 0,
+  })
+  await assert.rejects(backend.snapshot(workload), { code: 'operation.server_unreachable' })
+  await Promise.race([backend.ready, sleep(5000, undefined, { ref: false })])
+  assert.equal((await backend.snapshot(workload)).identities.length, 1)
+  assert.equal(lines.length, 2)
+  backend.close()
+})

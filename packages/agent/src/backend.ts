@@ -1,0 +1,170 @@
+import type { AttestationResult } from 'aims/attestation'
+import { AimsError, type Clock } from 'aims/base'
+import { bundleSource, verifyJwtSvid } from 'aims/credentials'
+import { matchEntries, type RegistrationEntry } from 'aims/provisioning'
+import { createIdentityCache, isRefusal } from './identity-cache.ts'
+import { createJwtCache } from './jwt-cache.ts'
+import type { ServerClient, TrustDomainState } from './server-client.ts'
+import type { WorkloadBackend, WorkloadIdentity, WorkloadSnapshot } from './workload-backend.ts'
+
+/** A backend that gets everything from an AIMS server. */
+export interface ServerBackend extends WorkloadBackend {
+  /** Resolves when the state of the trust domain is known for the first time. */
+  readonly ready: Promise<void>
+  /** Ends the connection to the server and forgets all keys. */
+  close(): void
+}
+
+/** What a backend works with. */
+export interface ServerBackendOptions {
+  readonly server: ServerClient
+  readonly clock: Clock
+  /** Takes lines about trouble with the server. */
+  log(line: string): void
+  /** From 0 to 1; spreads renewals and attempts. Default `Math.random`. */
+  readonly random?: () => number
+}
+
+/** Milliseconds between attempts to reach the server. */
+const FIRST_RETRY = 200
+const LAST_RETRY = 5000
+
+/**
+ * Follows the server's entries and bundle by long polls, matches workloads to entries, and asks for credentials when a
+ * workload needs them. Identities that were handed out stay good while the server is away.
+ *
+ * It does not attest: the attestation it is given decides who the workload is, and goes to the server, which checks it
+ * against the entry once more.
+ */
+export function startServerBackend(options: ServerBackendOptions): ServerBackend {
+  const { server, clock, random = Math.random } = options
+  const listeners = new Set<() => void>()
+  const stopping = new AbortController()
+  let state: TrustDomainState | undefined
+  let snapshots = new Map<string, WorkloadSnapshot>()
+
+  const changed = (): void => {
+    snapshots = new Map()
+    for (const listener of listeners) listener()
+  }
+  const identities = createIdentityCache({ server, clock, random, due: changed })
+  const jwts = createJwtCache(server, clock)
+  const first = Promise.withResolvers<void>()
+  // Nobody has to wait for it.
+  first.promise.catch(() => undefined)
+
+  const follow = async (): Promise<void> => {
+    let retry = FIRST_RETRY
+    while (!stopping.signal.aborted) {
+      try {
+        const next = await server.sync(state?.revision, stopping.signal)
+        retry = FIRST_RETRY
+        if (next === undefined) continue
+        state = next
+        identities.retain(next.entries)
+        first.resolve()
+        changed()
+      } catch (error) {
+        if (stopping.signal.aborted) return
+        options.log(
+          `aims agent: ${AimsError.is(error) ? `${error.code}: ${error.message}` : 'cannot reach the server'}`,
+        )
+        await pause(retry * (0.5 + random()), stopping.signal)
+        retry = Math.min(retry * 2, LAST_RETRY)
+      }
+    }
+  }
+  const known = (): TrustDomainState => {
+    if (state === undefined) throw new AimsError('operation.server_unreachable', 'the server was not reached yet')
+    return state
+  }
+  const entriesOf = ({ selectors }: AttestationResult): readonly RegistrationEntry[] =>
+    matchEntries(known().entries, selectors)
+
+  void follow()
+  return {
+    ready: first.promise,
+    async snapshot(attestation) {
+      const { bundle } = known()
+      const entries = entriesOf(attestation)
+      const answers = await Promise.all(entries.map((entry) => identities.identity(entry, attestation).catch(absent)))
+      const list = answers.filter((one) => one !== undefined)
+      // The same object for the same identities, so that it is encoded once for all streams.
+      const key = entries.map(({ id }) => id).join(' ')
+      const before = snapshots.get(key)
+      if (before !== undefined && isSame(before, list) && before.bundles[0] === bundle) return before
+      const snapshot: WorkloadSnapshot = { identities: withUniqueHints(list), bundles: [bundle] }
+      snapshots.set(key, snapshot)
+      return snapshot
+    },
+    onChange(listener) {
+      listeners.add(listener)
+      return () => void listeners.delete(listener)
+    },
+    async jwtSvids(attestation, audiences, spiffeId) {
+      const entries = entriesOf(attestation).filter(
+        (entry) =>
+          entry.credentialTypes.includes('jwt-svid') && (spiffeId === undefined || entry.spiffeId === spiffeId),
+      )
+      if (entries.length === 0) {
+        throw new AimsError('provisioning.not_entitled', 'the workload has no identity with JWT-SVIDs')
+      }
+      return Promise.all(
+        entries.map(async (entry) => ({
+          spiffeId: entry.spiffeId,
+          token: await jwts.token(entry, audiences, attestation),
+          hint: entry.hint,
+        })),
+      )
+    },
+    async validateJwtSvid(attestation, audience, token) {
+      if (entriesOf(attestation).length === 0) {
+        throw new AimsError('provisioning.not_entitled', 'the workload has no identity')
+      }
+      const bundles = bundleSource(known().bundle)
+      const { subject, claims } = verifyJwtSvid(token, { bundles, now: clock(), audience })
+      return { spiffeId: subject, claims }
+    },
+    close() {
+      stopping.abort()
+      identities.clear()
+      listeners.clear()
+      first.reject(new AimsError('operation.shutting_down', 'the agent was stopped'))
+    },
+  }
+}
+
+// What the server refuses the workload does not have; what it could not answer is an error.
+function absent(error: unknown): undefined {
+  if (!isRefusal(error)) throw error
+  return undefined
+}
+
+function isSame({ identities }: WorkloadSnapshot, list: readonly WorkloadIdentity[]): boolean {
+  return (
+    identities.length === list.length &&
+    identities.every((one, index) => one.x509 === list[index]?.x509 && one.wit === list[index]?.wit)
+  )
+}
+
+// Workload API, section 4.4: a hint occurs once; the first identity keeps it.
+function withUniqueHints(list: readonly WorkloadIdentity[]): readonly WorkloadIdentity[] {
+  const seen = new Set<string>()
+  return list.map((identity) => {
+    const taken = seen.has(identity.hint)
+    seen.add(identity.hint)
+    return taken && identity.hint !== '' ? { ...identity, hint: '' } : identity
+  })
+}
+
+function pause(milliseconds: number, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    const done = (): void => {
+      clearTimeout(timer)
+      signal.removeEventListener('abort', done)
+      resolve()
+    }
+    const timer = setTimeout(done, milliseconds)
+    signal.addEventListener('abort', done, { once: true })
+  })
+}

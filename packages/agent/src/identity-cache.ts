@@ -1,0 +1,183 @@
+import type { AttestationResult } from 'aims/attestation'
+import { AimsError, type Clock, WorkloadKey } from 'aims/base'
+import type { RegistrationEntry } from 'aims/provisioning'
+import type { ServerClient } from './server-client.ts'
+import type { WorkloadIdentity } from './workload-backend.ts'
+
+/** Keys and credentials of the workloads of this node, per entry. In memory only; they never reach a disk. */
+export interface IdentityCache {
+  /**
+   * The identity of an entry: the one that is held, or a fresh one with new keys when it is missing or due. While the
+   * server is away, one that is still valid is given on.
+   *
+   * @throws {@link AimsError} what the server answers; `operation.server_unreachable` when nothing valid is held
+   */
+  identity(entry: RegistrationEntry, attestation: AttestationResult): Promise<WorkloadIdentity>
+  /** Forgets identities of entries that are gone or were changed. */
+  retain(entries: readonly RegistrationEntry[]): void
+  /** Stops all timers and forgets all keys. */
+  clear(): void
+}
+
+interface Held {
+  readonly entry: RegistrationEntry
+  readonly identity: WorkloadIdentity
+  /** Seconds since the epoch. */
+  readonly renewAt: number
+  readonly expiresAt: number
+}
+
+/** Seconds between attempts to renew what is due. */
+const RETRY = 5
+/** Part of a lifetime by which renewals are spread. */
+const JITTER = 0.1
+// Longer timers overflow.
+const MAX_TIMER = 2_000_000
+
+/** What a cache works with. */
+export interface IdentityCacheOptions {
+  readonly server: ServerClient
+  readonly clock: Clock
+  /** Called when an identity is due or has expired: whoever uses it should ask again. */
+  due(): void
+  /** From 0 to 1. */
+  random(): number
+}
+
+/** Makes an empty cache. */
+export function createIdentityCache(options: IdentityCacheOptions): IdentityCache {
+  const { clock, due } = options
+  const held = new Map<string, Held>()
+  const pending = new Map<string, Promise<Held>>()
+  const timers = new Map<string, NodeJS.Timeout>()
+  const notBefore = new Map<string, number>()
+
+  const drop = (id: string): void => {
+    clearTimeout(timers.get(id))
+    timers.delete(id)
+    held.delete(id)
+    notBefore.delete(id)
+  }
+  const wakeAt = (id: string, at: number): void => {
+    clearTimeout(timers.get(id))
+    const wake = (): void => {
+      const { expiresAt = 0 } = held.get(id) ?? {}
+      // Whoever uses it asks again now; if nobody does, the keys go when they are worth nothing.
+      if (clock() >= expiresAt) drop(id)
+      else wakeAt(id, expiresAt)
+      due()
+    }
+    const seconds = Math.min(Math.max(at - clock(), 0), MAX_TIMER)
+    timers.set(id, setTimeout(wake, seconds * 1000).unref())
+  }
+  const fetch = (entry: RegistrationEntry, attestation: AttestationResult): Promise<Held> => {
+    const key = `${entry.id} ${entry.revision}`
+    const running = pending.get(key)
+    if (running !== undefined) return running
+    const started = issue(entry, attestation, options).then((fresh) => {
+      held.set(entry.id, fresh)
+      notBefore.delete(entry.id)
+      wakeAt(entry.id, fresh.renewAt)
+      return fresh
+    })
+    pending.set(key, started)
+    const done = () => void pending.delete(key)
+    started.then(done, done)
+    return started
+  }
+
+  return {
+    async identity(entry, attestation) {
+      const now = clock()
+      const current = held.get(entry.id)
+      const usable = current !== undefined && current.entry.revision === entry.revision && now < current.expiresAt
+      if (usable && (now < current.renewAt || now < (notBefore.get(entry.id) ?? 0))) return current.identity
+      try {
+        return (await fetch(entry, attestation)).identity
+      } catch (error) {
+        if (!usable || isRefusal(error)) {
+          drop(entry.id)
+          throw error
+        }
+        // Still valid: given on, and tried again a little later, or when it ends.
+        const again = clock() + RETRY * (1 + JITTER * options.random())
+        notBefore.set(entry.id, again)
+        wakeAt(entry.id, Math.min(again, current.expiresAt))
+        return current.identity
+      }
+    },
+    retain(entries) {
+      const revisions = new Map(entries.map(({ id, revision }) => [id, revision]))
+      for (const [id, { entry }] of held) if (revisions.get(id) !== entry.revision) drop(id)
+    },
+    clear() {
+      for (const id of [...held.keys()]) drop(id)
+    },
+  }
+}
+
+/** True when the server said no, and not that it could not. */
+export function isRefusal(error: unknown): boolean {
+  return AimsError.is(error) && /^(?:provisioning|credential|x509|key)\./.test(error.code)
+}
+
+// A key of its own for every credential and every rotation (AIMS PR-5).
+async function issue(
+  entry: RegistrationEntry,
+  attestation: AttestationResult,
+  { server, clock, random }: IdentityCacheOptions,
+): Promise<Held> {
+  const wants = (type: RegistrationEntry['credentialTypes'][number]) => entry.credentialTypes.includes(type)
+  const now = clock()
+  const [x509, wit] = await Promise.all([
+    wants('x509-svid') ? issueX509(entry, attestation, server) : undefined,
+    wants('wit') ? issueWit(entry, attestation, server) : undefined,
+  ])
+  const expiresAt = Math.min(x509?.expiresAt ?? Number.POSITIVE_INFINITY, wit?.expiresAt ?? Number.POSITIVE_INFINITY)
+  const lifetime = expiresAt - now
+  return {
+    entry,
+    identity: {
+      spiffeId: entry.spiffeId,
+      hint: entry.hint,
+      ...(x509 === undefined ? {} : { x509: x509.material }),
+      ...(wit === undefined ? {} : { wit: wit.material }),
+    },
+    // At half life, spread so that a fleet does not come at once (AIMS PR-4).
+    renewAt: now + lifetime / 2 - lifetime * JITTER * random(),
+    expiresAt,
+  }
+}
+
+interface Issued<T> {
+  readonly material: T
+  readonly expiresAt: number
+}
+
+async function issueX509(
+  entry: RegistrationEntry,
+  attestation: AttestationResult,
+  server: ServerClient,
+): Promise<Issued<NonNullable<WorkloadIdentity['x509']>>> {
+  const key = WorkloadKey.generate()
+  const { certificates, expiresAt } = await server.issueX509(entry, key.publicKey, attestation)
+  const privateKey = key.tlsKey.export({ type: 'pkcs8', format: 'der' })
+  return { material: { certificates, privateKey }, expiresAt }
+}
+
+async function issueWit(
+  entry: RegistrationEntry,
+  attestation: AttestationResult,
+  server: ServerClient,
+): Promise<Issued<NonNullable<WorkloadIdentity['wit']>> | undefined> {
+  const key = WorkloadKey.generate()
+  try {
+    const { token, expiresAt } = await server.issueWit(entry, key.publicKey, attestation)
+    const privateJwk = JSON.stringify({ ...key.tlsKey.export({ format: 'jwk' }), alg: key.alg })
+    return { material: { token, privateJwk }, expiresAt }
+  } catch (error) {
+    // The end of a compatibility profile takes its WITs away, not the other credentials of the workload.
+    if (AimsError.is(error) && error.code === 'provisioning.profile_disabled') return undefined
+    throw error
+  }
+}

@@ -1,0 +1,105 @@
+import type { KeyObject } from 'node:crypto'
+import type { AttestationResult } from 'aims/attestation'
+import { AimsError, type ApiClient, exportPublicJwk, isJsonObject, type JsonObject, type JsonValue } from 'aims/base'
+import { parseBundle, type TrustBundle } from 'aims/credentials'
+import { parseTrustDomain } from 'aims/identifiers'
+import { parseEntry, type RegistrationEntry } from 'aims/provisioning'
+
+/** The trust domain as the server last described it. */
+export interface TrustDomainState {
+  readonly revision: number
+  readonly bundle: TrustBundle
+  readonly entries: readonly RegistrationEntry[]
+}
+
+/** A credential of the server, and the end of its life in seconds since the epoch. */
+export interface IssuedChain {
+  readonly certificates: readonly Uint8Array[]
+  readonly expiresAt: number
+}
+
+/** A token of the server, and the end of its life in seconds since the epoch. */
+export interface IssuedToken {
+  readonly token: string
+  readonly expiresAt: number
+}
+
+/** The server as the agent uses it. Every answer is checked; a wrong one is `operation.invalid_response`. */
+export interface ServerClient {
+  /** The state of the trust domain, as soon as it is another one than `after`; `undefined` when it stayed for a while. */
+  sync(after: number | undefined, signal: AbortSignal): Promise<TrustDomainState | undefined>
+  issueX509(entry: RegistrationEntry, key: KeyObject, attestation: AttestationResult): Promise<IssuedChain>
+  issueWit(entry: RegistrationEntry, key: KeyObject, attestation: AttestationResult): Promise<IssuedToken>
+  issueJwt(entry: RegistrationEntry, audiences: readonly string[], attestation: AttestationResult): Promise<IssuedToken>
+}
+
+// The server holds the request for 25 s.
+const SYNC_TIMEOUT = 40_000
+// Entries were within the caps of the server.
+const ANY = { default: 1, max: Number.MAX_SAFE_INTEGER }
+const TTLS = { x509: ANY, jwt: ANY, wit: ANY }
+
+/** Speaks to the server over its API. */
+export function serverClient(api: ApiClient): ServerClient {
+  const post = async (kind: string, body: object): Promise<JsonObject> =>
+    object(await api.send({ method: 'POST', path: `/v1/agent/${kind}`, body }))
+  return {
+    async sync(after, signal) {
+      const path = after === undefined ? '/v1/agent/entries' : `/v1/agent/entries?after=${after}`
+      const answer = await api.send({ method: 'GET', path, timeout: SYNC_TIMEOUT, signal })
+      return answer === undefined ? undefined : readState(object(answer))
+    },
+    async issueX509({ id }, key, attestation) {
+      const answer = await post('x509-svids', { ...request(id, attestation), publicKey: exportPublicJwk(key) })
+      if (!Array.isArray(answer.chain)) throw invalid('chain')
+      const certificates = answer.chain.map((one: JsonValue) => Buffer.from(text(one, 'chain'), 'base64'))
+      return { certificates, expiresAt: time(answer.expiresAt) }
+    },
+    async issueWit({ id }, key, attestation) {
+      const answer = await post('wits', { ...request(id, attestation), publicKey: exportPublicJwk(key) })
+      return { token: text(answer.token, 'token'), expiresAt: time(answer.expiresAt) }
+    },
+    async issueJwt({ id }, audiences, attestation) {
+      const answer = await post('jwt-svids', { ...request(id, attestation), audiences })
+      return { token: text(answer.token, 'token'), expiresAt: time(answer.expiresAt) }
+    },
+  }
+}
+
+function request(entryId: string, { type, selectors, binding }: AttestationResult): object {
+  return { entryId, posture: { type, selectors, binding } }
+}
+
+function readState(answer: JsonObject): TrustDomainState {
+  const { revision, entries } = answer
+  if (typeof revision !== 'number' || !Array.isArray(entries)) throw invalid('state')
+  try {
+    const trustDomain = parseTrustDomain(text(answer.trustDomain, 'trustDomain'))
+    return {
+      revision,
+      bundle: parseBundle(text(answer.bundle, 'bundle'), trustDomain).bundle,
+      entries: entries.map((entry: JsonValue) => parseEntry(entry, { trustDomain, ttls: TTLS })),
+    }
+  } catch (cause) {
+    throw new AimsError('operation.invalid_response', 'the server sent a state that cannot be read', { cause })
+  }
+}
+
+function object(value: JsonValue | undefined): JsonObject {
+  if (!isJsonObject(value)) throw invalid('object')
+  return value
+}
+
+function text(value: JsonValue | undefined, name: string): string {
+  if (typeof value !== 'string' || value === '') throw invalid(name)
+  return value
+}
+
+function time(value: JsonValue | undefined): number {
+  if (typeof value !== 'number') throw invalid('expiresAt')
+  return value
+}
+
+function invalid(name: string): AimsError {
+  return new AimsError('operation.invalid_response', `the server sent no usable ${name}`)
+}
