@@ -23,12 +23,12 @@ export function defineJwtSvid(parent: Command): void {
     .option('--trust-domain <name>', 'the trust domain the bundle belongs to; by default that of the subject')
   judging(command, 'aims verify jwt-svid --token svid.jwt --bundle bundle.json --audience https://api.example.com')
   command.action((options: Options) =>
-    judge(options, ({ now }): Result => {
+    judge(options, ({ now, clockSkew }): Result => {
       const token = readToken(options.token)
       const trustDomain =
         options.trustDomain === undefined ? claimedTrustDomain(token) : readTrustDomain(options.trustDomain)
       const bundles = readBundleSource(options.bundle, trustDomain)
-      const svid = verifyJwtSvid(token, { bundles, audience: options.audience, now, trustDomain })
+      const svid = verifyJwtSvid(token, { bundles, audience: options.audience, now, clockSkew, trustDomain })
       return {
         ok: true,
         subject: svid.subject,

@@ -18,6 +18,7 @@ import { print, type Result, refusal } from '../../output.ts'
 export interface JudgingOptions {
   readonly now?: string
   readonly profile?: string
+  readonly clockSkew?: string
   readonly json?: true
 }
 
@@ -25,6 +26,8 @@ export interface JudgingOptions {
 export interface Judging {
   readonly now: number
   readonly profile: Profile
+  /** Seconds by which iat and nbf may be ahead. */
+  readonly clockSkew: number
 }
 
 /** Adds `--now`, `--profile` and `--json`, and an example to the help. */
@@ -32,6 +35,7 @@ export function judging(command: Command, example: string): Command {
   return command
     .option('--now <rfc3339>', 'judge as of this time instead of the clock')
     .option('--profile <name>', `one of ${PROFILES.join(', ')}`, 'wimse')
+    .option('--clock-skew <seconds>', 'how far iat and nbf may be ahead of the time of judgement, at most 120', '0')
     .option('--json', 'print one JSON object and nothing else')
     .addHelpText('after', `\nExample:\n  $ ${example}`)
 }
@@ -44,9 +48,11 @@ export async function judge(
   const profile = PROFILES.find((name) => name === options.profile)
   if (profile === undefined) throw new UsageError(`--profile takes one of ${PROFILES.join(', ')}`)
   const now = readNow(options.now)
+  const clockSkew = Number(options.clockSkew ?? 0)
+  if (!(clockSkew >= 0 && clockSkew <= 120)) throw new UsageError('--clock-skew takes 0 to 120 seconds')
   let result: Result
   try {
-    result = await verdict({ now, profile })
+    result = await verdict({ now, profile, clockSkew })
   } catch (error) {
     result = refusal(error)
   }

@@ -25,7 +25,7 @@ export function defineRequest(parent: Command): void {
     'aims verify request --message request.http --bundle bundle.json --trust-domain example.com --audience https://api.example.com',
   )
   command.action((options: Options) =>
-    judge(options, async ({ now, profile }): Promise<Result> => {
+    judge(options, async ({ now, profile, clockSkew }): Promise<Result> => {
       const trustDomain = readTrustDomain(options.trustDomain)
       const { method, target, headers, body } = parseHttpRequest(readInput(options.message))
       const authenticator = createAuthenticator({
@@ -34,6 +34,7 @@ export function defineRequest(parent: Command): void {
         replays: createMemoryReplayStore({ capacity: 16 }),
         observer: noObserver,
         clock: () => now,
+        clockSkew,
         methods: ['wit+wpt'],
         profiles: [only(profile, trustDomain)],
         contextTokens: options.contextToken.map((field) => field.toLowerCase()),

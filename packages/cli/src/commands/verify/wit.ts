@@ -1,10 +1,18 @@
 import { AimsError, importVerificationKey, isJsonObject, parseJsonObject, type VerificationKey } from 'aims/base'
-import { decodeUnverifiedWit, type KeyRegistry, type Profile, type VerifiedWit, verifyWit } from 'aims/credentials'
+import { decodeUnverifiedWit, type KeyRegistry, type VerifiedWit, verifyWit } from 'aims/credentials'
 import type { TrustDomain } from 'aims/identifiers'
 import type { Command } from 'commander'
 import { readInput, readToken } from '../../input.ts'
 import type { Result } from '../../output.ts'
-import { type JudgingOptions, judge, judging, readBundleSource, readTrustDomain, toTime } from './options.ts'
+import {
+  type Judging,
+  type JudgingOptions,
+  judge,
+  judging,
+  readBundleSource,
+  readTrustDomain,
+  toTime,
+} from './options.ts'
 
 /** What is known when a WIT is judged. */
 export interface WitOptions extends JudgingOptions {
@@ -36,10 +44,10 @@ export function defineWit(parent: Command): void {
     .option('--audience <uri>', 'profile aims-00: same as --wit-audience')
   judging(command, 'aims verify wit --token wit.jwt --bundle bundle.json --trust-domain example.com')
   command.action((options: WitOptions & { token: string; audience?: string }) =>
-    judge(options, ({ now, profile }): Result => {
+    judge(options, (judging): Result => {
       const audience = options.witAudience ?? options.audience
       const given = audience === undefined ? options : { ...options, witAudience: audience }
-      const { wit, warnings } = judgeWit(readToken(options.token), given, profile, now)
+      const { wit, warnings } = judgeWit(readToken(options.token), given, judging)
       return { ok: true, ...describeWit(wit), warnings }
     }),
   )
@@ -49,8 +57,7 @@ export function defineWit(parent: Command): void {
 export function judgeWit(
   token: string,
   options: WitOptions,
-  profile: Profile,
-  now: number,
+  { now, profile, clockSkew }: Judging,
 ): { readonly wit: VerifiedWit; readonly trustDomain: TrustDomain; readonly warnings: readonly string[] } {
   const trustDomain = readTrustDomain(options.trustDomain)
   const bundles = readBundleSource(options.bundle, trustDomain)
@@ -74,6 +81,7 @@ export function judgeWit(
     now,
     profile,
     trustDomain,
+    clockSkew,
     ...(issuer === undefined ? {} : { issuers: { [trustDomain]: [issuer] } }),
     ...(audience === undefined ? {} : { audience }),
     ...(options.svid === true ? { svid: true } : {}),

@@ -31,14 +31,16 @@ export function defineWpt(parent: Command): void {
     'aims verify wpt --proof wpt.jwt --wit wit.jwt --bundle bundle.json --trust-domain example.com --audience https://api.example.com/path',
   )
   command.action((options: WptOptions) =>
-    judge(options, async ({ now, profile }): Promise<Result> => {
+    judge(options, async (judging): Promise<Result> => {
+      const { now, profile, clockSkew } = judging
       const given = options.witAudience === undefined ? { ...options, witAudience: options.audience } : options
-      const { wit, warnings } = judgeWit(readToken(options.wit), given, profile, now)
+      const { wit, warnings } = judgeWit(readToken(options.wit), given, judging)
       const proof = await verifyWpt(readToken(options.proof), {
         wit,
         profile,
         audiences: [options.audience],
         now,
+        clockSkew,
         replays: createMemoryReplayStore({ capacity: 16 }),
         method: options.method,
         target: options.target,
