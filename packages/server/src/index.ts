@@ -1,5 +1,15 @@
+export {
+  type AdminClient,
+  adminClient,
+  type EntryInput,
+  type ExportedRecords,
+  type ProvenRecord,
+  type RecordQuery,
+  type ServerStatus,
+} from './admin-client.ts'
 export { type ConfigSources, loadConfig } from './config/config.ts'
 export type { EnabledProfile } from './config/setting-types.ts'
 export { type Configuration, environmentName, SETTINGS, type Setting } from './config/settings.ts'
 export { type ExitCode, exitCodeFor } from './exit-codes.ts'
+export type { AuthorityPurpose, KeyInfo } from './keys/authorities.ts'
 export { type RunningServer, type ServerOptions, startServer } from './server.ts'

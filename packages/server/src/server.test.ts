@@ -212,11 +212,15 @@ const cannotStart: readonly (readonly [string, (settings: Configuration) => unkn
     'operation.key_file_wrong',
   ],
   ['the data directory is open to others', (c) => chmodSync(c.dataDirectory, 0o755), 'operation.data_directory_open'],
-  ['the store is from a newer version', (c) => sql(c, 'store.db', 'PRAGMA user_version = 99'), 'storage.newer_version'],
-  ['the log is from a newer version', (c) => sql(c, 'audit.db', 'PRAGMA user_version = 99'), 'storage.newer_version'],
+  [
+    'the store is from a newer version',
+    (c) => sql(c, 'store.sqlite', 'PRAGMA user_version = 99'),
+    'storage.newer_version',
+  ],
+  ['the log is from a newer version', (c) => sql(c, 'log.sqlite', 'PRAGMA user_version = 99'), 'storage.newer_version'],
   [
     'an entry was written into the database',
-    (c) => sql(c, 'store.db', `UPDATE entries SET body = replace(body, 'uid:1000', 'uid:0')`),
+    (c) => sql(c, 'store.sqlite', `UPDATE entries SET body = replace(body, 'uid:1000', 'uid:0')`),
     'operation.store_damaged',
   ],
   [
@@ -224,14 +228,14 @@ const cannotStart: readonly (readonly [string, (settings: Configuration) => unkn
     (c) =>
       sql(
         c,
-        'store.db',
+        'store.sqlite',
         `UPDATE keys SET wrapped = (SELECT wrapped FROM keys WHERE purpose = 'jwt') WHERE purpose = 'wit'`,
       ),
     'operation.store_damaged',
   ],
   [
     'the store is no database',
-    (c) => writeFileSync(join(c.dataDirectory, 'store.db'), 'x'.repeat(8192)),
+    (c) => writeFileSync(join(c.dataDirectory, 'store.sqlite'), 'x'.repeat(8192)),
     'storage.corrupt',
   ],
   ['a file lies where the socket belongs', (c) => writeFileSync(c['api.socket'], ''), 'operation.socket_foreign'],
@@ -303,7 +307,7 @@ test('a copy of an older log under the same store is no log of this server', asy
   const other = await config()
   await stop(await start(settings))
   await stop(await start(other))
-  copyFileSync(join(other.dataDirectory, 'audit.db'), join(settings.dataDirectory, 'audit.db'))
+  copyFileSync(join(other.dataDirectory, 'log.sqlite'), join(settings.dataDirectory, 'log.sqlite'))
   await assert.rejects(start(settings), { code: 'audit.wrong_key' })
 })
 

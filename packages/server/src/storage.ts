@@ -19,8 +19,8 @@ export interface Storage {
   close(): void
 }
 
-const STORE = 'store.db'
-const LOG = 'audit.db'
+const STORE = 'store.sqlite'
+const LOG = 'log.sqlite'
 /** Seconds that the clock may be behind the last record. */
 const MAX_STEP_BACK = 60
 

@@ -34,5 +34,6 @@ export {
 } from './proof.ts'
 export { type AuditEntry, AuditReader } from './reader.ts'
 export { type AuditRecord, decodeRecord } from './record.ts'
+export { remoteObserver } from './remote-observer.ts'
 export { databaseSource, exportLog, folderSource, type OpenLogSource } from './sources.ts'
 export { type ExpectedLog, type LogSource, type LogVerdict, verifyLog } from './verify.ts'

@@ -59,7 +59,7 @@ export function serverRoutes(deps: RouteDependencies): readonly Route[] {
           entries: entries.list().length,
           policySet: deps.engine?.version ?? null,
           keys: authorities.list(),
-          log: { origin: config['log.origin'], vkey: log.vkey, size: log.size },
+          log: { origin: config['log.origin'], vkey: log.vkey, size: log.size, checkpoint: log.checkpoint() },
         }),
       }),
       ...entryRoutes(entries),

@@ -1,0 +1,237 @@
+import assert from 'node:assert/strict'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { Agent, type AgentOptions, request } from 'node:https'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { after, before, test } from 'node:test'
+import { TLSSocket } from 'node:tls'
+import { type ApiClient, apiClient, type Clock, isJsonObject, type JsonObject, parseJson, WorkloadKey } from 'aims/base'
+import {
+  bundleSource,
+  createX509Authority,
+  issueCaCertificate,
+  issueX509Svid,
+  parseBundle,
+  verifyX509Svid,
+} from 'aims/credentials'
+import { parseTrustDomain, parseWorkloadSpiffeId } from 'aims/identifiers'
+import { remoteObserver } from 'aims/monitoring'
+import { adminClient } from './admin-client.ts'
+import { loadConfig } from './config/config.ts'
+import { type RunningServer, startServer } from './server.ts'
+
+const trustDomain = parseTrustDomain('example.com')
+const root = mkdtempSync(join(tmpdir(), 'aims-https-'))
+// Ahead of the machine's, and moved by the tests; TLS does not look at it.
+let ahead = 0
+const clock: Clock = () => Date.now() / 1000 + ahead
+let server: RunningServer
+let local: ApiClient
+const lines: string[] = []
+
+before(async () => {
+  const overrides = {
+    trustDomain,
+    dataDirectory: join(root, 'data'),
+    'listen.port': 0,
+    'listen.dnsNames': ['aims.example.com', 'localhost'],
+  }
+  server = await startServer(await loadConfig({ env: {}, overrides }), { clock, log: (line) => lines.push(line) })
+  local = apiClient({ socketPath: server.socketPath })
+  const admin = adminClient(local)
+  const selectors = ['unix:uid:1000']
+  await admin.createEntry({ id: 'bot', spiffeId: 'spiffe://example.com/agent/bot', selectors, x509Ttl: 600 })
+  await admin.createEntry({ id: 'root', spiffeId: 'spiffe://example.com/operator/root', selectors, admin: true })
+})
+after(async () => {
+  local.close()
+  await server.close()
+  rmSync(root, { recursive: true })
+  assert.deepEqual(lines, [])
+})
+
+interface ClientCertificate {
+  readonly cert: string
+  readonly key: string
+}
+
+async function certificateOf(entryId: string): Promise<ClientCertificate> {
+  const key = WorkloadKey.generate()
+  const posture = { type: 'unix', selectors: ['unix:uid:1000'] }
+  const publicKey = key.publicKey.export({ format: 'jwk' })
+  const answer = await local.send({
+    method: 'POST',
+    path: '/v1/agent/x509-svids',
+    body: { entryId, posture, publicKey },
+  })
+  const { chain } = answer as JsonObject
+  return { cert: pem((chain as string[])[0] ?? ''), key: pemKey(key) }
+}
+
+const pem = (base64: string) => `-----BEGIN CERTIFICATE-----\n${base64}\n-----END CERTIFICATE-----\n`
+const pemKey = (key: WorkloadKey) => key.tlsKey.export({ type: 'pkcs8', format: 'pem' }).toString()
+
+interface Answer {
+  readonly status: number
+  readonly type: string
+  readonly body: string
+  readonly json: JsonObject
+  readonly certificate: Buffer
+  readonly resumed: boolean
+}
+
+// The tests judge the server's certificate themselves, by the SPIFFE bundle.
+function get(
+  path: string,
+  options: AgentOptions & { readonly agent?: Agent; readonly method?: string; readonly body?: string } = {},
+): Promise<Answer> {
+  const { method = 'GET', body, agent = new Agent({ ...options, rejectUnauthorized: false }) } = options
+  const headers = { host: 'localhost', ...(body === undefined ? {} : { 'content-type': 'application/json' }) }
+  return new Promise((resolve, reject) => {
+    const sent = request({ host: '127.0.0.1', port: server.port, path, method, agent, headers }, async (response) => {
+      const chunks: Buffer[] = []
+      for await (const chunk of response) chunks.push(chunk)
+      const text = Buffer.concat(chunks).toString()
+      const type = response.headers['content-type'] ?? ''
+      const value = type.includes('json') ? parseJson(text) : null
+      const socket = sent.socket
+      assert.ok(socket instanceof TLSSocket)
+      resolve({
+        status: response.statusCode ?? 0,
+        type,
+        body: text,
+        json: isJsonObject(value) ? value : {},
+        certificate,
+        resumed: socket.isSessionReused(),
+      })
+    })
+    let certificate = Buffer.alloc(0)
+    sent.once('socket', (socket) => {
+      assert.ok(socket instanceof TLSSocket)
+      const read = (): void => {
+        certificate = socket.getPeerCertificate().raw ?? certificate
+      }
+      read()
+      socket.once('secureConnect', read)
+    })
+    sent.on('error', reject)
+    sent.end(body)
+  })
+}
+
+test('anybody may ask for health, metrics, bundle, checkpoint and the description of the API', async () => {
+  assert.equal((await get('/healthz')).body, 'ok\n')
+  assert.equal((await get('/readyz')).body, 'ready\n')
+  assert.match((await get('/metrics')).body, /^aims_credentials_issued_total\{type="x509-svid"\} \d+$/m)
+  assert.match((await get('/v1/audit/checkpoint')).body, /^example\.com\/aims-log\n\d+\n/)
+  assert.equal((await get('/v1/openapi.json')).json.openapi, '3.1.0')
+  const plain = await get('/v1/bundle')
+  assert.equal(plain.type, 'application/json')
+  assert.equal(parseBundle(plain.body, trustDomain).bundle.witAuthorities.size, 0)
+  const { bundle } = parseBundle((await get('/v1/bundle?include=wit-svid')).body, trustDomain)
+  assert.equal(bundle.witAuthorities.size, 1)
+})
+
+test('the certificate of the server is an SVID of its own trust domain, with its DNS names', async () => {
+  const { bundle } = parseBundle((await get('/v1/bundle')).body, trustDomain)
+  const { certificate } = await get('/healthz')
+  const svid = verifyX509Svid([certificate], { bundles: bundleSource(bundle), now: clock() })
+  assert.equal(svid.subject, 'spiffe://example.com/aims/server')
+  assert.deepEqual(svid.dnsNames, ['aims.example.com', 'localhost'])
+})
+
+// One row per caller and route: who may do what over HTTPS.
+for (const [who, method, path, body, status, code] of [
+  ['nobody', 'GET', '/v1/entries', undefined, 401, 'operation.unauthenticated'],
+  ['nobody', 'POST', '/v1/audit/events', '{}', 401, 'operation.unauthenticated'],
+  ['nobody', 'POST', '/v1/decisions', '{}', 401, 'operation.unauthenticated'],
+  ['nobody', 'GET', '/v1/agent/entries', undefined, 404, 'operation.unknown_route'],
+  ['bot', 'GET', '/v1/entries', undefined, 403, 'operation.not_permitted'],
+  ['bot', 'POST', '/v1/keys/rotate', '{"purpose":"jwt"}', 403, 'operation.not_permitted'],
+  ['bot', 'GET', '/v1/audit/records', undefined, 403, 'operation.not_permitted'],
+  ['root', 'POST', '/v1/agent/wits', '{}', 404, 'operation.unknown_route'],
+] as const) {
+  test(`${who} gets ${status} for ${method} ${path}`, async () => {
+    const certificate = who === 'nobody' ? {} : await certificateOf(who)
+    const answer = await get(path, { ...certificate, method, ...(body === undefined ? {} : { body }) })
+    assert.equal(answer.status, status)
+    assert.equal(answer.json.code, code)
+    // Outside of the machine a code and an id must do.
+    assert.equal(answer.json.detail, undefined)
+  })
+}
+
+test('a workload whose entry says so administers', async () => {
+  const answer = await get('/v1/entries', await certificateOf('root'))
+  assert.equal((answer.json.entries as JsonObject[]).length, 2)
+})
+
+test('a workload reports events, and the record names it', async () => {
+  const agent = new Agent({ ...(await certificateOf('bot')), rejectUnauthorized: false })
+  const client = apiClient({ host: 'localhost', port: server.port, agent })
+  await remoteObserver(client).record({
+    type: 'authorization.decided',
+    agent: { id: 'spiffe://example.com/agent/other' },
+    resource: { type: 'service', id: 'spiffe://example.com/service/events-api' },
+    action: 'POST',
+    decision: 'deny',
+    correlationId: 'reported-1',
+  })
+  const [record] = await adminClient(local).listRecords({ correlationId: 'reported-1' })
+  assert.equal(record?.details?.reporter, 'spiffe://example.com/agent/bot')
+  const forged = remoteObserver(client).record({
+    type: 'provisioning.issued',
+    agent: { id: 'spiffe://example.com/agent/other' },
+    resource: { type: 'credential', id: 'wit' },
+    action: 'issue',
+    decision: 'allow',
+    correlationId: 'reported-2',
+  })
+  await assert.rejects(forged, { code: 'operation.not_permitted' })
+  client.close()
+})
+
+test('a certificate of a foreign CA is refused and recorded, although it names our trust domain', async () => {
+  const signer = WorkloadKey.generate()
+  const now = Math.floor(Date.now() / 1000)
+  const certificate = await issueCaCertificate({ trustDomain, signer, notBefore: now - 60, notAfter: now + 600 })
+  const authority = createX509Authority({ trustDomain, signer, certificate })
+  const key = WorkloadKey.generate()
+  const spiffeId = parseWorkloadSpiffeId('spiffe://example.com/operator/root')
+  const svid = await issueX509Svid(
+    { spiffeId, publicKey: key.publicKey, notBefore: now, notAfter: now + 600 },
+    authority,
+  )
+  const cert = pem(Buffer.from(svid.certificates[0] ?? []).toString('base64'))
+  const answer = await get('/v1/entries', { cert, key: pemKey(key) })
+  assert.equal(answer.json.code, 'operation.unauthenticated')
+  const [record] = await adminClient(local).listRecords({ correlationId: String(answer.json.id) })
+  assert.deepEqual([record?.type, record?.reasons?.[0]], ['authentication.refused', 'x509.untrusted'])
+})
+
+test('an open connection does not outlive the credential it began with', async () => {
+  const agent = new Agent({ ...(await certificateOf('bot')), keepAlive: true, rejectUnauthorized: false })
+  const event = JSON.stringify({
+    type: 'agent.note',
+    resource: { type: 'x', id: 'y' },
+    action: 'z',
+    decision: 'none',
+    correlationId: 'c',
+  })
+  const report = () => get('/v1/audit/events', { agent, method: 'POST', body: event })
+  assert.equal((await report()).status, 201)
+  ahead = 601
+  assert.equal((await report()).json.code, 'operation.unauthenticated')
+  ahead = 0
+  agent.destroy()
+})
+
+test('a session is not resumed', async () => {
+  const agent = new Agent({ ...(await certificateOf('bot')), rejectUnauthorized: false, maxCachedSessions: 10 })
+  for (const _ of [1, 2, 3]) assert.equal((await get('/healthz', { agent })).resumed, false)
+  agent.destroy()
+})
+
+test('TLS 1.2 is refused', async () => {
+  await assert.rejects(get('/healthz', { maxVersion: 'TLSv1.2' }), /protocol version|EPROTO|alert/i)
+})
