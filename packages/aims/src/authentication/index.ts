@@ -5,6 +5,22 @@ export {
   type HighWaterMark,
 } from './high-water/high-water-mark.ts'
 export { openSqliteHighWaterMark, type SqliteHighWaterMark } from './high-water/sqlite.ts'
+export {
+  type ClientTlsOptions,
+  clientTlsOptions,
+  MtlsAgent,
+  type MtlsAgentOptions,
+  mtlsAgent,
+} from './mtls/client.ts'
+export { peerCertificatesOf, type TlsVersion } from './mtls/material.ts'
+export { type PeerRules, peerPrincipal } from './mtls/peers.ts'
+export {
+  type RotatingServer,
+  type RotatingServerOptions,
+  rotatingServer,
+  type ServerTlsOptions,
+  serverTlsOptions,
+} from './mtls/server.ts'
 export type { AuthenticationMethod, Principal } from './principal.ts'
 export { type ProblemResponse, problemFor } from './problem.ts'
 export type { CompatProfileRule, CurrentProfileRule, ProfilePolicy, ProfileRule } from './profile-policy.ts'
