@@ -1,7 +1,7 @@
 /** What is known about a type of event. */
 export interface EventType {
   readonly description: string
-  /** True when records of this type must name the agent: it was authenticated before the event could happen. */
+  /** True when records of this type must name the agent, unless they tell of a refusal. */
   readonly agent: boolean
 }
 
@@ -19,6 +19,7 @@ export const EVENT_TYPES: { readonly [type: string]: EventType } = {
   'authentication.succeeded': { description: 'a caller proved who it is', agent: true },
   'authentication.refused': { description: 'a caller did not prove who it is', agent: false },
   'authentication.replayed': { description: 'a proof was used a second time', agent: false },
+  'authentication.compat-profile-used': { description: 'a caller still uses an older profile', agent: true },
   'authorization.decided': { description: 'an action was allowed or denied', agent: true },
   'policy.loaded': { description: 'a policy set came into force', agent: false },
   'policy.refused': { description: 'a policy set was offered and not valid', agent: false },

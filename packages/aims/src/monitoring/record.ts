@@ -38,9 +38,9 @@ const OPTIONAL: { readonly [name: string]: Clean } = {
     { credential: object({ type: text(WORD), id: text(256) }), method: text(WORD), profile: text(WORD) },
   ),
   subject: object({ id: text(IDENTIFIER) }, { issuer: text(IDENTIFIER), type: text(WORD) }),
-  policy: object({ ids: list(text(256), 64), version: text(256) }),
-  reasons: list(text(256), 64),
-  posture: object({ type: text(WORD) }, { binding: text(WORD), selectors: list(text(1024), 128) }),
+  policy: object({ ids: list(text(256), 256), version: text(256) }),
+  reasons: list(text(256), 256),
+  posture: object({ type: text(WORD) }, { binding: text(WORD), selectors: list(text(1024), 256) }),
   remediation: object({ action: text(256), cause: text(1024) }),
   details: facts(32, text(1024)),
 }
@@ -64,8 +64,9 @@ export function cleanEvent(event: AuditEvent): CleanEvent {
   return cleaned as JsonObject & CleanEvent
 }
 
-function requireAgent({ type, agent }: AuditEvent): void {
-  if (agent === undefined && findEventType(type)?.agent === true) {
+// A refusal can come before anyone is known; nothing is granted to nobody.
+function requireAgent({ type, agent, decision }: AuditEvent): void {
+  if (agent === undefined && decision !== 'deny' && findEventType(type)?.agent === true) {
     throw new AimsError('audit.missing_field', 'event.agent is missing')
   }
 }
