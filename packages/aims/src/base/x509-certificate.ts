@@ -130,8 +130,8 @@ function readCertificate(raw: Uint8Array): Certificate {
   const extensions = version === 3 && fields.nextTag === 0xa3 ? readExtensionField(fields) : { unknownCritical: [] }
   fields.end()
 
+  // So a CA with an empty subject is the issuer of nothing.
   if (issuer.length === 2) throw malformed('the issuer is empty')
-  if (subject.length === 2 && extensions.basicConstraints?.ca === true) throw malformed('the subject of a CA is empty')
   return new Certificate({
     raw,
     tbs,
