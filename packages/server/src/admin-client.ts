@@ -4,7 +4,7 @@ import type { RegistrationEntry } from 'aims/provisioning'
 import type { AuthorityPurpose, KeyInfo } from './keys/authorities.ts'
 
 /** What an entry may say when it is registered; the rest gets defaults. */
-export type EntryInput = Partial<RegistrationEntry> &
+export type EntryInput = Partial<Omit<RegistrationEntry, 'spiffeId'>> &
   Pick<RegistrationEntry, 'selectors'> & { readonly spiffeId: string }
 
 /** Which records are wanted, newest first. */

@@ -1,5 +1,16 @@
 import { createCipheriv, createDecipheriv, createHmac, hkdfSync, randomBytes } from 'node:crypto'
-import { closeSync, constants, fchmodSync, fstatSync, fsyncSync, openSync, readSync, writeSync } from 'node:fs'
+import {
+  closeSync,
+  constants,
+  fchmodSync,
+  fstatSync,
+  fsyncSync,
+  linkSync,
+  openSync,
+  readSync,
+  rmSync,
+  writeSync,
+} from 'node:fs'
 import { dirname } from 'node:path'
 import { AimsError, equalConstantTime } from 'aims/base'
 import { printMode } from '../data-directory.ts'
@@ -64,8 +75,11 @@ export function readKeyEncryptionKey(file: string): KeyEncryptionKey | undefined
  */
 export function createKeyEncryptionKey(file: string): KeyEncryptionKey {
   const key = randomBytes(KEY_BYTES)
+  // Whole or not at all: whoever is killed here leaves no half key behind that stops every later start.
+  const unfinished = `${file}.new`
   try {
-    const fd = openSync(file, 'wx', 0o600)
+    rmSync(unfinished, { force: true })
+    const fd = openSync(unfinished, 'wx', 0o600)
     try {
       fchmodSync(fd, 0o600)
       writeSync(fd, key)
@@ -73,6 +87,9 @@ export function createKeyEncryptionKey(file: string): KeyEncryptionKey {
     } finally {
       closeSync(fd)
     }
+    // Unlike rename, this does not replace a file that is there.
+    linkSync(unfinished, file)
+    rmSync(unfinished)
     const directory = openSync(dirname(file), 'r')
     fsyncSync(directory)
     closeSync(directory)

@@ -24,7 +24,6 @@ export const OPERATION_CODES = {
   'operation.request_malformed': 'the request is not what the API describes: see /v1/openapi.json',
   'operation.request_too_large': 'the request has more bytes or header fields than the server takes',
   'operation.unsupported_media_type': 'send application/json, without content coding',
-  'operation.not_acceptable': 'this resource has no representation that the request accepts',
   'operation.unknown_route': 'there is no such path here',
   'operation.method_not_allowed': 'the path exists and does not take this method',
   'operation.host_not_allowed': 'the Host header is not one of the names of this server: see listen.allowedHosts',
