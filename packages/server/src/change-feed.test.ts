@@ -1,0 +1,35 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { createChangeFeed } from './change-feed.ts'
+
+const long = 60_000
+const never = new AbortController().signal
+
+test('who has an older or a foreign state does not wait', async () => {
+  const feed = createChangeFeed(() => 7)
+  await feed.wait(6, { timeout: long, signal: never })
+  await feed.wait(900, { timeout: long, signal: never })
+  assert.equal(feed.revision(), 7)
+})
+
+test('who waits is woken by a change, by the end of the time, and by giving up', async () => {
+  let revision = 1
+  const feed = createChangeFeed(() => revision)
+  const woken = feed.wait(1, { timeout: long, signal: never })
+  revision = 2
+  feed.notify()
+  await woken
+  await feed.wait(2, { timeout: 5, signal: never })
+  const given = new AbortController()
+  const waiting = feed.wait(2, { timeout: long, signal: given.signal })
+  given.abort()
+  await waiting
+})
+
+test('more than 512 at once are refused, and those who waited are not', async () => {
+  const feed = createChangeFeed(() => 1)
+  const waiting = Array.from({ length: 512 }, () => feed.wait(1, { timeout: long, signal: never }))
+  await assert.rejects(feed.wait(1, { timeout: long, signal: never }), { code: 'operation.busy' })
+  feed.notify()
+  await Promise.all(waiting)
+})

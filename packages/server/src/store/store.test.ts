@@ -1,0 +1,108 @@
+import assert from 'node:assert/strict'
+import { randomBytes } from 'node:crypto'
+import { test } from 'node:test'
+import { parseSpiffeId, parseTrustDomain } from 'aims/identifiers'
+import { parseEntry } from 'aims/provisioning'
+import fc from 'fast-check'
+import { keyEncryptionKey } from '../keys/key-encryption-key.ts'
+import { openStore } from './database.ts'
+import { openEntryStore } from './entry-store.ts'
+import { openKeyBindings } from './key-bindings.ts'
+import { openMeta, requireUnchanged } from './meta.ts'
+
+const trustDomain = parseTrustDomain('example.com')
+const NOW = 1_800_000_000
+const bot = parseSpiffeId('spiffe://example.com/bot')
+const other = parseSpiffeId('spiffe://example.com/other')
+
+test('a key stays bound to its subject until the last credential for it has expired', async () => {
+  const db = openStore(':memory:')
+  const bindings = openKeyBindings(db)
+  const bind = (subject: typeof bot, expiresAt: number, now: number) =>
+    bindings.bind({ thumbprint: 'k', subject, expiresAt, now })
+  assert.equal(await bind(bot, NOW + 100, NOW), true)
+  assert.equal(await bind(bot, NOW + 50, NOW + 1), true)
+  assert.equal(await bind(other, NOW + 200, NOW + 60), false)
+  assert.equal(await bind(other, NOW + 200, NOW + 99), false)
+  assert.equal(await bind(other, NOW + 200, NOW + 100), true)
+  assert.equal(await bind(bot, NOW + 300, NOW + 100), false)
+  // The store of the next start says the same.
+  assert.equal(
+    await openKeyBindings(db).bind({ thumbprint: 'k', subject: bot, expiresAt: NOW + 300, now: NOW + 150 }),
+    false,
+  )
+})
+
+test('no order of requests binds one key to two subjects at one time', async () => {
+  const request = fc.record({
+    key: fc.constantFrom('a', 'b'),
+    subject: fc.constantFrom(bot, other),
+    ttl: fc.integer({ min: 1, max: 9 }),
+  })
+  await fc.assert(
+    fc.asyncProperty(fc.array(request), async (requests) => {
+      const bindings = openKeyBindings(openStore(':memory:'))
+      const owner = new Map<string, { subject: string; until: number }>()
+      for (const [now, { key, subject, ttl }] of requests.entries()) {
+        const held = owner.get(key)
+        const free = held === undefined || held.until <= now || held.subject === subject
+        const answer = await bindings.bind({ thumbprint: key, subject, expiresAt: now + ttl, now })
+        assert.equal(answer, free)
+        const kept = held?.subject === subject ? held.until : 0
+        if (free) owner.set(key, { subject, until: Math.max(kept, now + ttl) })
+      }
+    }),
+  )
+})
+
+test('what has expired is forgotten', async () => {
+  const db = openStore(':memory:')
+  const bindings = openKeyBindings(db)
+  await bindings.bind({ thumbprint: 'k', subject: bot, expiresAt: NOW + 1, now: NOW })
+  await bindings.register({ subject: bot, kid: 'k', jwk: { kty: 'EC' }, expiresAt: NOW + 1 })
+  assert.equal(bindings.find(bot, 'k', NOW), '{"kty":"EC"}')
+  assert.equal(bindings.find(other, 'k', NOW), undefined)
+  assert.equal(bindings.find(bot, 'k', NOW + 1), undefined)
+  bindings.purge(NOW + 1)
+  for (const table of ['key_bindings', 'confirmation_keys']) {
+    assert.equal(db.prepare(`SELECT count(*) AS n FROM ${table}`).get()?.n, 0)
+  }
+})
+
+test('entries outlast a restart, and a row that this server did not write is found out', () => {
+  const db = openStore(':memory:')
+  const key = keyEncryptionKey(randomBytes(32))
+  const meta = openMeta(db)
+  const open = (wrapping = key) => openEntryStore(db, { key: wrapping, meta, trustDomain })
+  const entry = parseEntry({ id: 'bot', spiffeId: bot, selectors: ['unix:uid:1'], x509Ttl: 80_000 }, { trustDomain })
+  open().insert(entry)
+  assert.deepEqual(open().list(), [entry])
+  assert.equal(meta.counter('revision'), 1)
+  assert.throws(() => open(keyEncryptionKey(randomBytes(32))), { code: 'operation.store_damaged' })
+  db.exec(`UPDATE entries SET mac = 'x'`)
+  assert.throws(() => open(), { code: 'operation.store_damaged' })
+})
+
+test('a retired entry is gone, and its id and subject stay known', () => {
+  const db = openStore(':memory:')
+  const meta = openMeta(db)
+  const store = openEntryStore(db, { key: keyEncryptionKey(randomBytes(32)), meta, trustDomain })
+  const entry = parseEntry({ id: 'bot', spiffeId: bot, selectors: ['unix:uid:1'] }, { trustDomain })
+  store.insert(entry)
+  store.retire(entry, NOW)
+  assert.equal(store.find('bot'), undefined)
+  assert.equal(store.findBySubject(bot), undefined)
+  assert.equal(store.isIdUsed('bot'), true)
+  assert.equal(store.isRetired(bot), true)
+  assert.equal(store.isRetired(other), false)
+})
+
+test('a fact about a store is set once and refused when it differs', () => {
+  const meta = openMeta(openStore(':memory:'))
+  requireUnchanged(meta, 'trust_domain', 'example.com', 'trustDomain')
+  requireUnchanged(meta, 'trust_domain', 'example.com', 'trustDomain')
+  assert.throws(() => requireUnchanged(meta, 'trust_domain', 'other.example', 'trustDomain'), {
+    code: 'operation.config_invalid',
+    message: /^"trustDomain": this data directory belongs to example.com$/,
+  })
+})
