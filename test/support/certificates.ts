@@ -85,6 +85,8 @@ export interface CertificateOptions {
   readonly issuer?: TestCertificate
   readonly key?: TestKey
   readonly subject?: string
+  /** DER; instead of a name made of `subject`. */
+  readonly subjectName?: Uint8Array
   /** DER; instead of the subject of `issuer`. */
   readonly issuerName?: Uint8Array
   /** Instead of the key of `issuer`. */
@@ -95,7 +97,8 @@ export interface CertificateOptions {
   /** AlgorithmIdentifier in the part that is signed, and after it. Default ecdsa-with-SHA256. */
   readonly algorithm?: Uint8Array
   readonly outerAlgorithm?: Uint8Array
-  readonly hash?: string
+  /** `null` for Ed25519. */
+  readonly hash?: string | null
   readonly spki?: Uint8Array
   /** By a name of the test's choice: `undefined` removes a default one. */
   readonly extensions?: TestExtensions
@@ -117,9 +120,9 @@ export function testKey(namedCurve = 'P-256'): TestKey {
 
 /** Builds any certificate, right or wrong. Without an issuer it signs itself. */
 export function buildCertificate(options: CertificateOptions): TestCertificate {
-  const { issuer, key = testKey(), subject = '', algorithm = ECDSA_SHA256 } = options
+  const { issuer, key = testKey(), subject = '', algorithm = ECDSA_SHA256, hash = 'sha256' } = options
   const spki = options.spki ?? key.publicKey.export({ type: 'spki', format: 'der' })
-  const subjectName = name(subject)
+  const subjectName = options.subjectName ?? name(subject)
   const keyIds: TestExtensions = {
     subjectKeyId: { critical: false, oid: '2.5.29.14', value: tlv(4, keyId(key)) },
     authorityKeyId: { critical: false, oid: '2.5.29.35', value: sequence(tlv(0x80, keyId(issuer?.key ?? key))) },
@@ -137,7 +140,7 @@ export function buildCertificate(options: CertificateOptions): TestCertificate {
     spki,
     extensions.length === 0 ? Buffer.alloc(0) : tlv(0xa3, sequence(...extensions)),
   )
-  const signature = sign(options.hash ?? 'sha256', tbs, options.signingKey ?? issuer?.key.privateKey ?? key.privateKey)
+  const signature = sign(hash, tbs, options.signingKey ?? issuer?.key.privateKey ?? key.privateKey)
   const der = sequence(tbs, options.outerAlgorithm ?? algorithm, tlv(3, Uint8Array.of(0), signature))
   return { der, key, subject: subjectName }
 }
