@@ -22,4 +22,5 @@ export {
   verificationKey,
   WorkloadKey,
 } from './keys.ts'
+export { encodePem, type PemBlock, parsePem } from './pem.ts'
 export { type DatabaseOptions, type FileLock, lockFile, openDatabase, storing, transaction } from './sqlite.ts'

@@ -1,0 +1,65 @@
+import { mkdirSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { encodePem } from 'aims/base'
+import { trustDomainOf } from 'aims/identifiers'
+import { connectWorkload, type Workload } from 'aims/provisioning'
+import type { Command } from 'commander'
+import { UsageError } from '../exit.ts'
+import { print, type Result } from '../output.ts'
+
+interface Options {
+  readonly socket?: string
+  readonly write?: string
+  readonly audience?: string
+  readonly json?: true
+}
+
+/** `aims svid fetch`: what the Workload API says this process is. Keys and tokens leave only into files you name. */
+export function define(command: Command): void {
+  command
+    .command('fetch')
+    .description('fetch the credentials of this process from the Workload API')
+    .option('--socket <address>', 'unix:///path; default SPIFFE_ENDPOINT_SOCKET')
+    .option('--write <directory>', 'write svid.pem, key.pem (mode 0600) and bundle.pem there')
+    .option('--audience <uri>', 'also fetch a JWT-SVID for this audience, and write it to jwt-svid.txt')
+    .option('--json', 'print one JSON object and nothing else')
+    .addHelpText('after', '\nExample:\n  $ aims svid fetch --socket unix:///run/aims/workload.sock --write ./my-svid')
+    .action(async (options: Options) => {
+      if (options.audience !== undefined && options.write === undefined)
+        throw new UsageError('--audience needs --write')
+      const address = options.socket === undefined ? {} : { address: options.socket }
+      using workload = await connectWorkload({ ...address, readyTimeout: 10_000 })
+      const result = describe(workload)
+      if (options.write !== undefined) await write(workload, options.write, options.audience)
+      print(result, options.json === true)
+    })
+}
+
+function describe({ x509, wit, spiffeId }: Workload): Result {
+  return {
+    ok: true,
+    spiffeId,
+    x509: x509
+      .x509Svids()
+      .map((svid) => ({ spiffeId: svid.spiffeId, hint: svid.hint, expiresAt: toTime(svid.expiresAt) })),
+    wit: wit.wits().map((one) => ({ subject: one.subject, profile: one.profile, expiresAt: toTime(one.expiresAt) })),
+  }
+}
+
+async function write({ x509, jwt, bundles }: Workload, directory: string, audience: string | undefined): Promise<void> {
+  mkdirSync(directory, { recursive: true, mode: 0o700 })
+  const svid = x509.x509Svid()
+  const authorities = bundles.bundleFor(trustDomainOf(svid.spiffeId))?.x509Authorities ?? []
+  const pem = (certificates: readonly Uint8Array[]): string =>
+    certificates.map((der) => encodePem('CERTIFICATE', der)).join('')
+  writeFileSync(join(directory, 'svid.pem'), pem(svid.certificates))
+  writeFileSync(join(directory, 'key.pem'), svid.key.tlsKey.export({ type: 'pkcs8', format: 'pem' }), { mode: 0o600 })
+  writeFileSync(join(directory, 'bundle.pem'), pem(authorities))
+  if (audience === undefined) return
+  const { token } = await jwt.jwtSvid(audience)
+  writeFileSync(join(directory, 'jwt-svid.txt'), `${token}\n`, { mode: 0o600 })
+}
+
+function toTime(seconds: number): string {
+  return new Date(seconds * 1000).toISOString()
+}
