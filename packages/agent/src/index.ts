@@ -1,3 +1,13 @@
+export { type AgentConfiguration, type AgentOptions, type RunningAgent, startAgent } from './agent.ts'
+export { type ServerBackend, type ServerBackendOptions, startServerBackend } from './backend.ts'
+export {
+  type IssuedChain,
+  type IssuedToken,
+  type ServerClient,
+  serverClient,
+  type TrustDomainState,
+} from './server-client.ts'
+export { WorkloadApiServer, type WorkloadApiServerOptions } from './workload-api/server.ts'
 export type {
   WorkloadBackend,
   WorkloadIdentity,

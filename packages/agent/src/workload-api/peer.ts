@@ -1,0 +1,91 @@
+import { randomUUID } from 'node:crypto'
+import type { AttestationResult, Attestor, PeerCredentials } from 'aims/attestation'
+import { AimsError, type AuditEvent, type Clock, type Observer } from 'aims/base'
+
+/** What is needed to attest the callers of one socket. */
+export interface PeerContext {
+  readonly attestor: Attestor<PeerCredentials>
+  readonly observer: Observer
+  readonly clock: Clock
+  /** Names the socket in records. */
+  readonly resource: string
+}
+
+/** The process at the other end of one connection. */
+export class Peer {
+  readonly credentials: PeerCredentials
+  /** Ties the records of this connection together. */
+  readonly correlationId: string = randomUUID()
+  readonly #context: PeerContext
+  #running: Promise<AttestationResult> | undefined
+  // What the last record said: attestation is recorded again only when its outcome has changed.
+  #outcome = ''
+  readonly #refusals = new Set<string>()
+
+  constructor(credentials: PeerCredentials, context: PeerContext) {
+    this.credentials = credentials
+    this.#context = context
+  }
+
+  /**
+   * Attests the process as it is now, and records that first. Calls at the same moment share one attestation.
+   *
+   * @throws {@link AimsError} `attestation.*`, when nobody can be attested; whatever the observer rejects with
+   */
+  attest(): Promise<AttestationResult> {
+    this.#running ??= this.#attestNow().finally(() => {
+      this.#running = undefined
+    })
+    return this.#running
+  }
+
+  /** Notes that a call was refused, once for each reason. */
+  async recordRefusal(action: string, code: string): Promise<void> {
+    const refusal = `${action} ${code}`
+    if (this.#refusals.has(refusal)) return
+    await this.#record({ type: 'provisioning.refused', action, decision: 'deny', reasons: [code] })
+    this.#refusals.add(refusal)
+  }
+
+  async #attestNow(): Promise<AttestationResult> {
+    const { attestor, clock } = this.#context
+    try {
+      const result = await attestor.attest(this.credentials, { now: clock() })
+      const { type, binding, selectors } = result
+      await this.#recordOutcome(selectors.join('\n'), {
+        type: 'attestation.succeeded',
+        action: 'attest',
+        decision: 'allow',
+        posture: { type, binding, selectors },
+      })
+      return result
+    } catch (error) {
+      if (!AimsError.is(error) || !error.code.startsWith('attestation.')) throw error
+      await this.#recordOutcome(error.code, {
+        type: 'attestation.refused',
+        action: 'attest',
+        decision: 'deny',
+        reasons: [error.code],
+      })
+      throw error
+    }
+  }
+
+  async #recordOutcome(outcome: string, event: Fact): Promise<void> {
+    if (outcome === this.#outcome) return
+    await this.#record(event)
+    this.#outcome = outcome
+  }
+
+  async #record(event: Fact): Promise<void> {
+    const { pid, uid, gid } = this.credentials
+    await this.#context.observer.record({
+      ...event,
+      resource: { type: 'workload-api', id: this.#context.resource },
+      correlationId: this.correlationId,
+      details: { pid, uid, gid },
+    })
+  }
+}
+
+type Fact = Pick<AuditEvent, 'type' | 'action' | 'decision' | 'reasons' | 'posture'>

@@ -1,0 +1,219 @@
+import {
+  createServer as createHttp2Server,
+  type Http2Server,
+  type IncomingHttpHeaders,
+  type ServerHttp2Session,
+  type ServerHttp2Stream,
+} from 'node:http2'
+import { createServer, type Server, type Socket } from 'node:net'
+import {
+  type Attestor,
+  loadPeerCredentialProvider,
+  type PeerCredentialProvider,
+  type PeerCredentials,
+  releasePeerCredentials,
+  unixAttestor,
+} from 'aims/attestation'
+import { AimsError, type Clock, type Observer, systemClock } from 'aims/base'
+import { GRPC_STATUS, SECURITY_HEADER } from 'aims/provisioning'
+import type { WorkloadBackend } from '../workload-backend.ts'
+import { Broadcast } from './broadcast.ts'
+import { type CallContext, HANDLERS } from './calls.ts'
+import { Census } from './census.ts'
+import { FrameCache } from './frames.ts'
+import { GrpcError, GrpcStream } from './grpc-stream.ts'
+import { Peer, type PeerContext } from './peer.ts'
+import { type BoundSocket, bindSocket } from './socket-path.ts'
+
+/** How to serve the Workload API. */
+export interface WorkloadApiServerOptions {
+  /** Absolute path of the Unix socket. Its directory is made if it is absent, and must be safe. */
+  readonly socketPath: string
+  readonly backend: WorkloadBackend
+  /** Learns of every attestation, before the answer that rests on it. */
+  readonly observer: Observer
+  /**
+   * Permissions of the socket file: who may connect at all. Who gets what is decided by attestation. Default 0o660:
+   * the user of this process and the group `socketGid`; 0o666 lets every user ask.
+   */
+  readonly socketMode?: number
+  /** Group of the socket file. Default: that of this process. */
+  readonly socketGid?: number
+  /** Default: `unixAttestor()`. */
+  readonly attestor?: Attestor<PeerCredentials>
+  /** Default: `loadPeerCredentialProvider()`. */
+  readonly peerCredentials?: PeerCredentialProvider
+  /** Default: the machine's clock. */
+  readonly clock?: Clock
+  /** Connections that one user may hold. Default 1000. */
+  readonly maxConnectionsPerUser?: number
+  /** Calls that one user may have open. Default 10,000. */
+  readonly maxStreamsPerUser?: number
+}
+
+const MAX_CONNECTIONS = 20_000
+const MAX_REQUEST = 64 * 1024
+/** Milliseconds that open calls have to end when the server is closed. */
+const GRACE = 1000
+/** Milliseconds that a connection has to begin with HTTP/2. */
+const PREFACE_TIMEOUT = 10_000
+
+// Rule H3 of our security notes: budgets before anybody is known.
+const HTTP2_LIMITS = {
+  settings: { maxConcurrentStreams: 100, maxHeaderListSize: 16 * 1024, enablePush: false },
+  maxSessionMemory: 10,
+  maxSettings: 16,
+  maxOutstandingPings: 4,
+  maxHeaderListPairs: 64,
+  maxSendHeaderBlockLength: 16 * 1024,
+  maxSessionInvalidFrames: 20,
+  maxSessionRejectedStreams: 20,
+  unknownProtocolTimeout: 2000,
+} as const
+
+/**
+ * The SPIFFE Workload API on a Unix socket. Callers are who the kernel says they are; what they get, the backend says.
+ *
+ * @see SPIFFE Workload API; SPIFFE Workload Endpoint
+ */
+export class WorkloadApiServer {
+  /** For `SPIFFE_ENDPOINT_SOCKET`. */
+  readonly address: string
+  readonly #listener: Server
+  readonly #http2: Http2Server
+  readonly #context: CallContext
+  readonly #peerContext: PeerContext
+  readonly #peerCredentials: PeerCredentialProvider
+  readonly #connections: Census
+  readonly #streams: Census
+  readonly #sessions = new Set<ServerHttp2Session>()
+  #socket: BoundSocket | undefined
+
+  private constructor(options: WorkloadApiServerOptions, peerCredentials: PeerCredentialProvider) {
+    const { socketPath, backend, observer, attestor = unixAttestor(), clock = systemClock } = options
+    const frames = new FrameCache()
+    this.address = `unix://${socketPath}`
+    this.#peerCredentials = peerCredentials
+    this.#peerContext = { attestor, observer, clock, resource: socketPath }
+    this.#context = { backend, frames, broadcast: new Broadcast(backend, frames) }
+    this.#connections = new Census(options.maxConnectionsPerUser ?? 1000)
+    this.#streams = new Census(options.maxStreamsPerUser ?? 10_000)
+    this.#http2 = createHttp2Server(HTTP2_LIMITS)
+    this.#listener = createServer((socket) => this.#accept(socket))
+    this.#listener.maxConnections = MAX_CONNECTIONS
+  }
+
+  /**
+   * Opens the socket.
+   *
+   * @throws {@link AimsError} `attestation.provider_unavailable`: without the kernel's word nothing is opened;
+   *   `operation.socket_unavailable`, `.socket_directory_open`, `.socket_busy`, `.socket_foreign`
+   */
+  static async start(options: WorkloadApiServerOptions): Promise<WorkloadApiServer> {
+    const { socketPath: path, socketMode: mode = 0o660, socketGid: gid } = options
+    const server = new WorkloadApiServer(options, options.peerCredentials ?? (await loadPeerCredentialProvider()))
+    try {
+      server.#socket = await bindSocket(server.#listener, { path, mode, ...(gid === undefined ? {} : { gid }) })
+    } catch (error) {
+      server.#context.broadcast.close()
+      throw error
+    }
+    return server
+  }
+
+  /** Ends all calls as Unavailable, so that clients come back, and removes the socket. */
+  async close(): Promise<void> {
+    const closed = new Promise<void>((resolve) => this.#listener.close(() => resolve()))
+    this.#context.broadcast.close()
+    for (const session of this.#sessions) session.close()
+    const timer = setTimeout(() => {
+      for (const session of this.#sessions) session.destroy()
+    }, GRACE)
+    await closed
+    clearTimeout(timer)
+    this.#socket?.release()
+    this.#socket = undefined
+  }
+
+  #accept(socket: Socket): void {
+    socket.on('error', () => undefined)
+    let credentials: PeerCredentials
+    try {
+      credentials = this.#peerCredentials.read(socket)
+    } catch {
+      // A peer that left before it was looked at, or one the kernel does not know: nobody to answer.
+      socket.destroy()
+      return
+    }
+    const { uid } = credentials
+    if (!this.#connections.enter(uid)) {
+      releasePeerCredentials(credentials)
+      socket.destroy()
+      return
+    }
+    socket.once('close', () => {
+      this.#connections.leave(uid)
+      releasePeerCredentials(credentials)
+    })
+    const peer = new Peer(credentials, this.#peerContext)
+    // Now, while the process that connected is surely there. The answer is looked at when it is needed.
+    peer.attest().catch(() => undefined)
+    // The session is made while the connection is handed over, and no other comes between.
+    let session: ServerHttp2Session | undefined
+    const take = (made: ServerHttp2Session): void => {
+      session = made
+    }
+    this.#http2.once('session', take)
+    this.#http2.emit('connection', socket)
+    this.#http2.off('session', take)
+    if (session === undefined) socket.destroy()
+    else this.#serve(session, peer)
+  }
+
+  #serve(session: ServerHttp2Session, peer: Peer): void {
+    this.#sessions.add(session)
+    const silent = setTimeout(() => session.destroy(), PREFACE_TIMEOUT)
+    session.once('remoteSettings', () => clearTimeout(silent))
+    session.on('error', () => undefined)
+    session.once('close', () => {
+      clearTimeout(silent)
+      this.#sessions.delete(session)
+    })
+    session.on('stream', (stream: ServerHttp2Stream, headers: IncomingHttpHeaders) => {
+      void this.#answer(new GrpcStream(stream), headers, peer)
+    })
+  }
+
+  async #answer(stream: GrpcStream, headers: IncomingHttpHeaders, peer: Peer): Promise<void> {
+    const path = headers[':path'] ?? ''
+    try {
+      // First of all: a request that a browser or proxy was tricked into does not carry it, and learns nothing.
+      if (headers[SECURITY_HEADER] !== 'true')
+        throw new GrpcError(GRPC_STATUS.invalidArgument, 'security header missing from request')
+      const handler = HANDLERS.get(path)
+      const isGrpc = headers[':method'] === 'POST' && headers['content-type']?.startsWith('application/grpc') === true
+      if (handler === undefined || !isGrpc) throw new GrpcError(GRPC_STATUS.unimplemented, 'no such method')
+      const { uid } = peer.credentials
+      if (!this.#streams.enter(uid)) throw new GrpcError(GRPC_STATUS.resourceExhausted, 'too many calls are open')
+      stream.onClose(() => this.#streams.leave(uid))
+      await handler(await stream.request(headers, MAX_REQUEST), peer, stream, this.#context)
+    } catch (error) {
+      await this.#refuse(stream, peer, path, error)
+    }
+  }
+
+  async #refuse(stream: GrpcStream, peer: Peer, path: string, error: unknown): Promise<void> {
+    if (error instanceof GrpcError) return stream.end(error.status, error.message)
+    const code = AimsError.is(error) ? error.code : ''
+    const isDenied = code.startsWith('attestation.') || REFUSALS.has(code)
+    if (!isDenied) return stream.end(GRPC_STATUS.unavailable, code === '' ? 'the agent cannot answer now' : code)
+    // Attestation has been recorded where it happened.
+    const recorded = code.startsWith('attestation.') ? Promise.resolve() : peer.recordRefusal(path, code)
+    await recorded.then(
+      () => stream.end(GRPC_STATUS.permissionDenied, code),
+      () => stream.end(GRPC_STATUS.unavailable, 'the agent cannot answer now'),
+    )
+  }
+}
+
+const REFUSALS: ReadonlySet<string> = new Set(['provisioning.no_identity', 'provisioning.not_entitled'])
