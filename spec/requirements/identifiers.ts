@@ -36,7 +36,7 @@ export const identifiers: readonly Requirement[] = [
     ['08', 'MUST', 'implemented', 'a SPIFFE ID is accepted as an identifier'],
     ['09', 'MUST', 'implemented', 'consumers compare and authorize on the complete URI, never on the path alone'],
     ['10', 'MUST', 'implemented', 'the same trust domain under another scheme is another namespace'],
-    ['11', 'MUST', 'planned', 'consumers check that the trust domain is one they expect'],
+    ['11', 'MUST', 'implemented', 'consumers check that the trust domain is one they expect'],
     ['12', 'SHOULD', 'implemented', 'consumers keep a list of the trust domains they accept'],
     ['13', 'SHOULD NOT', 'implemented', 'prefixes match unless a policy says so; then by whole segments in the same origin'],
     ['14', 'OURS', 'implemented', 'a prefix that covers a whole trust domain must be asked for explicitly'],

@@ -22,6 +22,7 @@ function chance(round: number, what: string): number {
   return createHash('sha256').update(`${SEED} ${round} ${what}`).digest().readUInt32BE() / 2 ** 32
 }
 
+// [monitoring.log.01]
 test(`a writer killed at any moment loses no acknowledged record, over ${ROUNDS} kills`, async (t) => {
   t.diagnostic(`AIMS_KILL_SEED=${SEED}`)
   const origin = 'example.com/audit'

@@ -112,6 +112,7 @@ test('workloads that come at once share one issuance', async () => {
   backend.close()
 })
 
+// [credentials.wit.19] [provisioning.aims.04]
 test('every credential and every rotation has a key of its own', async () => {
   const server = new FakeServer()
   const backend = await start(server, entry('bot', { x509Ttl: 100, witTtl: 100 }))
@@ -153,6 +154,7 @@ test('while the server is away a valid identity is given on, an expired one is n
   backend.close()
 })
 
+// [provisioning.aims.03]
 test('what the server refuses is redacted at the next renewal, although it is still valid', async () => {
   const server = new FakeServer()
   const backend = await start(server, entry('bot', { x509Ttl: 100, witTtl: 100 }))

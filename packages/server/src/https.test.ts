@@ -132,6 +132,7 @@ test('anybody may ask for health, metrics, bundle, checkpoint and the descriptio
   assert.equal(bundle.witAuthorities.size, 1)
 })
 
+// [credentials.wic.03]
 test('the certificate of the server is an SVID of its own trust domain, with its DNS names', async () => {
   const { bundle } = parseBundle((await get('/v1/bundle')).body, trustDomain)
   const { certificate } = await get('/healthz')

@@ -67,7 +67,7 @@ function headersFor(wit: Wit, request: Partial<ProofRequest> = {}): RawHeaders {
 const wpt = (wit: Wit = wimse): string => createWpt(wit, REQUEST, { now: NOW })
 
 for (const profile of PROFILES) {
-  // [authentication.profile.07]
+  // [authentication.profile.07] [credentials.wit-svid.13]
   test(`${profile}: a proof in its own fields tells who calls, when the profile is on`, async () => {
     const { authenticate, events } = service({ profiles: ALL })
     const principal = await authenticate({ headers: headersFor(wits.get(profile) as Wit) })
@@ -558,7 +558,7 @@ test('the body is asked for when the proof names it and is good otherwise, and c
   }
 })
 
-// [authentication.wpt.27]
+// [authentication.wpt.27] [credentials.wit-svid.09]
 test('a service may require that proofs name method, target and body', async () => {
   const requireBinding = { method: true, target: true, body: true }
   const body = Buffer.from('x')
@@ -568,6 +568,7 @@ test('a service may require that proofs name method, target and body', async () 
   await assert.rejects(authenticate({ headers: headersFor(wimse), body }), { code: 'proof.binding_missing' })
 })
 
+// [credentials.jwt-svid.12]
 test('a JWT-SVID tells who calls where bearer tokens are allowed, and covers nothing', async () => {
   const jwtAuthorities = domain.bundle.witAuthorities
   const bundles = { bundleFor: () => ({ ...domain.bundle, jwtAuthorities }) }
@@ -602,6 +603,7 @@ test('a refusal that cannot be recorded is a failure of the service', async () =
   await assert.rejects(service({ observer }).authenticate({}), /disk full/)
 })
 
+// [credentials.jws.06]
 test('a service that does not know its own name does not start', () => {
   const options = {
     bundles: domain.bundles,

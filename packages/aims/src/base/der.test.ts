@@ -59,6 +59,7 @@ for (const [what, input, action] of MALFORMED) {
   test(`DER with ${what} is refused`, () => assertRefused(() => action(read(input)), 'der.malformed'))
 }
 
+// [credentials.x509-path.01]
 test('depth and size have limits', () => {
   const nested = (depth: number): Uint8Array => {
     const writer = new DerWriter()

@@ -82,12 +82,14 @@ test('every field is read from the DER', () => {
   assert.deepEqual(extensions.unknownCritical, ['1.2.3.4'])
 })
 
+// [credentials.x509-svid.05]
 test('CA:TRUE without keyCertSign is a CA, whatever the platform makes of it', () => {
   const { der } = buildSvid({ issuer: root, subject: 'x', extensions: { basicConstraints: basicConstraints(true) } })
   assert.equal(parseCertificate(der).isCa, true)
   assert.equal(new X509Certificate(der).ca, false)
 })
 
+// [credentials.x509-svid.21] [credentials.x509-path.07]
 test('a name with commas and colons stays one name', () => {
   const text = 'spiffe://example.com/a, URI:spiffe://example.com/admin'
   const { der } = buildSvid({ issuer: root, extensions: { subjectAltName: subjectAltName([uri(text)]) } })

@@ -68,6 +68,7 @@ test('the first start makes one key per purpose, each its own, and the next star
   assert.equal(one.records.length, 3)
 })
 
+// [credentials.bundle.16] [credentials.bundle.17]
 test('a successor is published at half of the life, signs at three quarters, and the old key stays until its last SVID has expired', async () => {
   const one = world()
   const authorities = await openAuthorities(one.options)
@@ -108,6 +109,7 @@ test('over many rotations every SVID verifies from its issue to its end with the
   assert.ok(authorities.list().length <= 6, 'dropped keys pile up')
 })
 
+// [credentials.bundle.02]
 test('the sequence of the bundle grows when its content changes, and only then', async () => {
   const one = world()
   const authorities = await openAuthorities(one.options)

@@ -105,6 +105,7 @@ const REFUSED_CLIENTS: readonly (readonly [
   string,
   Partial<RotatingServerOptions>?,
 ])[] = [
+  // [authentication.mtls.01]
   [
     'B18 a client without a certificate',
     async () => ({ rejectUnauthorized: false }),
@@ -127,6 +128,7 @@ const REFUSED_CLIENTS: readonly (readonly [
     async () => careless(await (await testCa('unknown.example')).svid('/a')),
     'x509.untrusted_domain',
   ],
+  // [authentication.mtls.08]
   [
     'B15 a client certified by somebody who calls himself our CA',
     async () => careless(await (await testCa('example.com')).svid('/a')),
@@ -157,6 +159,7 @@ test('B14: a CA certificate does not authenticate its owner', async () => {
   assert.equal((await refused)[0].code, 'x509.leaf_is_ca')
 })
 
+// [authentication.mtls.11]
 test('B18: TLS 1.2 is refused unless it is asked for, and then has AEAD ciphers only', async () => {
   const { port } = await listen()
   const old: ConnectionOptions = { ...careless(), minVersion: 'TLSv1.2', maxVersion: 'TLSv1.2' }
@@ -189,6 +192,7 @@ test('clients without a certificate are let in where proofs are accepted too, an
 })
 
 const REFUSED_SERVERS: readonly (readonly [string, Partial<ClientTlsOptions>, string, string?])[] = [
+  // [authentication.mtls.03] [credentials.x509-svid.19]
   [
     'B16 an authentic server that is not the one expected',
     { peer: isExactly(parseSpiffeId('spiffe://example.com/other')) },
@@ -199,6 +203,7 @@ const REFUSED_SERVERS: readonly (readonly [string, Partial<ClientTlsOptions>, st
     { trustDomain: foreign.bundle.trustDomain, peer: () => true },
     'SELF_SIGNED_CERT_IN_CHAIN|UNABLE_TO_GET_ISSUER',
   ],
+  // [authentication.mtls.02]
   [
     'B17 a server with other host names than the one addressed',
     {},
@@ -217,6 +222,7 @@ for (const [what, change, code, servername = 'localhost'] of REFUSED_SERVERS) {
   })
 }
 
+// [authentication.mtls.03] [authentication.mtls.04]
 test('B17: a server without host names is accepted by its identifier, unless a host name is required', async () => {
   const { port, source, control } = await listen()
   source.set(await ca.svid('/service/events-api'))
@@ -232,6 +238,7 @@ test('a client without an authority to trust does not connect', () => {
   assert.throws(() => clientTlsOptions(mutableSvid(agent), options), { code: 'x509.untrusted_domain' })
 })
 
+// [authentication.mtls.09] [credentials.x509-path.05]
 test('B19: neither side resumes a session, even if the other one would', async () => {
   const { port } = await listen()
   const sessions: Buffer[] = []
@@ -246,6 +253,7 @@ test('B19: neither side resumes a session, even if the other one would', async (
   assert.ok(sessions.length > 0)
 })
 
+// [authentication.mtls.09] [credentials.x509-path.05]
 test('B19: a resumed session is not taken for a handshake', async () => {
   // A server whose options were weakened after they were made.
   const { port, server, events } = await listen({}, { secureOptions: 0 })
@@ -301,6 +309,7 @@ test('an https server reads no request of a client that is refused', async () =>
   )
 })
 
+// [authentication.mtls.10]
 test('the agent of a workload keeps its connections, and follows its SVID without closing any', async () => {
   const { port, source, control } = await listenHttps()
   const client = mutableSvid(agent)
@@ -321,6 +330,7 @@ test('the agent of a workload keeps its connections, and follows its SVID withou
   assert.deepEqual(peerCertificatesOf(renewed.socket)[0], Buffer.from(source.x509Svid().certificates[0] ?? []))
 })
 
+// [credentials.x509-path.05]
 test('an agent that Node shares resumes no session with these options', async () => {
   const { port } = await listenHttps({}, { secureOptions: 0 })
   const shared = new HttpsAgent({ keepAlive: false })
@@ -331,6 +341,7 @@ test('an agent that Node shares resumes no session with these options', async ()
   }
 })
 
+// [credentials.x509-path.08]
 test('X8: when an authority is removed, the connections it vouched for are closed on both sides', async () => {
   const mine = mutableBundles(ca.bundle)
   const theirs = mutableBundles(ca.bundle)

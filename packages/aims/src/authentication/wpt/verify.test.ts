@@ -114,6 +114,14 @@ for (const profile of PROFILES) {
   })
 }
 
+// [authentication.profile.20]
+test('aims-00: our own proof names its WIT by hash, which the profile does not ask for', () => {
+  const wit = witOf('aims-00')
+  const proof = createWpt(wit, { method: 'GET', target: '/', audience: AUDIENCE }, { now: NOW })
+  const claims = JSON.parse(Buffer.from(proof.split('.')[1] ?? '', 'base64url').toString())
+  assert.equal(claims.wth, sha256Base64url(wit.token))
+})
+
 const hash = sha256Base64url
 const other = await domain.wit({ key, path: '/agent/other' })
 const strange = WorkloadKey.generate()
@@ -269,6 +277,7 @@ const REFUSED: readonly (readonly [string, Profile, Change, string])[] = [
   // [authentication.profile.17]
   ['kid of another key', 'aims-00', { header: { kid: 'key-1' } }, 'proof.wit_mismatch'],
   ['no kid', 'aims-00', { header: { kid: undefined } }, 'proof.wit_mismatch'],
+  // [authentication.profile.20]
   ['wth of another WIT', 'aims-00', { claims: { wth: hash(other.token) } }, 'proof.wit_mismatch'],
   // [authentication.wpt.27]
   ['htm of another method', 'wimse', { claims: { htm: 'GET' } }, 'proof.method_mismatch'],

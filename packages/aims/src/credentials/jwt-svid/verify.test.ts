@@ -125,6 +125,7 @@ const REFUSED: readonly (readonly [why: string, change: Change, code: string])[]
   ['without exp [credentials.jwt-svid.09]', { claims: { exp: undefined } }, 'credential.missing_claim'],
   ['whose exp is a string', { claims: { exp: String(NOW + 60) } }, 'credential.invalid_claim'],
   ['whose exp overflows', { text: `{"sub":"${subject}","aud":"${AUDIENCE}","exp":1e400}` }, 'credential.malformed'],
+  // [credentials.aims.04]
   ['at the second it expires', { expected: { now: NOW + 300 } }, 'credential.expired'],
   ['a second later, whatever the leeway', { expected: { now: NOW + 301, clockSkew: 120 } }, 'credential.expired'],
   ['not valid for 31 s [credentials.jwt-svid.10]', { claims: { nbf: NOW + 31 } }, 'credential.not_yet_valid'],
@@ -155,6 +156,7 @@ test('a JWT-SVID in JSON serialisation, or encrypted, is refused [credentials.jw
   }
 })
 
+// [credentials.jws.06]
 test('a verifier that does not know its own name is misuse', () => {
   assert.throws(() => judge({ expected: { audience: '' } }), TypeError)
   assert.throws(() => judge({ expected: { audience: JSON.parse('null') as string } }), TypeError)

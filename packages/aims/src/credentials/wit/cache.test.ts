@@ -40,6 +40,7 @@ test('times are checked on every call', () => {
   assert.throws(() => verify(wit.token, Number.NaN), TypeError)
 })
 
+// [credentials.jws.10]
 test('a changed bundle drops what it vouched for, at once', () => {
   const { bundles, verify } = verifier()
   const first = verify(wit.token, NOW)
@@ -53,6 +54,7 @@ test('a changed bundle drops what it vouched for, at once', () => {
   assert.ok(verify(wit.token, NOW))
 })
 
+// [credentials.jws.10]
 test('one changed character is another token', () => {
   const { verify } = verifier()
   verify(wit.token, NOW)
@@ -81,6 +83,7 @@ test('entries and bytes are bounded, and the least recently used goes first', as
   }
 })
 
+// [credentials.jws.10]
 test('what a registry answered for cnf.kid is asked again every time', async () => {
   const made = await domain.wit({ profile: 'aims-00' })
   const { claims } = decodeUnverifiedWit(made.token)

@@ -148,6 +148,7 @@ const REFUSED: readonly (readonly [why: string, change: Change, code: string])[]
   ['whose sub is a trust domain', { claims: { sub: 'spiffe://example.com' } }, 'credential.invalid_subject'],
   ['whose sub is not canonical', { claims: { sub: 'spiffe://Example.com/agent' } }, 'credential.invalid_subject'],
   ['whose sub climbs', { claims: { sub: 'spiffe://example.com/a/../b' } }, 'credential.invalid_subject'],
+  // [identifiers.wimse-id.11]
   [
     'of another trust domain than expected',
     { claims: { sub: 'spiffe://other.example/agent' } },
@@ -179,6 +180,7 @@ const REFUSED: readonly (readonly [why: string, change: Change, code: string])[]
   ['with the kid of the other authority', { header: { kid: second.kid } }, 'credential.invalid_signature'],
   ['without kid when two keys may be meant', { header: { kid: undefined } }, 'credential.missing_kid'],
   ['with an empty kid', { header: { kid: '' } }, 'credential.unknown_key'],
+  // [credentials.wit-svid.12]
   ['of a JWT-SVID key', { signer: jwtSigner }, 'credential.unknown_key'],
   ['without exp [credentials.wit.05]', { claims: { exp: undefined } }, 'credential.missing_claim'],
   ['whose exp is a string', { claims: { exp: String(NOW + 60) } }, 'credential.invalid_claim'],
@@ -190,6 +192,7 @@ const REFUSED: readonly (readonly [why: string, change: Change, code: string])[]
     { text: '{"sub":"spiffe://example.com/a","exp":99999999999999999999}' },
     'credential.invalid_claim',
   ],
+  // [credentials.aims.04]
   ['at the second it expires', { expected: { now: NOW + 3600 } }, 'credential.expired'],
   ['a fraction of a second later', { expected: { now: NOW + 3600.001 } }, 'credential.expired'],
   ['after it expired, whatever the leeway', { expected: { now: NOW + 3601, clockSkew: 120 } }, 'credential.expired'],
@@ -218,6 +221,7 @@ const REFUSED: readonly (readonly [why: string, change: Change, code: string])[]
     'credential.issuer_mismatch',
   ],
   ['without the iss expected', { expected: { issuer: ISSUER } }, 'credential.issuer_mismatch'],
+  // [credentials.wit.15]
   [
     'whose iss is not on the domain’s list',
     { claims: { iss: ISSUER }, expected: { issuers: { 'example.com': [] } } },
@@ -363,6 +367,7 @@ test('every profile verifies its own WITs and refuses those of another typ', asy
   }
 })
 
+// [authentication.profile.10]
 test('s2s-03 takes the algorithm of the curve for a cnf without alg, and never guesses for RSA', () => {
   const expected = { profile: 's2s-03-compat' } as const
   const header = { typ: 'wimse-id+jwt' }
@@ -402,10 +407,13 @@ test('aims-00 takes the key from the token, or by cnf.kid from the registry for 
 
 const AIMS_REFUSED: readonly (readonly [why: string, change: Change, code: string])[] = [
   ['without iss', { claims: { iss: undefined } }, 'credential.issuer_mismatch'],
+  // [authentication.profile.13]
   ['of another iss', { claims: { iss: 'https://attacker.example' } }, 'credential.issuer_mismatch'],
+  // [authentication.profile.14]
   ['without aud', { claims: { aud: undefined } }, 'credential.missing_claim'],
   ['with an empty aud', { claims: { aud: [] } }, 'credential.invalid_claim'],
   ['with a number in aud', { claims: { aud: [AUDIENCE, 1] } }, 'credential.invalid_claim'],
+  // [authentication.profile.14]
   ['for another service', { claims: { aud: ['https://other.example'] } }, 'credential.audience_mismatch'],
   ['for a longer name than ours', { claims: { aud: `${AUDIENCE}/` } }, 'credential.audience_mismatch'],
   ['without exp', { claims: { exp: undefined } }, 'credential.missing_claim'],

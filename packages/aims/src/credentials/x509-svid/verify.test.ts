@@ -43,6 +43,7 @@ const verify = (chain: readonly TestCertificate[], expected: Partial<X509SvidExp
     { bundles, now: NOW, ...expected },
   )
 
+// [credentials.x509-svid.02]
 test('an X.509-SVID with its intermediate is verified and says what it proves', () => {
   const leaf = buildSvid({
     issuer: intermediate,
@@ -70,7 +71,9 @@ test('expiresAt is the earliest end of the whole path, the authority included', 
 const names = (...list: readonly Uint8Array[]) => ({ subjectAltName: subjectAltName(list) })
 
 // One row per way to be refused: what is different about a good leaf of the root, and the code.
+// [credentials.x509-svid.20] [credentials.x509-path.03]
 const LEAVES: readonly (readonly [string, CertificateOptions, string])[] = [
+  // [credentials.x509-svid.01]
   [
     'B1 has two different URI SANs',
     { extensions: names(uri(ID), uri('spiffe://example.com/b')) },
@@ -78,8 +81,10 @@ const LEAVES: readonly (readonly [string, CertificateOptions, string])[] = [
   ],
   ['B1 has the same URI SAN twice', { extensions: names(uri(ID), uri(ID)) }, 'x509.uri_san_count'],
   ['B1 has a second URI SAN of another scheme', { extensions: names(uri(ID), uri('https://a')) }, 'x509.uri_san_count'],
+  // [credentials.x509-svid.01]
   ['B2 has no SAN', { subject: 'x', extensions: { subjectAltName: undefined } }, 'x509.uri_san_count'],
   ['B2 has a DNS SAN only', { extensions: names(dns('a.example.com')) }, 'x509.uri_san_count'],
+  // [credentials.x509-svid.01]
   ['B3 has an https URI', { extensions: names(uri('https://example.com/a')) }, 'x509.invalid_identifier'],
   ['B3 has a mistyped scheme', { extensions: names(uri('sparfe://example.com/a')) }, 'x509.invalid_identifier'],
   ['B3 has a wimse URI', { extensions: names(uri('wimse://example.com/a')) }, 'x509.invalid_identifier'],
@@ -89,21 +94,27 @@ const LEAVES: readonly (readonly [string, CertificateOptions, string])[] = [
     'x509.invalid_identifier',
   ],
   ['B3 has a dot segment', { extensions: names(uri('spiffe://example.com/a/../b')) }, 'x509.invalid_identifier'],
+  // [credentials.x509-svid.03]
   ['B4 has no path', { extensions: names(uri('spiffe://example.com')) }, 'x509.root_path'],
+  // [credentials.x509-svid.05]
   [
     'B5 is CA:TRUE without keyCertSign',
     { extensions: { basicConstraints: basicConstraints(true) } },
     'x509.leaf_is_ca',
   ],
+  // [credentials.x509-svid.08]
   ['B6 has keyCertSign', { extensions: { keyUsage: keyUsage(['digitalSignature', 'keyCertSign']) } }, 'x509.key_usage'],
   ['B6 has cRLSign', { extensions: { keyUsage: keyUsage(['digitalSignature', 'cRLSign']) } }, 'x509.key_usage'],
+  // [credentials.x509-svid.07]
   ['B7 lacks digitalSignature', { extensions: { keyUsage: keyUsage(['keyEncipherment']) } }, 'x509.key_usage'],
+  // [credentials.x509-svid.06]
   ['B8 lacks keyUsage', { extensions: { keyUsage: undefined } }, 'x509.missing_key_usage'],
   [
     'B8 has keyUsage that is not critical',
     { extensions: { keyUsage: keyUsage(['digitalSignature'], false) } },
     'x509.key_usage_not_critical',
   ],
+  // [credentials.x509-svid.10]
   [
     'B9 is for servers only',
     { extensions: { extendedKeyUsage: extendedKeyUsage(SERVER_AUTH) } },
@@ -114,12 +125,14 @@ const LEAVES: readonly (readonly [string, CertificateOptions, string])[] = [
     { extensions: { extendedKeyUsage: extendedKeyUsage(CLIENT_AUTH) } },
     'x509.extended_key_usage',
   ],
+  // [credentials.x509-svid.04]
   [
     'B10 has an empty subject and a SAN that is not critical',
     { extensions: { subjectAltName: subjectAltName([uri(ID)], false) } },
     'x509.san_not_critical',
   ],
   ['B13 is not valid yet', { notBefore: NOW + 1 }, 'x509.not_yet_valid'],
+  // [credentials.aims.04]
   ['B13 has expired', { notAfter: NOW - 1 }, 'x509.expired'],
   [
     'B13 has an unknown critical extension',
@@ -127,6 +140,7 @@ const LEAVES: readonly (readonly [string, CertificateOptions, string])[] = [
     'x509.unknown_critical_extension',
   ],
   ['B15 is signed by another key', { signingKey: testKey().privateKey }, 'x509.invalid_signature'],
+  // [credentials.x509-svid.21] [credentials.x509-path.07]
   [
     'B20 smuggles a second name into the text',
     { extensions: names(uri(`${ID}, URI:spiffe://example.com/admin`)) },
@@ -154,6 +168,7 @@ test('a leaf with keyEncipherment and keyAgreement besides digitalSignature, wit
   assert.equal(verify([leaf]).subject, ID)
 })
 
+// [credentials.x509-svid.16] [credentials.x509-svid.18] [credentials.x509-path.04]
 test('B11: a chain to the authority of another trust domain is refused, though that authority is trusted', () => {
   assertRefused(() => verify([buildSvid({ issuer: otherRoot })]), 'x509.untrusted')
 })
@@ -165,6 +180,7 @@ test('an authority of the right name but another key does not help', () => {
 
 // One row per way for the certificate between leaf and root to be wrong.
 const INTERMEDIATES: readonly (readonly [string, Partial<CertificateOptions>, string])[] = [
+  // [credentials.x509-svid.11]
   ['B12 is no CA', { extensions: { basicConstraints: basicConstraints(false) } }, 'x509.not_a_ca'],
   ['B12 has no basicConstraints', { extensions: { basicConstraints: undefined } }, 'x509.not_a_ca'],
   ['B12 lacks keyCertSign', { extensions: { keyUsage: keyUsage(['cRLSign']) } }, 'x509.not_a_ca'],
@@ -194,6 +210,7 @@ test('B13: a path longer than pathLen allows is refused', () => {
   assert.equal(verify([buildSvid({ issuer: short }), short]).subject, ID)
 })
 
+// [credentials.x509-svid.14]
 test('B14: a CA certificate does not authenticate, not even an authority of the bundle', () => {
   const own = buildCa({
     subject: 'own',
@@ -205,11 +222,13 @@ test('B14: a CA certificate does not authenticate, not even an authority of the 
   assertRefused(() => verify([own], { bundles: bundleSource(bundleOf(trustDomain, own)) }), 'x509.leaf_is_ca')
 })
 
+// [credentials.wic.05]
 test('the trust domain expected is the only one accepted', () => {
   const leaf = buildSvid({ issuer: root })
   assertRefused(() => verify([leaf], { trustDomain: otherDomain }), 'x509.wrong_trust_domain')
 })
 
+// [credentials.x509-svid.16]
 test('a trust domain without bundle, with an empty bundle, or with the bundle of another is not trusted', () => {
   const leaf = buildSvid({ issuer: root })
   for (const none of [
@@ -234,6 +253,7 @@ test('an expired authority is not used', () => {
   assertRefused(() => verify([buildSvid({ issuer: old })], { bundles: source }), 'x509.expired')
 })
 
+// [credentials.x509-path.01]
 test('a chain is refused when it is empty, too long, too large, or not DER', () => {
   const leaf = buildSvid({ issuer: root })
   assertRefused(() => verify([]), 'x509.no_certificate')
@@ -259,6 +279,7 @@ test('validity is inclusive at both ends, to the second', () => {
   assert.ok(NOT_BEFORE < NOW)
 })
 
+// [credentials.wic.07]
 test('mode wic accepts what X509-SVID forbids and the WIMSE draft does not', () => {
   const bare = { keyUsage: undefined, extendedKeyUsage: extendedKeyUsage(SERVER_AUTH) }
   const wic = buildSvid({ issuer: root, extensions: bare })
@@ -272,6 +293,7 @@ test('mode wic accepts what X509-SVID forbids and the WIMSE draft does not', () 
 
 // What stays forbidden in mode wic.
 const WICS: readonly (readonly [string, CertificateOptions, string])[] = [
+  // [credentials.wic.01] [credentials.wic.02]
   ['has two URI SANs', { extensions: names(uri(ID), uri('wimse://example.com/a')) }, 'x509.uri_san_count'],
   ['has a malformed identifier', { extensions: names(uri('wimse://example.com:443/a')) }, 'x509.invalid_identifier'],
   ['has no path', { extensions: names(uri('wimse://example.com')) }, 'x509.root_path'],
@@ -283,6 +305,7 @@ const WICS: readonly (readonly [string, CertificateOptions, string])[] = [
     { extensions: { subjectAltName: subjectAltName([uri(ID)], false) } },
     'x509.san_not_critical',
   ],
+  // [credentials.wic.04] [credentials.wic.06]
   [
     'is of another trust domain than its authority',
     { extensions: names(uri('wimse://other.example/a')) },
