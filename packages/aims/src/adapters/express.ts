@@ -1,0 +1,30 @@
+import { randomUUID } from 'node:crypto'
+import type { RequestHandler } from 'express'
+import type { Authenticator } from '../authentication/authenticate.ts'
+import type { Principal } from '../authentication/principal.ts'
+import { type AdapterOptions, sendProblem, toIncomingRequest } from './incoming.ts'
+
+export type { AdapterOptions } from './incoming.ts'
+
+declare module 'express-serve-static-core' {
+  interface Request {
+    /** Who calls; set by `authenticated`. */
+    principal?: Principal
+  }
+}
+
+/**
+ * Express middleware that authenticates every request and sets `req.principal`. Refused requests are answered here and
+ * go no further. Use it before body parsers: a proof may name the body as it came.
+ */
+export function authenticated(authenticator: Authenticator, options: AdapterOptions = {}): RequestHandler {
+  return async (request, response, next) => {
+    const id = randomUUID()
+    try {
+      request.principal = await authenticator.authenticate(toIncomingRequest(request, id, options))
+    } catch (error) {
+      return sendProblem(response, authenticator.problem(error, id))
+    }
+    next()
+  }
+}

@@ -1,0 +1,34 @@
+import { randomUUID } from 'node:crypto'
+import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http'
+import type { Authenticator } from '../authentication/authenticate.ts'
+import type { Principal } from '../authentication/principal.ts'
+import { type AdapterOptions, sendProblem, toIncomingRequest } from './incoming.ts'
+
+export type { AdapterOptions } from './incoming.ts'
+export { type ProvingRequestOptions, provingRequest } from './proving-request.ts'
+
+/** Handles a request whose caller is known. The request is as it came: its body was not read, or can be read again. */
+export type AuthenticatedHandler = (request: IncomingMessage, response: ServerResponse, principal: Principal) => unknown
+
+/**
+ * Puts authentication in front of a handler of node:http or node:https. Requests that are refused get a problem document
+ * and never reach it. Does not ask whether the caller may do what it asks for.
+ *
+ * For mTLS the server needs `serverTlsOptions` and `rotatingServer`.
+ */
+export function protect(
+  authenticator: Authenticator,
+  handler: AuthenticatedHandler,
+  options: AdapterOptions = {},
+): RequestListener {
+  return async (request, response) => {
+    const id = randomUUID()
+    let principal: Principal
+    try {
+      principal = await authenticator.authenticate(toIncomingRequest(request, id, options))
+    } catch (error) {
+      return sendProblem(response, authenticator.problem(error, id))
+    }
+    await handler(request, response, principal)
+  }
+}

@@ -1,0 +1,76 @@
+import { Agent as HttpAgent, type IncomingMessage, request as requestHttp } from 'node:http'
+import { Agent as HttpsAgent, request as requestHttps } from 'node:https'
+import { type ProofRequest, proofHeaders } from '../authentication/wpt/create.ts'
+import { type Clock, systemClock } from '../base/clock.ts'
+import type { WitSource } from '../credentials/wit/source.ts'
+import { requireSecure } from './plaintext.ts'
+
+/** How to prove oneself, and what to send. */
+export interface ProvingRequestOptions extends Pick<ProofRequest, 'accessToken' | 'txnToken' | 'otherTokens'> {
+  readonly wits: WitSource
+  /** The service's own name for itself, as it told you; not derived from the URL. */
+  readonly audience: string
+  /** Default `GET`. */
+  readonly method?: string
+  /** Sent as they are, beside those of the proof. */
+  readonly headers?: { readonly [field: string]: string }
+  readonly body?: Uint8Array | string
+  /**
+   * Decides how the server is verified: `mtlsAgent` by its SPIFFE ID, any other by its host name and the authorities of
+   * the web, or those given as `ca`. Default: an agent that keeps connections open.
+   */
+  readonly agent?: HttpAgent | HttpsAgent
+  /** Gives up early. */
+  readonly signal?: AbortSignal
+  /** Seconds the proof is good for. Default 60. */
+  readonly lifetime?: number
+  /** Default: the machine's. */
+  readonly clock?: Clock
+  /** Send over http although others can read and change it on the way. Always allowed to this machine itself. */
+  readonly acceptPlaintext?: true
+}
+
+const sharedHttp = new HttpAgent({ keepAlive: true })
+const sharedHttps = new HttpsAgent({ keepAlive: true })
+
+/**
+ * Sends one request with a proof of who sends it, for its method, target and body. Redirects are not followed: a proof
+ * is for one target.
+ *
+ * @throws {@link AimsError} when the source has no valid WIT
+ * @throws TypeError for plain http to another machine, and for an agent that does not verify servers
+ */
+export function provingRequest(url: string | URL, options: ProvingRequestOptions): Promise<IncomingMessage> {
+  const { protocol, hostname, port, pathname, search } = typeof url === 'string' ? new URL(url) : url
+  const isSecure = requireSecure(protocol, hostname, options.acceptPlaintext)
+  const { wits, method = 'GET', audience, agent = isSecure ? sharedHttps : sharedHttp, clock = systemClock } = options
+  if (agent instanceof HttpsAgent && agent.options.rejectUnauthorized === false) {
+    throw new TypeError('the agent does not verify servers')
+  }
+  const target = `${pathname}${search}`
+  const body = typeof options.body === 'string' ? Buffer.from(options.body) : options.body
+  const lifetime = options.lifetime === undefined ? {} : { lifetime: options.lifetime }
+  const proof = proofHeaders(wits.wit(), { ...options, method, target, audience, body }, { now: clock(), ...lifetime })
+  const headers: Record<string, string | number> = { ...options.headers, ...proof }
+  if (body !== undefined) headers['content-length'] = body.length
+  if (options.txnToken !== undefined) headers['txn-token'] = options.txnToken
+  if (options.accessToken !== undefined) headers.authorization = `Bearer ${options.accessToken}`
+  return new Promise((resolve, reject) => {
+    const request = (isSecure ? requestHttps : requestHttp)(
+      {
+        method,
+        hostname: hostname.startsWith('[') ? hostname.slice(1, -1) : hostname,
+        port,
+        path: target,
+        headers: { ...headers, ...options.otherTokens },
+        agent,
+        // Not left to the environment.
+        ...(isSecure ? { rejectUnauthorized: true } : {}),
+        ...(options.signal === undefined ? {} : { signal: options.signal }),
+      },
+      resolve,
+    )
+    request.on('error', reject)
+    request.end(body)
+  })
+}
