@@ -1,4 +1,4 @@
-import { setTimeout as delay, setImmediate as nextTurn } from 'node:timers/promises'
+import { setImmediate as nextTurn } from 'node:timers/promises'
 import type { AttestationResult } from 'aims/attestation'
 import { AimsError, type AimsErrorCode } from 'aims/base'
 import { GRPC_STATUS } from 'aims/provisioning'

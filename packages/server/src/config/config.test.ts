@@ -49,6 +49,7 @@ test('the command line beats the environment, which beats the file', async () =>
   assert.equal(config['listen.host'], '127.0.0.3')
   assert.equal(config['bundle.refreshHint'], 10)
   assert.deepEqual(config['api.adminUids'], [7, 8])
+  assert.equal((await loadConfig({ file, env: { AIMS_AGENT_SOCKET_MODE: '0666' } }))['agent.socketMode'], 0o666)
 })
 
 // One row per way to be refused: the file, and what the message must name.
@@ -66,6 +67,12 @@ for (const [what, text, message] of [
   ['a map where a text belongs', 'trustDomain: {a: b}\n', 'aims.yaml:1:1: "trustDomain"'],
   ['no trust domain', 'listen: {port: 1}\n', '"trustDomain": a value is needed'],
   ['an empty file', '', '"trustDomain": a value is needed'],
+  [
+    'a mode without quotes',
+    'trustDomain: a\nagent: {socketMode: 0660}\n',
+    '"agent.socketMode": an octal mode in quotes',
+  ],
+  ['a mode with a set-user-id bit', 'trustDomain: a\nagent: {socketMode: "4660"}\n', '"agent.socketMode": an octal'],
   ['a list', '- a\n', 'aims.yaml:1:1: a map of settings is needed'],
   ['a trust domain in upper case', 'trustDomain: Example.com\n', 'aims.yaml:1:1: "trustDomain": the trust domain has'],
   ['an alias', 'trustDomain: &a a\nissuer: *a\n', 'anchors and aliases'],

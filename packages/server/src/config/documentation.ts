@@ -33,11 +33,12 @@ ${rows.join('\n')}
 }
 
 function row(key: string, { type, default: fallback, doc }: Setting<unknown>): string {
-  const shown = fallback === undefined ? '**needed**' : 'shown' in fallback ? fallback.shown : show(fallback.value)
+  const shown =
+    fallback === undefined ? '**needed**' : 'shown' in fallback ? fallback.shown : show(fallback.value, type.print)
   return `| \`${key}\` | ${type.name} | ${shown} | \`${environmentName(key)}\` | ${doc} |`
 }
 
-function show(value: unknown): string {
+function show(value: unknown, print: (value: unknown) => string = String): string {
   if (value === undefined || (Array.isArray(value) && value.length === 0)) return 'none'
-  return `\`${Array.isArray(value) ? value.join(', ') : String(value)}\``
+  return `\`${Array.isArray(value) ? value.join(', ') : print(value)}\``
 }

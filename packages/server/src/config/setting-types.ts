@@ -16,6 +16,8 @@ export interface SettingType<T> {
   read(value: JsonValue, base: string): T
   /** The value as it stands in an environment variable. Default: the text itself. */
   fromText?(text: string): JsonValue
+  /** A value as the documentation shows it. Default: as text. */
+  print?(value: T): string
 }
 
 /** A compatibility profile and the time, in seconds since the epoch, after which it is refused. */
@@ -45,6 +47,17 @@ export const port: SettingType<number> = {
   name: 'port',
   fromText: toNumber,
   read: (value) => readInteger(value, 0, 65_535),
+}
+
+/** Permissions of a socket, in octal as people write them. YAML reads 0660 as a decimal number, so the quotes matter. */
+export const fileMode: SettingType<number> = {
+  name: 'octal mode, quoted',
+  read: (value) => {
+    if (typeof value !== 'string' || !/^0?[0-7]{3}$/.test(value))
+      throw new Error('an octal mode in quotes, such as "0660"')
+    return Number.parseInt(value, 8)
+  },
+  print: (value) => value.toString(8).padStart(4, '0'),
 }
 
 /** Unix user ids. */

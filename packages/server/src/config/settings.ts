@@ -3,6 +3,7 @@ import type { TrustDomain } from 'aims/identifiers'
 import {
   duration,
   type EnabledProfile,
+  fileMode,
   hostNames,
   optionalPath,
   path,
@@ -41,6 +42,7 @@ export interface Configuration {
   readonly 'policies.directory': string | undefined
   readonly 'log.origin': string
   readonly 'agent.socket': string
+  readonly 'agent.socketMode': number
   readonly 'agent.serverSocket': string
 }
 
@@ -161,6 +163,11 @@ export const SETTINGS: { readonly [Key in keyof Configuration]: Setting<Configur
     type: path,
     default: { value: '/run/aims/workload.sock' },
     doc: 'Unix socket of the SPIFFE Workload API (`SPIFFE_ENDPOINT_SOCKET=unix://...`).',
+  },
+  'agent.socketMode': {
+    type: fileMode,
+    default: { value: 0o660 },
+    doc: 'Who may ask on that socket at all: `0660` for the user and group of the agent, `0666` for all. Who gets what is decided by attestation.',
   },
   'agent.serverSocket': {
     type: path,

@@ -3,10 +3,11 @@ import { type AuditEntry, type AuditLog, formatReceipt, type RecordFilter } from
 import type { Access, Call, Caller, Route } from '../http/route.ts'
 import { objectBody } from './read.ts'
 
-/** Which areas of events a caller may report. The server's own facts come from the server alone. */
+/** Which events a caller may report, by area or by type. The server's own facts come from the server alone. */
 const REPORTABLE: { readonly [access in Exclude<Access, 'public'>]: readonly string[] } = {
   reporter: ['authentication', 'authorization', 'agent', 'service'],
-  agent: ['attestation'],
+  // What an agent refuses never reaches the issuer.
+  agent: ['attestation', 'provisioning.refused'],
   admin: ['operation', 'policy'],
 }
 
@@ -111,7 +112,7 @@ function reportedEvent(call: Call): AuditEvent {
 
 function mayReport({ access }: Caller, type: string): boolean {
   const area = type.slice(0, type.indexOf('.'))
-  return [...access].some((one) => one !== 'public' && REPORTABLE[one].includes(area))
+  return [...access].some((one) => one !== 'public' && [area, type].some((name) => REPORTABLE[one].includes(name)))
 }
 
 function filterOf(query: Call['query']): RecordFilter {
