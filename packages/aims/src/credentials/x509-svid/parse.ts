@@ -40,6 +40,18 @@ export function decodeUnverifiedX509Svid(
 }
 
 /**
+ * Refuses a chain in which anything but a CA follows the leaf, even where no path leads over it.
+ *
+ * @throws {@link AimsError} `x509.not_a_ca`
+ * @see X509-SVID section 5.1
+ */
+export function requireCas(intermediates: readonly Certificate[]): void {
+  if (!intermediates.every(({ isCa, usages }) => isCa && usages?.has('keyCertSign') !== false)) {
+    throw new AimsError('x509.not_a_ca', 'a certificate after the leaf may not sign certificates')
+  }
+}
+
+/**
  * Takes concatenated DER certificates apart, as `x509_svid` and `bundle` of the Workload API carry them. At most 1 MiB.
  *
  * Does not look inside the certificates.

@@ -4,7 +4,7 @@ import { spkiBytes, type WorkloadKey } from '../../base/keys.ts'
 import { withSecrets } from '../../base/secret.ts'
 import type { SpiffeId } from '../../identifiers/spiffe-id.ts'
 import { parseWorkloadSpiffeId } from '../../identifiers/spiffe-id.ts'
-import { decodeUnverifiedX509Svid } from './parse.ts'
+import { decodeUnverifiedX509Svid, requireCas } from './parse.ts'
 
 /** An X.509-SVID as its holder has it: with its private key, which shows up in no log and no JSON. */
 export interface X509Svid {
@@ -32,7 +32,7 @@ export interface X509SvidSource {
  * Reads the chain and checks that the key belongs to it. Does not verify it: it comes from the own issuer, over the own
  * channel.
  *
- * @throws {@link AimsError} `x509.key_mismatch`, `x509.uri_san_count`, `x509.invalid_identifier`, and all of
+ * @throws {@link AimsError} `x509.key_mismatch`, `x509.not_a_ca`, `x509.uri_san_count`, `x509.invalid_identifier`, and all of
  * `decodeUnverifiedX509Svid`
  */
 export function holdX509Svid(svid: {
@@ -49,6 +49,7 @@ export function holdX509Svid(svid: {
   if (!asBuffer(leaf.spkiDer).equals(spkiBytes(svid.key.publicKey))) {
     throw new AimsError('x509.key_mismatch', 'the private key is not the one of the leaf')
   }
+  requireCas(intermediates)
   const chain = [leaf, ...intermediates]
   return withSecrets(
     {

@@ -203,6 +203,12 @@ for (const [what, change, code] of INTERMEDIATES) {
   })
 }
 
+test('a certificate after the leaf that is no CA is refused even where the path does without it', () => {
+  const leaf = buildSvid({ issuer: root })
+  assertRefused(() => verify([leaf, buildSvid({ issuer: root })]), 'x509.not_a_ca')
+  assert.equal(verify([leaf, root, intermediate]).subject, ID)
+})
+
 test('B13: a path longer than pathLen allows is refused', () => {
   const short = buildCa({ subject: 'short', issuer: root, extensions: { basicConstraints: basicConstraints(true, 0) } })
   const below = buildCa({ subject: 'below', issuer: short })

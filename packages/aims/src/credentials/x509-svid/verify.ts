@@ -5,7 +5,7 @@ import { DEFAULT_MAX_CERTIFICATES, validatePath } from '../../base/x509-path.ts'
 import { parseSpiffeId, pathOf, type TrustDomain, trustDomainOf, type WorkloadId } from '../../identifiers/spiffe-id.ts'
 import { parseWimseId } from '../../identifiers/wimse-id.ts'
 import type { BundleSource } from '../bundle/bundle.ts'
-import { decodeUnverifiedX509Svid } from './parse.ts'
+import { decodeUnverifiedX509Svid, requireCas } from './parse.ts'
 import type { VerifiedX509Svid } from './x509-svid.ts'
 
 /** What the relying party knows for itself. None of it may come from the peer. */
@@ -46,6 +46,7 @@ export function verifyX509Svid(chain: readonly Uint8Array[], expected: X509SvidE
   checkProfile(leaf, mode)
   // The path comes after the profile, so that a CA certificate is refused as what it is.
   if (pathOf(subject) === '') throw new AimsError('x509.root_path', 'the identifier has no path')
+  requireCas(intermediates)
   const trustDomain = trustDomainOf(subject)
   if (expected.trustDomain !== undefined && expected.trustDomain !== trustDomain) {
     throw new AimsError('x509.wrong_trust_domain', 'the identifier is in another trust domain than expected')
