@@ -18,6 +18,6 @@ when { context.path like "/api/v1/events*" };
 
 // Whatever another policy permits: administration only by callers whose whole connection is authenticated.
 @id("no-admin-without-mtls")
-forbid (principal, action, resource)
+forbid (principal, action in [Action::"read", Action::"write"], resource)
 when { context.path like "/api/v1/admin*" && principal.method != "mtls" };
 `

@@ -30,6 +30,9 @@ const SERVICE = 'spiffe://example.com/service/events-api'
 const BOT = 'spiffe://example.com/agent/calendar-bot'
 const LEGACY_BOT = 'spiffe://example.com/agent/legacy-bot'
 
+// In aims-00 the WIT is where a bearer token would be, and is refused as one.
+const NO_PROOF = { wimse: '401 authentication.missing_proof', 'aims-00': '401 authentication.wit_as_bearer' } as const
+
 /** Writes the demo's policy where the service loads it from. */
 export function writeDemoPolicy(dataDirectory: string): string {
   const directory = join(dataDirectory, 'policies')
@@ -109,9 +112,7 @@ export async function runDemo(context: DemoContext): Promise<Demo> {
     )
     await step('2', 'POST /api/v1/events with WIT and WPT', adds, () => call(bot, {}))
     await step('3', 'the same request once more', '401 proof.replayed', () => call(bot, { tamper: 'replay' }))
-    await step('4', 'the WIT without a proof', '401 authentication.missing_proof', () =>
-      call(bot, { tamper: 'no-proof' }),
-    )
+    await step('4', 'the WIT without a proof', NO_PROOF[profile], () => call(bot, { tamper: 'no-proof' }))
     await step('5a', 'the body is changed on the way', '401 proof.body_mismatch', () => call(bot, { tamper: 'body' }))
     await step('5b', 'the method is changed on the way', '401 proof.method_mismatch', () =>
       call(bot, { tamper: 'method' }),
@@ -135,7 +136,7 @@ export async function runDemo(context: DemoContext): Promise<Demo> {
     await step('8c', 'aims-00: the same request once more', '401 proof.replayed', () =>
       call(legacy, { tamper: 'replay' }),
     )
-    await step('8d', 'aims-00: the WIT without a proof', '401 authentication.missing_proof', () =>
+    await step('8d', 'aims-00: the WIT without a proof', NO_PROOF['aims-00'], () =>
       call(legacy, { tamper: 'no-proof' }),
     )
     await step('8e', 'aims-00: the body is changed on the way', '401 proof.body_mismatch', () =>
