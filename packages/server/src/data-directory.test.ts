@@ -12,7 +12,7 @@ test('a data directory is created for its owner alone and taken by one server at
   const path = join(dir, 'a', 'b')
   const data = openDataDirectory(path)
   assert.equal(statSync(path).mode & 0o777, 0o700)
-  assert.equal(data.file('store.sqlite'), join(path, 'store.db'))
+  assert.equal(data.file('store.sqlite'), join(path, 'store.sqlite'))
   assert.throws(() => openDataDirectory(path), { code: 'storage.locked' })
   data.release()
   openDataDirectory(path).release()

@@ -3,6 +3,7 @@ import { isJsonObject, type JsonObject, type JsonValue } from '../base/json.ts'
 import { PROFILES, type Profile } from '../credentials/profile.ts'
 import { parseWorkloadSpiffeId, type SpiffeId, type TrustDomain, trustDomainOf } from '../identifiers/spiffe-id.ts'
 
+/** The kinds of credential an entry can permit. */
 export type CredentialType = 'x509-svid' | 'jwt-svid' | 'wit'
 
 /** All credential types, in the order they are shown. */

@@ -2,7 +2,7 @@ import { constants } from 'node:crypto'
 import type { RequestListener } from 'node:http'
 import { createServer, type Server } from 'node:https'
 import type { AddressInfo } from 'node:net'
-import { AimsError } from 'aims/base'
+import { AimsError, encodePem } from 'aims/base'
 import type { X509Svid } from 'aims/credentials'
 import { HTTP_OPTIONS, harden } from './server-options.ts'
 
@@ -44,16 +44,8 @@ const REQUEST_CERTIFICATE = {
 } as const
 
 function secureContext({ certificates, key }: X509Svid): { readonly cert: string; readonly key: string } {
-  const cert = certificates.map((der) => pem(der)).join('')
+  const cert = certificates.map((der) => encodePem('CERTIFICATE', der)).join('')
   return { cert, key: key.tlsKey.export({ type: 'pkcs8', format: 'pem' }).toString() }
-}
-
-function pem(der: Uint8Array): string {
-  const lines =
-    Buffer.from(der)
-      .toString('base64')
-      .match(/.{1,64}/g) ?? []
-  return `-----BEGIN CERTIFICATE-----\n${lines.join('\n')}\n-----END CERTIFICATE-----\n`
 }
 
 function listen(server: Server, { host, port }: { readonly host: string; readonly port: number }): Promise<void> {

@@ -111,8 +111,8 @@ function reportedEvent(call: Call): AuditEvent {
 }
 
 function mayReport({ access }: Caller, type: string): boolean {
-  const area = type.slice(0, type.indexOf('.'))
-  return [...access].some((one) => one !== 'public' && [area, type].some((name) => REPORTABLE[one].includes(name)))
+  const names = [...access].flatMap((one) => (one === 'public' ? [] : REPORTABLE[one]))
+  return names.some((name) => (name.includes('.') ? type === name : type.startsWith(`${name}.`)))
 }
 
 function filterOf(query: Call['query']): RecordFilter {
