@@ -8,7 +8,7 @@ import { isExactly, parseSpiffeId } from 'aims/identifiers'
 import { connectWorkload, type Workload } from 'aims/provisioning'
 import { type Answer, answerRequests } from './workload-process.ts'
 
-const { DEMO_SERVICE_PORT = '0', DEMO_SERVICE_ID = '', DEMO_AUDIENCE = '' } = process.env
+const { DEMO_SERVICE_ID = '', DEMO_AUDIENCE = '' } = process.env
 const TARGET = '/api/v1/events'
 const BODY = Buffer.from('{"title":"stand-up","at":"09:30"}')
 
@@ -17,6 +17,7 @@ type Headers = { readonly [name: string]: string }
 /** What a request of the driver says. */
 interface Task {
   readonly do?: unknown
+  readonly port?: unknown
   readonly method?: unknown
   readonly target?: unknown
   readonly via?: unknown
@@ -60,7 +61,8 @@ async function call(task: Task): Promise<Answer> {
   }
   const headers = task.via === 'mtls' ? {} : lastHeaders
   const body = tamper === 'body' ? Buffer.from('{"title":"payday","at":"09:30"}') : BODY
-  return send(me, tamper === 'method' ? 'PUT' : method, target, headers, body, task.via === 'mtls')
+  const connection = { port: Number(task.port), mtls: task.via === 'mtls' }
+  return send(me, tamper === 'method' ? 'PUT' : method, target, headers, body, connection)
 }
 
 // What a thief of the WIT has: the token, and no key to prove it with. In aims-00 the WIT is in Authorization.
@@ -78,12 +80,12 @@ function send(
   path: string,
   proof: Headers,
   body: Buffer,
-  mtls: boolean,
+  { port, mtls }: { readonly port: number; readonly mtls: boolean },
 ): Promise<Answer> {
   const peer = isExactly(parseSpiffeId(DEMO_SERVICE_ID))
   const { cert, key, ...tls } = clientTlsOptions(workload.x509, { bundles: workload.bundles, peer })
   const options: RequestOptions = {
-    ...{ host: '127.0.0.1', port: Number(DEMO_SERVICE_PORT), method, path, agent: false },
+    ...{ host: '127.0.0.1', port, method, path, agent: false },
     headers: { ...proof, 'content-type': 'application/json', 'content-length': body.length },
     ...(tls as RequestOptions),
     ...(mtls ? { cert, key } : {}),

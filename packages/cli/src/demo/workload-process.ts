@@ -63,7 +63,7 @@ export async function startWorkload(
       waiting.set(next, { resolve, reject })
       child.send({ id: next, request })
     })
-  await started(child, program)
+  await ready(child, program)
   return {
     pid: child.pid ?? 0,
     executable,
@@ -75,10 +75,16 @@ export async function startWorkload(
   }
 }
 
-function started(child: ChildProcess, program: string): Promise<void> {
+// The number of the message with which a workload says that it answers requests from now on.
+const READY = 0
+
+function ready(child: ChildProcess, program: string): Promise<void> {
   return new Promise((resolve, reject) => {
-    child.once('spawn', () => resolve())
+    child.on('message', ({ id }: { id: number }) => {
+      if (id === READY) resolve()
+    })
     child.once('error', (cause) => reject(new Error(`cannot start ${program}`, { cause })))
+    child.once('close', () => reject(new Error(`${program} ended at once`)))
   })
 }
 
@@ -91,6 +97,7 @@ export function answerRequests(handle: (request: { readonly [name: string]: unkn
         process.send?.({ id: message.id, answer: { observed: `failed: ${error.code ?? error.message}` } }),
     )
   })
+  process.send?.({ id: READY })
   // The driver is gone: so are we.
   process.on('disconnect', () => process.exit(0))
 }
