@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto'
-import type { AttestationResult, Attestor, PeerCredentials } from 'aims/attestation'
+import { type AttestationResult, type Attestor, type PeerCredentials, releasePeerCredentials } from 'aims/attestation'
 import { AimsError, type AuditEvent, type Clock, type Observer } from 'aims/base'
 
 /** What is needed to attest the callers of one socket. */
@@ -37,6 +37,13 @@ export class Peer {
       this.#running = undefined
     })
     return this.#running
+  }
+
+  /** Lets go of the process: its connection has closed. */
+  async release(): Promise<void> {
+    // An attestation that still runs needs the pidfd, or it would find a process gone that is not.
+    await this.#running?.catch(() => undefined)
+    releasePeerCredentials(this.credentials)
   }
 
   /** Notes that a call was refused, once for each reason. */

@@ -151,11 +151,11 @@ export class WorkloadApiServer {
       socket.destroy()
       return
     }
+    const peer = new Peer(credentials, this.#peerContext)
     socket.once('close', () => {
       this.#connections.leave(uid)
-      releasePeerCredentials(credentials)
+      void peer.release()
     })
-    const peer = new Peer(credentials, this.#peerContext)
     // Now, while the process that connected is surely there. The answer is looked at when it is needed.
     peer.attest().catch(() => undefined)
     // The session is made while the connection is handed over, and no other comes between.
