@@ -76,6 +76,7 @@ test('a workload that no entry matches has no identity, and the refusal is recor
   assert.equal(refusal?.details?.reporter, me)
 })
 
+// [provisioning.workload-api.01] [provisioning.workload-api.02]
 test('a registered workload gets all three credentials, each of which verifies with the bundle it gets', async () => {
   await admin.createEntry({ id: 'bot', spiffeId: subject, selectors: [me], hint: 'main', dnsNames: ['localhost'] })
   using workload = await connect()
@@ -96,6 +97,7 @@ test('a registered workload gets all three credentials, each of which verifies w
   assert.ok(issued.every(({ posture }) => posture?.selectors?.includes(me)))
 })
 
+// [credentials.bundle.16]
 test('a rotation of the CA reaches the workload before it is used, and renewal works under it', async () => {
   using workload = await connect()
   const before = workload.bundles.bundleFor(config.trustDomain)
@@ -141,6 +143,7 @@ test('profile aims-00: the WIT has its shape and its key is registered', async (
   })
 })
 
+// [provisioning.workload-api.05]
 test('a deleted entry is redacted from a workload that is connected', async () => {
   using workload = await connect()
   await admin.deleteEntry('bot')

@@ -129,6 +129,7 @@ test('a process gets its X.509-SVID, WIT, JWT-SVID and bundles, and they verify'
   assert.deepEqual([...(bundle?.witAuthorities.keys() ?? [])], [...backend.bundle.witAuthorities.keys()])
 })
 
+// [provisioning.endpoint.03]
 describe('the security header is looked at before anything else', () => {
   const rows: readonly (readonly [string, OutgoingHttpHeaders])[] = [
     ['absent', {}],
@@ -170,10 +171,12 @@ describe('what is no call of this service is refused', () => {
     ['half a message', invalidArgument, HEADER, Buffer.from('0000000002aa', 'hex')],
     ['a message that is not protobuf', invalidArgument, HEADER, frameMessage(Buffer.from('ff', 'hex'))],
     ['a message that is too large', resourceExhausted, HEADER, frameMessage(Buffer.alloc(64 * 1024 + 1))],
+    // [provisioning.workload-api.07] [provisioning.workload-api.10]
     ['a JWT-SVID for nobody', invalidArgument, jwt, audience([])],
     ['a JWT-SVID for an empty audience', invalidArgument, jwt, audience(['a', ''])],
     ['a JWT-SVID of a malformed identity', invalidArgument, jwt, audience(['a'], 'spiffe://example.com/../x')],
     ['a JWT-SVID of a trust domain', invalidArgument, jwt, audience(['a'], 'spiffe://example.com')],
+    // [provisioning.workload-api.09]
     ['a JWT-SVID of another identity', permissionDenied, jwt, audience(['a'], OTHER)],
     [
       'a WIT of another identity',
@@ -191,6 +194,7 @@ describe('what is no call of this service is refused', () => {
     })
   }
 
+  // [provisioning.workload-api.14]
   test('validation of a token of a foreign trust domain', async () => {
     const foreign = await IssuingBackend.create('evil.example')
     foreign.set([{ spiffeId: 'spiffe://evil.example/x' }])
@@ -200,6 +204,7 @@ describe('what is no call of this service is refused', () => {
   })
 })
 
+// [provisioning.workload-api.09]
 test('without an identity every method is refused, and the refusal is recorded', async () => {
   backend.set([{ spiffeId: ME, selector: 'unix:uid:4294967294' }])
   for (const ask of [
@@ -305,6 +310,7 @@ describe('a stream', () => {
     return svid
   }
 
+  // [provisioning.workload-api.03]
   test('begins with the state and follows rotation', async () => {
     const stream = states()
     const first = await next(stream)
@@ -448,6 +454,7 @@ test('the socket has its final mode, and is gone after the end', async () => {
   server = await WorkloadApiServer.start(options())
 })
 
+// [provisioning.workload-api.14]
 test('a JWT-SVID that expired, or is for another audience, is not valid', async () => {
   const [svid] = await client.fetchJwtSvids({ audience: 'https://a.example' })
   assert.ok(svid !== undefined)

@@ -131,6 +131,7 @@ for (const [name, start] of Object.entries(SERVERS)) {
     assert.deepEqual(await response.json(), { caller: wit.subject, body: 'hello' })
   })
 
+  // [authentication.wpt.21] [authentication.aims.02]
   test(`${name}: answers requests without a proof with a challenge, and says no more`, async () => {
     const port = await start()
     for (const headers of [{}, { 'x-forwarded-user': 'root', 'x-forwarded-client-cert': `URI=${wit.subject}` }]) {
@@ -264,6 +265,7 @@ test('hono without node: joined fields are refused when one was sent twice, and 
   assert.equal((await ask(twice)).status, 400)
 })
 
+// [authentication.mtls.07]
 test('https: the proof says who calls although the connection is that of another workload, and mTLS does when there is none', async () => {
   const ca = await testCa()
   const bundles = mutableBundles({ ...ca.bundle, witAuthorities: domain.bundle.witAuthorities })
@@ -299,6 +301,7 @@ test('https: the proof says who calls although the connection is that of another
   await assert.rejects(provingRequest(url, { wits, audience: AUDIENCE }), /certificate/)
 })
 
+// [authentication.wpt.23] [credentials.wit.23]
 test('proofs are not sent where others can read them', async () => {
   const options = { wits, audience: AUDIENCE }
   const fetching = provingFetch(wits, { ...options, fetch: () => Promise.resolve(new Response('sent')) })

@@ -62,6 +62,7 @@ test('a path is found whatever the order of the intermediates, and comes back le
   }
 })
 
+// [credentials.x509-path.01]
 test('a path has at most 6 certificates, or as many as configured up to 8', () => {
   const four = chain(4)
   assert.equal(validate(four.leaf, four.cas, [root]).certificates.length, 6)
@@ -283,6 +284,7 @@ const CONSTRAINTS: readonly (readonly [
 ]
 
 for (const [what, leafNames, permitted, excluded, holds] of CONSTRAINTS) {
+  // [credentials.x509-svid.15]
   test(`name constraints: ${what} ${holds ? 'holds' : 'is refused'}`, () => {
     const anchor = buildCa({ subject: 'anchor', extensions: { nc: nameConstraints(permitted, excluded) } })
     const leaf = buildSvid({ issuer: anchor, extensions: names(...leafNames) })

@@ -49,6 +49,7 @@ async function assertRejected(promise: Promise<unknown>, code: string): Promise<
   })
 }
 
+// [credentials.x509-svid.09]
 test('an SVID has the profile, the chain without the root, and is verified', async () => {
   const root = await rootAuthority()
   const authority = await intermediateAuthority(root)
@@ -78,6 +79,7 @@ test('an SVID has the profile, the chain without the root, and is verified', asy
   assert.equal(verified.subject, spiffeId)
 })
 
+// [credentials.x509-svid.12] [credentials.x509-svid.13]
 test('a CA certificate is an SVID of its trust domain and may sign', async () => {
   const { certificate } = await rootAuthority()
   assert.deepEqual(certificate.altNames.uris, ['spiffe://example.com'])
