@@ -3,8 +3,8 @@ import { TAG } from './der.ts'
 /**
  * Writes DER in one pass from the last byte to the first: lengths are known when headers are written.
  *
- * So calls come in reverse order: last element first, content before `wrap`. The writer is reused: `take` copies the
- * bytes out and starts over.
+ * So calls come in reverse order: last element first, content before `wrap`. The writer can be reused: `take` copies
+ * the bytes out and starts over.
  */
 export class DerWriter {
   #bytes: Uint8Array
@@ -13,6 +13,12 @@ export class DerWriter {
   constructor(capacity = 4096) {
     this.#bytes = new Uint8Array(capacity)
     this.#at = capacity
+  }
+
+  /** Empties the writer, whatever an interrupted use has left in it, and gives the first mark. */
+  begin(): number {
+    this.#at = this.#bytes.length
+    return 0
   }
 
   /** The place before which the next element is written. Pass it to `wrap`. */

@@ -54,7 +54,7 @@ export function requireSignatureAlgorithm(signer: Signer): Uint8Array {
 }
 
 function writeTbs(content: CertificateContent, algorithm: Uint8Array): Uint8Array {
-  const tbs = writer.mark()
+  const tbs = writer.begin()
   content.writeExtensions(writer)
   writer.wrap(TAG.sequence, tbs)
   writer.wrap(0xa3, tbs)
@@ -66,7 +66,7 @@ function writeTbs(content: CertificateContent, algorithm: Uint8Array): Uint8Arra
   writer.wrap(TAG.sequence, validity)
   writer.raw(content.issuer)
   writer.raw(algorithm)
-  writer.element(TAG.integer, content.serialNumber.bytes)
+  writer.raw(content.serialNumber.der)
   writer.raw(VERSION_3)
   writer.wrap(TAG.sequence, tbs)
   return writer.take()
@@ -74,7 +74,7 @@ function writeTbs(content: CertificateContent, algorithm: Uint8Array): Uint8Arra
 
 function assemble(tbs: Uint8Array, algorithm: Uint8Array, signature: Uint8Array, signer: Signer): Uint8Array {
   const { half } = ALGORITHMS[signer.alg]
-  const certificate = writer.mark()
+  const certificate = writer.begin()
   writer.octets(half === undefined ? signature : ecdsaToDer(signature, half))
   writer.raw(algorithm)
   writer.raw(tbs)
@@ -211,12 +211,13 @@ export function writeSubjectAltName(
 
 const SERIAL_BYTES = 16
 const randomness = Buffer.alloc(8192)
+let randomText = ''
 let used = randomness.length
 
 /** A serial number. */
 export interface SerialNumber {
-  /** Content of the INTEGER. */
-  readonly bytes: Uint8Array
+  /** INTEGER, as a whole element. */
+  readonly der: Uint8Array
   /** Lower-case hex. */
   readonly text: string
 }
@@ -228,14 +229,17 @@ export interface SerialNumber {
 export function randomSerialNumber(): SerialNumber {
   if (used === randomness.length) {
     randomFillSync(randomness)
+    randomText = randomness.toString('hex')
     used = 0
   }
-  const bytes = new Uint8Array(1 + SERIAL_BYTES)
-  bytes[0] = 1
-  for (let i = 0; i < SERIAL_BYTES; i += 1) bytes[i + 1] = randomness[used + i] as number
-  const text = `01${randomness.toString('hex', used, used + SERIAL_BYTES)}`
+  const der = new Uint8Array(3 + SERIAL_BYTES)
+  der[0] = TAG.integer
+  der[1] = 1 + SERIAL_BYTES
+  der[2] = 1
+  for (let i = 0; i < SERIAL_BYTES; i += 1) der[i + 3] = randomness[used + i] as number
+  const text = `01${randomText.slice(2 * used, 2 * (used + SERIAL_BYTES))}`
   used += SERIAL_BYTES
-  return { bytes, text }
+  return { der, text }
 }
 
 // Many certificates are issued in one second with one lifetime: the two times are remembered.

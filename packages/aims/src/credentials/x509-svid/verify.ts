@@ -5,6 +5,7 @@ import { DEFAULT_MAX_CERTIFICATES, validatePath } from '../../base/x509-path.ts'
 import { parseSpiffeId, pathOf, type TrustDomain, trustDomainOf, type WorkloadId } from '../../identifiers/spiffe-id.ts'
 import { parseWimseId } from '../../identifiers/wimse-id.ts'
 import type { BundleSource } from '../bundle/bundle.ts'
+import { vouchesFor } from '../token.ts'
 import { decodeUnverifiedX509Svid, requireCas } from './parse.ts'
 import type { VerifiedX509Svid } from './x509-svid.ts'
 
@@ -32,7 +33,7 @@ const CLIENT_AUTH = '1.3.6.1.5.5.7.3.2'
  * Verifies an X.509-SVID or WIC: identifier, profile of the leaf, and the path to an authority of its own trust domain.
  *
  * Does not check that the peer holds the private key (TLS does), nor the host name of a server (RFC 9525), nor what the
- * workload may do. In mode `wic`, `wimse://td` and `spiffe://td` are judged by the one bundle of `td`.
+ * workload may do.
  *
  * @param chain - DER, leaf first.
  * @throws {@link AimsError} `x509.*`, `credential.too_large`: the first check that failed
@@ -51,7 +52,7 @@ export function verifyX509Svid(chain: readonly Uint8Array[], expected: X509SvidE
   if (expected.trustDomain !== undefined && expected.trustDomain !== trustDomain) {
     throw new AimsError('x509.wrong_trust_domain', 'the identifier is in another trust domain than expected')
   }
-  const anchors = anchorsOf(bundles, trustDomain)
+  const anchors = anchorsOf(bundles, subject)
   const { expiresAt } = validatePath({ leaf, intermediates, anchors, now, maxCertificates })
   return {
     kind: 'verified-x509-svid',
@@ -99,10 +100,10 @@ function checkProfile({ isCa, subject, extensions }: Certificate, mode: 'svid' |
   }
 }
 
-function anchorsOf(bundles: BundleSource, trustDomain: TrustDomain): readonly Certificate[] {
-  const bundle = bundles.bundleFor(trustDomain)
-  if (bundle === undefined || bundle.trustDomain !== trustDomain || bundle.x509Authorities.length === 0) {
-    throw new AimsError('x509.untrusted_domain', 'no X.509 authority for the trust domain of the certificate')
+function anchorsOf(bundles: BundleSource, subject: WorkloadId): readonly Certificate[] {
+  const bundle = bundles.bundleFor(trustDomainOf(subject))
+  if (bundle === undefined || !vouchesFor(bundle, subject) || bundle.x509Authorities.length === 0) {
+    throw new AimsError('x509.untrusted_domain', 'no X.509 authority for scheme and trust domain of the certificate')
   }
   return bundle.x509Authorities.flatMap((der) => readAnchor(der) ?? [])
 }
