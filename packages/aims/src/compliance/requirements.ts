@@ -17,6 +17,7 @@ export interface RequirementRecord {
   readonly tests: readonly string[]
 }
 
+/** How `renderRequirements` prints. */
 export type RequirementsFormat = 'markdown' | 'json' | 'text'
 
 /**
