@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto'
-import type { RequestHandler } from 'express'
+import type { Request, RequestHandler } from 'express'
 import type { Authenticator } from '../authentication/authenticate.ts'
 import type { Principal } from '../authentication/principal.ts'
 import { type AdapterOptions, sendProblem, toIncomingRequest } from './incoming.ts'
@@ -27,4 +27,11 @@ export function authenticated(authenticator: Authenticator, options: AdapterOpti
     }
     next()
   }
+}
+
+/** Who calls, in a handler behind `authenticated`. @throws TypeError where that was forgotten */
+export function principalOf(request: Request): Principal {
+  const { principal } = request
+  if (principal === undefined) throw new TypeError('put authenticated() in front of this handler')
+  return principal
 }
