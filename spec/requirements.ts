@@ -8,7 +8,7 @@ import { policy } from './requirements/policy.ts'
 import { provisioning } from './requirements/provisioning.ts'
 import type { Requirement } from './requirements/requirement.ts'
 
-export type { Layer, Level, Requirement, Status } from './requirements/requirement.ts'
+export type { Requirement } from './requirements/requirement.ts'
 
 /**
  * What the specifications, and our own rules, ask of this project. A test cites the id of what it proves, as

@@ -20,10 +20,11 @@ test('every public name has a doc comment', () => {
   assert.deepEqual([...new Set(bare)], [])
 })
 
-test('a name of one subpath means the same in every other', () => {
+test('a name of one subpath means the same in every other, adapters excepted', () => {
   const files = new Map<string, string>()
   for (const [subpath, names] of subpaths) {
-    for (const { name, file } of names) {
+    // Adapters have the same names on purpose: who knows one knows all.
+    for (const { name, file } of names.filter(({ file }) => !file.includes('/adapters/'))) {
       assert.equal(files.get(name) ?? file, file, `${subpath} exports another ${name}`)
       files.set(name, file)
     }

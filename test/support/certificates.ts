@@ -13,7 +13,7 @@ export function tlv(tag: number, ...parts: readonly Uint8Array[]): Buffer {
 export const oid = (dotted: string): Uint8Array => encodeOid(dotted)
 export const ascii = (tag: number, text: string): Buffer => tlv(tag, Buffer.from(text, 'latin1'))
 export const sequence = (...parts: readonly Uint8Array[]): Buffer => tlv(0x30, ...parts)
-export const TRUE: Uint8Array = Uint8Array.of(1, 1, 0xff)
+const TRUE: Uint8Array = Uint8Array.of(1, 1, 0xff)
 
 /** A Name with one CN, or empty. */
 export function name(commonName: string): Buffer {

@@ -22,13 +22,17 @@ interface Expectations {
 
 const here = fileURLToPath(new URL('.', import.meta.url))
 /** Third-party data lies beside the repository and is not part of it. */
-export const VECTORS: string = process.env.AIMS_VECTORS ?? resolve(here, '../../../shared/vectors')
+const VECTORS: string = process.env.AIMS_VECTORS ?? resolve(here, '../../../shared/vectors')
 
 /**
  * Runs a suite of third-party cases against its expectation file `expectations/NAME.json`.
  * Fails for an unexplained deviation, a stale explanation, and for zero cases. Skipped, with the reason, without the data.
  */
-export function suite(name: string, folder: string, load: (dir: string) => readonly Case[] | Promise<readonly Case[]>): void {
+export function suite(
+  name: string,
+  folder: string,
+  load: (dir: string) => readonly Case[] | Promise<readonly Case[]>,
+): void {
   const dir = resolve(VECTORS, folder)
   const skip = existsSync(dir) ? false : `no third-party data at ${folder}: set AIMS_VECTORS`
   test(`suite ${name}`, { skip }, async (t) => {
@@ -46,7 +50,8 @@ export function suite(name: string, folder: string, load: (dir: string) => reado
       if (deviations[one.id] === undefined) wrong.push(`${one.id}: ${said}, expected ${one.code ?? one.expected}`)
       else delete deviations[one.id]
     }
-    for (const id of Object.keys(deviations)) wrong.push(`${id}: the expectation file explains a deviation that is none`)
+    for (const id of Object.keys(deviations))
+      wrong.push(`${id}: the expectation file explains a deviation that is none`)
     if (cases.length === 0) wrong.push('no case was run')
     t.diagnostic(`suite ${name}: ${cases.length} cases`)
     const report = process.env.AIMS_SUITE_REPORT

@@ -1,8 +1,8 @@
 export { type AgentConfiguration, type AgentOptions, type RunningAgent, startAgent } from './agent.ts'
 export { type ServerBackend, type ServerBackendOptions, startServerBackend } from './backend.ts'
 export {
-  type IssuedChain,
-  type IssuedToken,
+  type GrantedChain,
+  type GrantedToken,
   type ServerClient,
   serverClient,
   type TrustDomainState,

@@ -2,7 +2,7 @@ import type { AttestationResult } from 'aims/attestation'
 import type { Clock } from 'aims/base'
 import type { RegistrationEntry } from 'aims/provisioning'
 import { isRefusal } from './identity-cache.ts'
-import type { IssuedToken, ServerClient } from './server-client.ts'
+import type { GrantedToken, ServerClient } from './server-client.ts'
 
 /** JWT-SVIDs by entry and audiences, given again until half of their life is over. */
 export interface JwtCache {
@@ -10,7 +10,7 @@ export interface JwtCache {
   token(entry: RegistrationEntry, audiences: readonly string[], attestation: AttestationResult): Promise<string>
 }
 
-interface Held extends IssuedToken {
+interface Held extends GrantedToken {
   readonly renewAt: number
 }
 

@@ -13,13 +13,13 @@ export interface TrustDomainState {
 }
 
 /** A credential of the server, and the end of its life in seconds since the epoch. */
-export interface IssuedChain {
+export interface GrantedChain {
   readonly certificates: readonly Uint8Array[]
   readonly expiresAt: number
 }
 
 /** A token of the server, and the end of its life in seconds since the epoch. */
-export interface IssuedToken {
+export interface GrantedToken {
   readonly token: string
   readonly expiresAt: number
 }
@@ -28,9 +28,13 @@ export interface IssuedToken {
 export interface ServerClient {
   /** The state of the trust domain, as soon as it is another one than `after`; `undefined` when it stayed for a while. */
   sync(after: number | undefined, signal: AbortSignal): Promise<TrustDomainState | undefined>
-  issueX509(entry: RegistrationEntry, key: KeyObject, attestation: AttestationResult): Promise<IssuedChain>
-  issueWit(entry: RegistrationEntry, key: KeyObject, attestation: AttestationResult): Promise<IssuedToken>
-  issueJwt(entry: RegistrationEntry, audiences: readonly string[], attestation: AttestationResult): Promise<IssuedToken>
+  issueX509(entry: RegistrationEntry, key: KeyObject, attestation: AttestationResult): Promise<GrantedChain>
+  issueWit(entry: RegistrationEntry, key: KeyObject, attestation: AttestationResult): Promise<GrantedToken>
+  issueJwt(
+    entry: RegistrationEntry,
+    audiences: readonly string[],
+    attestation: AttestationResult,
+  ): Promise<GrantedToken>
 }
 
 // The server holds the request for 25 s.

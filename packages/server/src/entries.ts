@@ -109,7 +109,7 @@ export function createEntryRegistry(options: EntryRegistryOptions): EntryRegistr
 }
 
 /** SPIFFE IDs below this path are the system's own: nobody is registered there. */
-export const RESERVED_PATH = '/aims/'
+const RESERVED_PATH = '/aims/'
 
 function requireFree(store: EntryStore, entry: RegistrationEntry, reuseRetired: boolean): void {
   if (pathOf(entry.spiffeId).startsWith(RESERVED_PATH)) {

@@ -4,6 +4,7 @@ import { type Clock, systemClock } from '../base/clock.ts'
 import type { WitSource } from '../credentials/wit/source.ts'
 import { requireSecure } from './plaintext.ts'
 
+/** Whom a proving `fetch` talks to, and how. */
 export interface ProvingFetchOptions {
   /** The service's own name for itself, or how to find it for a URL, e.g. by a table. Not simply its host name. */
   readonly audience: string | ((url: URL) => string)

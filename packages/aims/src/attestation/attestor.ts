@@ -1,3 +1,4 @@
+/** A kind of evidence. More come with their attestors. */
 export type AttestationType = 'unix'
 
 /** What is true of the workload, as `type:key:value` selectors, e.g. `unix:uid:1000`. */

@@ -6,6 +6,7 @@ import type { TrustDomain, WorkloadId } from '../identifiers/spiffe-id.ts'
 /** Switches a profile on for some callers. */
 export type ProfileRule = CurrentProfileRule | CompatProfileRule
 
+/** The current drafts, for every caller. */
 export interface CurrentProfileRule {
   readonly profile: 'wimse'
 }

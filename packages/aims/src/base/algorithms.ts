@@ -1,5 +1,6 @@
 import { constants, type KeyObject, sign, verify } from 'node:crypto'
 
+/** The JOSE names of the asymmetric signature algorithms supported here. */
 export type JwsAlgorithm =
   | 'ES256'
   | 'ES384'
@@ -23,6 +24,7 @@ export interface Algorithm {
   readonly pss?: boolean
 }
 
+/** All supported algorithms, by their JOSE name. */
 export const ALGORITHMS: { readonly [alg in JwsAlgorithm]: Algorithm } = {
   ES256: { keyType: 'ec', curve: 'prime256v1', hash: 'sha256', half: 32 },
   ES384: { keyType: 'ec', curve: 'secp384r1', hash: 'sha384', half: 48 },

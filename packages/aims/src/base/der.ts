@@ -16,7 +16,7 @@ export const TAG = {
 } as const
 
 /** Default cap on the input of a reader, in bytes. */
-export const MAX_DER_BYTES = 65_536
+const MAX_DER_BYTES = 65_536
 const MAX_DEPTH = 16
 
 /**

@@ -11,6 +11,7 @@ export interface HttpRequest {
   readonly body: Uint8Array
 }
 
+/** Bounds for one message. */
 export interface HttpOptions {
   /**
    * The bytes are a file with this one message: its lines may end with LF alone, if all of the head do, `Host` may be

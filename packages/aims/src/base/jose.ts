@@ -39,7 +39,7 @@ const FORBIDDEN_HEADERS = [
 ] as const
 
 /** Default cap on a token, in characters. */
-export const MAX_TOKEN_LENGTH = 8192
+const MAX_TOKEN_LENGTH = 8192
 
 /** How to take a token apart. */
 export interface DecodeOptions {

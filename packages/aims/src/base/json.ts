@@ -1,6 +1,7 @@
 import { decodeUtf8 } from './bytes.ts'
 import { AimsError } from './errors.ts'
 
+/** Any JSON value, as {@link parseJson} returns it: integers beyond 2^53-1 are a `bigint`. */
 export type JsonValue = null | boolean | number | bigint | string | readonly JsonValue[] | JsonObject
 /** An object without prototype: `claims.constructor` is `undefined`, and `in` asks about its own members only. */
 export interface JsonObject {

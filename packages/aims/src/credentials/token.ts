@@ -2,7 +2,7 @@ import { AimsError, type AimsErrorCode } from '../base/errors.ts'
 import { decodeUnverifiedJws, type UnverifiedJws } from '../base/jose.ts'
 import type { JsonObject } from '../base/json.ts'
 import type { VerificationKey } from '../base/keys.ts'
-import type { TrustDomain } from '../identifiers/spiffe-id.ts'
+import { schemeOf, trustDomainOf, type WorkloadId } from '../identifiers/spiffe-id.ts'
 import type { BundleSource, TrustBundle } from './bundle/bundle.ts'
 
 const CREDENTIAL_CODE: { readonly [code in AimsErrorCode]?: AimsErrorCode } = {
@@ -45,13 +45,18 @@ export function requireAudiences(claims: JsonObject): readonly string[] {
   return audiences as readonly string[]
 }
 
-/** The bundle of exactly this trust domain; another one is never tried. @throws {@link AimsError} `credential.untrusted_domain` */
-export function requireBundle(bundles: BundleSource, trustDomain: TrustDomain): TrustBundle {
-  const bundle = bundles.bundleFor(trustDomain)
-  if (bundle === undefined || bundle.trustDomain !== trustDomain) {
-    throw new AimsError('credential.untrusted_domain', 'no trust bundle for the trust domain of the subject')
+/** The bundle of exactly the subject's origin; another one is never tried. @throws {@link AimsError} `credential.untrusted_domain` */
+export function requireBundle(bundles: BundleSource, subject: WorkloadId): TrustBundle {
+  const bundle = bundles.bundleFor(trustDomainOf(subject))
+  if (bundle === undefined || !vouchesFor(bundle, subject)) {
+    throw new AimsError('credential.untrusted_domain', 'no trust bundle for scheme and trust domain of the subject')
   }
   return bundle
+}
+
+/** True when the bundle is the one of the subject's origin, i.e. scheme and trust domain. */
+export function vouchesFor({ trustDomain, scheme = 'spiffe' }: TrustBundle, subject: WorkloadId): boolean {
+  return trustDomain === trustDomainOf(subject) && scheme === schemeOf(subject)
 }
 
 /**
@@ -65,12 +70,13 @@ export function pickAuthority(
   authorities: ReadonlyMap<string, VerificationKey>,
   kid: string | undefined,
 ): VerificationKey {
-  const key = authorities.get(kid ?? '') ?? authorities.get('')
-  if (key !== undefined) return key
-  const [only, ...others] = authorities.values()
-  if (kid !== undefined || only === undefined) {
+  const named = kid === undefined ? undefined : authorities.get(kid)
+  if (named !== undefined) return named
+  const [[name, only] = [], ...others] = authorities
+  const isAlone = others.length === 0
+  if (only === undefined || (kid !== undefined && !(isAlone && name === ''))) {
     throw new AimsError('credential.unknown_key', 'the trust domain has no such key')
   }
-  if (others.length > 0) throw new AimsError('credential.missing_kid', 'the token does not say which key signed it')
+  if (!isAlone) throw new AimsError('credential.missing_kid', 'the token does not say which key signed it')
   return only
 }

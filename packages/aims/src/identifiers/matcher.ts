@@ -1,5 +1,5 @@
 import { AimsError } from '../base/errors.ts'
-import { pathOf, type SpiffeId, type TrustDomain, type WorkloadId } from './spiffe-id.ts'
+import { pathOf, type Scheme, type SpiffeId, type TrustDomain, type WorkloadId } from './spiffe-id.ts'
 
 /** Says whether an identifier is one the caller accepts. It compares complete identifiers, never a path alone. */
 export type IdMatcher = (id: WorkloadId) => boolean
@@ -21,10 +21,7 @@ export function isOneOf(expected: Iterable<WorkloadId>): IdMatcher {
  * @param options.scheme - The namespace, default `spiffe`: the same name under another scheme is another trust domain.
  * @see draft-ietf-wimse-identifier-03, section "Trust Domain"
  */
-export function isMemberOf(
-  trustDomain: TrustDomain,
-  options: { readonly scheme?: 'spiffe' | 'wimse' } = {},
-): IdMatcher {
+export function isMemberOf(trustDomain: TrustDomain, options: { readonly scheme?: Scheme } = {}): IdMatcher {
   const prefix = `${options.scheme ?? 'spiffe'}://${trustDomain}/`
   return (id) => id.startsWith(prefix)
 }

@@ -7,6 +7,9 @@ export type TrustDomain = string & { readonly __brand: 'TrustDomain' }
 /** A WIMSE workload identifier, of which SPIFFE IDs are one kind. */
 export type WorkloadId = SpiffeId | (`wimse://${string}` & { readonly __brand: 'WimseId' })
 
+/** The namespace an identifier is in: `spiffe://td` and `wimse://td` have nothing to do with each other. */
+export type Scheme = 'spiffe' | 'wimse'
+
 const SCHEME = 'spiffe://'
 const MAX_ID = 2048
 const MAX_TRUST_DOMAIN = 255
@@ -87,6 +90,11 @@ export function trustDomainOf(id: WorkloadId): TrustDomain {
   const start = authorityStart(id)
   const pathStart = id.indexOf('/', start)
   return id.slice(start, pathStart === -1 ? id.length : pathStart) as TrustDomain
+}
+
+/** The scheme of an identifier. With the trust domain it is its origin, to which authorities are bound. */
+export function schemeOf(id: WorkloadId): Scheme {
+  return id.startsWith(SCHEME) ? 'spiffe' : 'wimse'
 }
 
 function authorityStart(id: WorkloadId): number {

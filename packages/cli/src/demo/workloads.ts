@@ -4,7 +4,7 @@ import type { Configuration, RunningServer } from 'aims-server'
 import { ensureEntry } from '../dev-entries.ts'
 import { ownRuntime, startWorkload, type WorkloadProcess } from './workload-process.ts'
 
-export const SERVICE = 'spiffe://example.com/service/events-api'
+const SERVICE = 'spiffe://example.com/service/events-api'
 export const BOT = 'spiffe://example.com/agent/calendar-bot'
 export const LEGACY_BOT = 'spiffe://example.com/agent/legacy-bot'
 const AUDIENCE = 'https://api.example.com'

@@ -16,7 +16,7 @@ export function withOpenApi(routes: readonly Route[], version: string): readonly
 }
 
 /** The OpenAPI 3.1 document of a list of routes. */
-export function openApiDocument(routes: readonly Route[], version: string): object {
+function openApiDocument(routes: readonly Route[], version: string): object {
   const paths: Record<string, Record<string, object>> = {}
   for (const route of routes) {
     const operations = paths[route.path] ?? {}

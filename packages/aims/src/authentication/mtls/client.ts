@@ -9,6 +9,7 @@ import { type TrustDomain, trustDomainOf } from '../../identifiers/spiffe-id.ts'
 import { contextOptions, type TlsVersion } from './material.ts'
 import { type PeerRules, Peers, verifyPeer } from './peers.ts'
 
+/** Which servers a client accepts, and how. */
 export interface ClientTlsOptions extends PeerRules {
   /** The trust domain of the server. Default: that of the own SVID. */
   readonly trustDomain?: TrustDomain
@@ -76,6 +77,7 @@ export function mtlsAgent(source: X509SvidSource, options: MtlsAgentOptions): Mt
   return new MtlsAgent(source, options)
 }
 
+/** An `https.Agent` that is one workload. Made by {@link mtlsAgent}. */
 export class MtlsAgent extends Agent {
   readonly #source: X509SvidSource
   readonly #rules: ClientTlsOptions

@@ -6,6 +6,7 @@ import type { X509Svid, X509SvidSource } from '../../credentials/x509-svid/sourc
 import { contextOptions, peerCertificatesOf, type TlsVersion } from './material.ts'
 import { type PeerRules, Peers } from './peers.ts'
 
+/** How a server speaks TLS. */
 export interface ServerTlsOptions {
   /** Default `TLSv1.3`. */
   readonly minVersion?: TlsVersion
@@ -26,6 +27,7 @@ export function serverTlsOptions(source: X509SvidSource, options: ServerTlsOptio
   }
 }
 
+/** Which clients a server accepts, and how it follows its SVID. */
 export interface RotatingServerOptions extends PeerRules, ServerTlsOptions {
   /** Learns of clients that were refused, and of connections that were closed. */
   readonly observer: Observer
@@ -38,6 +40,7 @@ export interface RotatingServerOptions extends PeerRules, ServerTlsOptions {
   readonly interval?: number
 }
 
+/** A TLS server that follows its SVID. Made by {@link rotatingServer}. */
 export interface RotatingServer {
   /** Looks for a new SVID and changed bundles now. For sources that tell when they have something. */
   refresh(): void

@@ -4,6 +4,7 @@ import { AimsError } from '../../base/errors.ts'
 import type { ReplayStore } from './replay-store.ts'
 import { sipHash128 } from './siphash.ts'
 
+/** How much a replay store in memory holds. */
 export interface MemoryReplayStoreOptions {
   /**
    * How many keys may be remembered at once: requests per second, times the seconds a proof can live, and the skew.

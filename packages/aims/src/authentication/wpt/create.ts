@@ -23,6 +23,7 @@ export interface ProofRequest {
   readonly otherTokens?: { readonly [field: string]: string }
 }
 
+/** When a proof is made, and how long it is good for. */
 export interface ProofOptions {
   /** Seconds since the epoch. */
   readonly now: number

@@ -42,6 +42,7 @@ export interface ProofExpectations {
   readonly requireBinding?: RequiredBinding
 }
 
+/** What a proof must name of its request. */
 export interface RequiredBinding {
   readonly method?: boolean
   readonly target?: boolean
@@ -160,7 +161,7 @@ export async function consumeProof(proof: CheckedProof, replays: ReplayStore, no
   if (isFresh !== true) throw new AimsError('proof.replayed', 'the jti of the proof was used before')
 }
 
-export function toVerifiedProof(proof: CheckedProof, coversBody: boolean): VerifiedProof {
+function toVerifiedProof(proof: CheckedProof, coversBody: boolean): VerifiedProof {
   const { profile, id, audience, expiresAt, coversMethod: method, coversTarget: target } = proof
   return { kind: 'verified-proof', profile, id, audience, expiresAt, covers: { method, target, body: coversBody } }
 }

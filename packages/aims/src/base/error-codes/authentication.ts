@@ -38,7 +38,9 @@ export const AUTHENTICATION_CODES = {
   'authentication.peer_unexpected': 'the peer is authentic but is not the one expected',
   'authentication.no_client_certificate': 'the TLS client presented no certificate',
   'authentication.body_too_large': 'the body is larger than this service reads to check its digest',
-  'authentication.refused': 'what a caller is told: the proof of identity was not accepted; the record with the id says why',
-  'authentication.unavailable': 'what a caller is told: proofs cannot be checked at the moment; repeat with a new proof',
+  'authentication.refused':
+    'what a caller is told: the proof of identity was not accepted; the record with the id says why',
+  'authentication.unavailable':
+    'what a caller is told: proofs cannot be checked at the moment; repeat with a new proof',
   'authentication.resumed_session': 'a resumed TLS session is not accepted in place of a fresh handshake',
 } as const

@@ -11,7 +11,8 @@ export const CREDENTIAL_CODES = {
   'credential.forbidden_claim': 'a claim is present that this kind of credential may not carry',
   'credential.invalid_subject': 'the subject is not one well-formed workload identifier',
   'credential.wrong_trust_domain': 'the subject is in another trust domain than the verifier expects',
-  'credential.untrusted_domain': 'no trust bundle is configured for the trust domain of the subject',
+  'credential.untrusted_domain':
+    'no trust bundle is configured for the origin (scheme and trust domain) of the subject',
   'credential.unknown_key': 'the bundle of the trust domain has no key of the right use with this kid',
   'credential.missing_kid': 'the header names no key (kid) and the choice would be ambiguous',
   'credential.invalid_signature': 'the signature does not verify under the key of the trust domain',
@@ -27,7 +28,6 @@ export const CREDENTIAL_CODES = {
   'credential.forbidden_confirmation_alg':
     'cnf.jwk.alg is none, symmetric, an encryption algorithm, or does not fit the key',
   'credential.unresolved_confirmation': 'cnf.kid is not registered for this subject',
-  'credential.profile_disabled': 'the credential has the shape of a profile that is not enabled here',
   'credential.key_reuse': 'this key already belongs to another subject',
   'x509.malformed': 'a certificate is not strict DER',
   'x509.no_certificate': 'the chain has no certificate',
@@ -42,7 +42,8 @@ export const CREDENTIAL_CODES = {
   'x509.extended_key_usage': 'extended key usage is present without both serverAuth and clientAuth',
   'x509.san_not_critical': 'the subject is empty and the SAN extension is not critical',
   'x509.wrong_trust_domain': 'the identifier is in another trust domain than expected',
-  'x509.untrusted_domain': 'no X.509 authority is configured for the trust domain of the certificate',
+  'x509.untrusted_domain':
+    'no X.509 authority is configured for the origin (scheme and trust domain) of the certificate',
   'x509.untrusted': 'no path leads from the leaf to an authority of its trust domain',
   'x509.expired': 'a certificate of the path has expired',
   'x509.not_yet_valid': 'a certificate of the path is not valid yet',

@@ -11,7 +11,6 @@ export const IDENTIFIER_CODES = {
   'identifier.empty_segment': 'the path has an empty segment (two slashes in a row)',
   'identifier.dot_segment': 'the path has a . or .. segment',
   'identifier.trailing_slash': 'the identifier ends with a slash',
-  'identifier.no_leading_slash': 'a path starts with a slash',
   'identifier.bad_escape': 'a percent escape is malformed, in lower case, or hides a character that needs no escape',
   'identifier.missing_path': 'a workload identifier needs a path: the trust domain alone names no workload',
   'identifier.unexpected': 'the identifier is well formed but is not one the caller accepts',

@@ -1,13 +1,17 @@
 import type { VerificationKey } from '../../base/keys.ts'
-import type { TrustDomain } from '../../identifiers/spiffe-id.ts'
+import type { Scheme, TrustDomain } from '../../identifiers/spiffe-id.ts'
 
 /**
- * The keys of one trust domain, sorted by what they may authenticate. Never merged with another domain's.
+ * The keys of one origin, sorted by what they may authenticate. Never merged with another's.
  *
- * @see SPIFFE Trust Domain and Bundle, section 4
+ * An origin is a scheme and a trust domain: authorities of `spiffe://td` do not vouch for `wimse://td`.
+ *
+ * @see SPIFFE Trust Domain and Bundle, section 4; draft-ietf-wimse-identifier-03, section "Trust Domain"
  */
 export interface TrustBundle {
   readonly trustDomain: TrustDomain
+  /** The scheme of the identifiers these authorities vouch for. Default `spiffe`. */
+  readonly scheme?: Scheme
   /** DER of CA certificates, `use: x509-svid`. */
   readonly x509Authorities: readonly Uint8Array[]
   /** By `kid`, `use: jwt-svid`. A key without kid (plain JWKS only) is under the empty string. */

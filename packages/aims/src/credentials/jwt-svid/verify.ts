@@ -56,7 +56,7 @@ export function verifyJwtSvid(token: string, expected: JwtSvidExpectations): Ver
   if (expected.trustDomain !== undefined && expected.trustDomain !== trustDomain) {
     throw new AimsError('credential.wrong_trust_domain', 'the subject is in another trust domain than expected')
   }
-  const bundle = requireBundle(expected.bundles, trustDomain)
+  const bundle = requireBundle(expected.bundles, subject)
   if (!verifyJws(jws, pickAuthority(bundle.jwtAuthorities, jws.kid))) {
     throw new AimsError('credential.invalid_signature', 'the signature does not verify')
   }

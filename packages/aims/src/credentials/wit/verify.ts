@@ -87,7 +87,7 @@ export function verifyWitContent(token: string, rules: WitRules): TimelessWit {
   const subject = readSubject(claims, svid || shape.aims)
   const trustDomain = trustDomainOf(subject)
   requireExpectedDomain(trustDomain, rules)
-  const bundle = requireBundle(rules.bundles, trustDomain)
+  const bundle = requireBundle(rules.bundles, subject)
   const authority = pickAuthority(bundle.witAuthorities, jws.kid)
   if (!verifyJws(jws, authority)) throw new AimsError('credential.invalid_signature', 'the signature does not verify')
 

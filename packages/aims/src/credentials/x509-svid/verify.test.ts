@@ -292,7 +292,9 @@ test('mode wic accepts what X509-SVID forbids and the WIMSE draft does not', () 
   assert.equal(verify([wic], { mode: 'wic' }).mode, 'wic')
   assertRefused(() => verify([wic]), 'x509.missing_key_usage')
   const wimse = buildSvid({ issuer: root, extensions: { ...bare, ...names(uri('wimse://example.com/agent')) } })
-  const verified = verify([wimse], { mode: 'wic', trustDomain })
+  assertRefused(() => verify([wimse], { mode: 'wic', trustDomain }), 'x509.untrusted_domain')
+  const wimseBundles = bundleSource({ ...bundleOf(trustDomain, root), scheme: 'wimse' })
+  const verified = verify([wimse], { mode: 'wic', trustDomain, bundles: wimseBundles })
   assert.equal(verified.subject, 'wimse://example.com/agent')
   assert.equal(verified.trustDomain, 'example.com')
 })
@@ -314,7 +316,7 @@ const WICS: readonly (readonly [string, CertificateOptions, string])[] = [
   // [credentials.wic.04] [credentials.wic.06]
   [
     'is of another trust domain than its authority',
-    { extensions: names(uri('wimse://other.example/a')) },
+    { extensions: names(uri('spiffe://other.example/a')) },
     'x509.untrusted',
   ],
 ]

@@ -68,7 +68,7 @@ export function verifyX509Svid(chain: readonly Uint8Array[], expected: X509SvidE
 }
 
 /** Reads the one identifier of a leaf, a path not being demanded. @throws {@link AimsError} `x509.uri_san_count`, `x509.invalid_identifier` */
-export function readIdentifier({ altNames: { uris } }: Certificate, mode: 'svid' | 'wic'): WorkloadId {
+function readIdentifier({ altNames: { uris } }: Certificate, mode: 'svid' | 'wic'): WorkloadId {
   const [uri] = uris
   if (uri === undefined || uris.length > 1) throw new AimsError('x509.uri_san_count', 'not exactly one URI SAN')
   return refuseAs('x509.invalid_identifier', 'the URI SAN is not a workload identifier', () =>

@@ -17,6 +17,7 @@ import { struct } from './struct.ts'
 /** `X509SVIDRequest`, `X509BundlesRequest`, `JWTBundlesRequest` and `WITBundlesRequest`: messages without fields. */
 export type EmptyRequest = Readonly<Record<never, never>>
 
+/** Message `X509SVID` of workloadapi.proto. */
 export interface X509SvidMessage {
   readonly spiffeId: string
   /** DER certificates side by side, leaf first. */
@@ -28,6 +29,7 @@ export interface X509SvidMessage {
   readonly hint: string
 }
 
+/** Message `X509SVIDResponse` of workloadapi.proto. */
 export interface X509SvidResponse {
   readonly svids: readonly X509SvidMessage[]
   readonly crl: readonly Uint8Array[]
@@ -35,46 +37,55 @@ export interface X509SvidResponse {
   readonly federatedBundles: ReadonlyMap<string, Uint8Array>
 }
 
+/** Message `X509BundlesResponse` of workloadapi.proto. */
 export interface X509BundlesResponse {
   readonly crl: readonly Uint8Array[]
   /** By the SPIFFE ID of the trust domain. */
   readonly bundles: ReadonlyMap<string, Uint8Array>
 }
 
+/** Message `JWTSVIDRequest` of workloadapi.proto. */
 export interface JwtSvidRequestMessage {
   readonly audience: readonly string[]
   readonly spiffeId: string
 }
 
+/** Message `JWTSVID` of workloadapi.proto. */
 export interface JwtSvidMessage {
   readonly spiffeId: string
   readonly svid: string
   readonly hint: string
 }
 
+/** Message `JWTSVIDResponse` of workloadapi.proto. */
 export interface JwtSvidResponse {
   readonly svids: readonly JwtSvidMessage[]
 }
 
+/** Message `JWTBundlesResponse` of workloadapi.proto. */
 export interface JwtBundlesResponse {
   /** JWK Sets by the SPIFFE ID of the trust domain. */
   readonly bundles: ReadonlyMap<string, Uint8Array>
 }
 
+/** Message `ValidateJWTSVIDRequest` of workloadapi.proto. */
 export interface ValidateJwtSvidRequest {
   readonly audience: string
   readonly svid: string
 }
 
+/** Message `ValidateJWTSVIDResponse` of workloadapi.proto. */
 export interface ValidateJwtSvidResponse {
   readonly spiffeId: string
   readonly claims: JsonObject
 }
 
+/** Message `WITSVIDRequest` of workloadapi.proto. */
 export interface WitSvidRequest {
   readonly spiffeId: string
 }
 
+/** Message `WITSVID` of workloadapi.proto. */
 export interface WitSvidMessage {
   readonly spiffeId: string
   readonly witSvid: string
@@ -83,10 +94,12 @@ export interface WitSvidMessage {
   readonly hint: string
 }
 
+/** Message `WITSVIDResponse` of workloadapi.proto. */
 export interface WitSvidResponse {
   readonly svids: readonly WitSvidMessage[]
 }
 
+/** Message `WITBundlesResponse` of workloadapi.proto. */
 export interface WitBundlesResponse {
   /** JWK Sets by the SPIFFE ID of the trust domain. */
   readonly bundles: ReadonlyMap<string, string>

@@ -1,7 +1,7 @@
 import { sha256 } from 'aims/base'
 import type { Command } from 'commander'
 import type { Result } from '../../output.ts'
-import { type JudgingOptions, judge, judging, readBundle, readTrustDomain } from './options.ts'
+import { type JudgingOptions, judge, judging, readBundle, readOrigin } from './options.ts'
 
 interface Options extends JudgingOptions {
   readonly bundle: string
@@ -17,7 +17,7 @@ export function defineBundle(parent: Command): void {
   judging(command, 'aims verify bundle --bundle bundle.json --trust-domain example.com')
   command.action((options: Options) =>
     judge(options, (): Result => {
-      const bundle = readBundle(options.bundle, readTrustDomain(options.trustDomain))
+      const bundle = readBundle(options.bundle, readOrigin(options.trustDomain).trustDomain)
       return {
         ok: true,
         trustDomain: bundle.trustDomain,

@@ -4,7 +4,7 @@ import { parseSpiffeId, type TrustDomain, trustDomainOf } from 'aims/identifiers
 import type { Command } from 'commander'
 import { readToken } from '../../input.ts'
 import type { Result } from '../../output.ts'
-import { type JudgingOptions, judge, judging, readBundleSource, readTrustDomain, toTime } from './options.ts'
+import { type JudgingOptions, judge, judging, readBundleSource, readOrigin, toTime } from './options.ts'
 
 interface Options extends JudgingOptions {
   readonly token: string
@@ -26,8 +26,8 @@ export function defineJwtSvid(parent: Command): void {
     judge(options, ({ now, clockSkew }): Result => {
       const token = readToken(options.token)
       const trustDomain =
-        options.trustDomain === undefined ? claimedTrustDomain(token) : readTrustDomain(options.trustDomain)
-      const bundles = readBundleSource(options.bundle, trustDomain)
+        options.trustDomain === undefined ? claimedTrustDomain(token) : readOrigin(options.trustDomain).trustDomain
+      const bundles = readBundleSource(options.bundle, { trustDomain, scheme: 'spiffe' })
       const svid = verifyJwtSvid(token, { bundles, audience: options.audience, now, clockSkew, trustDomain })
       return {
         ok: true,

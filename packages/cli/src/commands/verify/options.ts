@@ -8,7 +8,7 @@ import {
   parsePemChain,
   type TrustBundle,
 } from 'aims/credentials'
-import { parseTrustDomain, type TrustDomain } from 'aims/identifiers'
+import { parseTrustDomain, type Scheme, type TrustDomain } from 'aims/identifiers'
 import type { Command } from 'commander'
 import { EXIT, UsageError } from '../../exit.ts'
 import { readInput, readNow } from '../../input.ts'
@@ -60,10 +60,17 @@ export async function judge(
   print(result, options.json === true)
 }
 
+/** What `--trust-domain` says: a name, for identifiers of either scheme, or an origin such as `wimse://example.com`. */
+export interface Origin {
+  readonly trustDomain: TrustDomain
+  readonly scheme: Scheme | undefined
+}
+
 /** `--trust-domain`, wrong use when it is no trust domain. */
-export function readTrustDomain(text: string): TrustDomain {
+export function readOrigin(text: string): Origin {
+  const [, scheme, name = ''] = /^(?:(spiffe|wimse):\/\/)?(.*)$/s.exec(text) ?? []
   try {
-    return parseTrustDomain(text)
+    return { trustDomain: parseTrustDomain(name), scheme: scheme as Scheme | undefined }
   } catch {
     throw new UsageError('--trust-domain takes a name such as example.com')
   }
@@ -76,9 +83,13 @@ export function readBundle(path: string, trustDomain: TrustDomain): TrustBundle 
   return { ...emptyBundle(trustDomain), x509Authorities: parsePemChain(bytes.toString('latin1')) }
 }
 
-/** The same as a source for verifiers: it knows this one trust domain. */
-export function readBundleSource(path: string, trustDomain: TrustDomain): BundleSource {
-  return bundleSource(readBundle(path, trustDomain))
+/**
+ * The same as a source for verifiers: it knows this one trust domain. Without a scheme in `--trust-domain` the operator
+ * vouches for the one that the subject claims.
+ */
+export function readBundleSource(path: string, { trustDomain, scheme }: Origin, subject?: unknown): BundleSource {
+  const claimed = typeof subject === 'string' && subject.startsWith('wimse:') ? 'wimse' : 'spiffe'
+  return bundleSource({ ...readBundle(path, trustDomain), scheme: scheme ?? claimed })
 }
 
 /** RFC 3339, whole seconds, UTC. */

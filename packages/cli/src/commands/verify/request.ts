@@ -5,7 +5,7 @@ import type { TrustDomain } from 'aims/identifiers'
 import type { Command } from 'commander'
 import { readInput } from '../../input.ts'
 import type { Result } from '../../output.ts'
-import { judge, judging, readBundleSource, readTrustDomain, toTime } from './options.ts'
+import { judge, judging, readBundleSource, readOrigin, toTime } from './options.ts'
 import { type WitOptions, witOptions } from './wit.ts'
 
 interface Options extends WitOptions {
@@ -26,10 +26,11 @@ export function defineRequest(parent: Command): void {
   )
   command.action((options: Options) =>
     judge(options, async ({ now, profile, clockSkew }): Promise<Result> => {
-      const trustDomain = readTrustDomain(options.trustDomain)
+      const origin = readOrigin(options.trustDomain)
+      const { trustDomain } = origin
       const { method, target, headers, body } = parseHttpRequest(readInput(options.message))
       const authenticator = createAuthenticator({
-        bundles: readBundleSource(options.bundle, trustDomain),
+        bundles: readBundleSource(options.bundle, origin),
         audiences: [options.audience],
         replays: createMemoryReplayStore({ capacity: 16 }),
         observer: noObserver,

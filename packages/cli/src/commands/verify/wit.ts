@@ -4,15 +4,7 @@ import type { TrustDomain } from 'aims/identifiers'
 import type { Command } from 'commander'
 import { readInput, readToken } from '../../input.ts'
 import type { Result } from '../../output.ts'
-import {
-  type Judging,
-  type JudgingOptions,
-  judge,
-  judging,
-  readBundleSource,
-  readTrustDomain,
-  toTime,
-} from './options.ts'
+import { type Judging, type JudgingOptions, judge, judging, readBundleSource, readOrigin, toTime } from './options.ts'
 
 /** What is known when a WIT is judged. */
 export interface WitOptions extends JudgingOptions {
@@ -59,8 +51,9 @@ export function judgeWit(
   options: WitOptions,
   { now, profile, clockSkew }: Judging,
 ): { readonly wit: VerifiedWit; readonly trustDomain: TrustDomain; readonly warnings: readonly string[] } {
-  const trustDomain = readTrustDomain(options.trustDomain)
-  const bundles = readBundleSource(options.bundle, trustDomain)
+  const origin = readOrigin(options.trustDomain)
+  const { trustDomain } = origin
+  const bundles = readBundleSource(options.bundle, origin, decodeUnverifiedWit(token).claims.sub)
   const warnings: string[] = []
   let { issuer, witAudience: audience } = options
   if (profile === 'aims-00' && (issuer === undefined || audience === undefined)) {

@@ -1,9 +1,9 @@
-import { parsePemChain, splitDerChain, verifyX509Svid } from 'aims/credentials'
+import { decodeUnverifiedX509Svid, parsePemChain, splitDerChain, verifyX509Svid } from 'aims/credentials'
 import type { Command } from 'commander'
 import { UsageError } from '../../exit.ts'
 import { readInput } from '../../input.ts'
 import type { Result } from '../../output.ts'
-import { type JudgingOptions, judge, judging, readBundleSource, readTrustDomain, toTime } from './options.ts'
+import { type JudgingOptions, judge, judging, readBundleSource, readOrigin, toTime } from './options.ts'
 
 interface Options extends JudgingOptions {
   readonly chain: string
@@ -25,9 +25,12 @@ export function defineX509Svid(parent: Command): void {
     judge(options, ({ now }): Result => {
       const { mode } = options
       if (mode !== 'svid' && mode !== 'wic') throw new UsageError('--mode takes svid or wic')
-      const trustDomain = readTrustDomain(options.trustDomain)
-      const bundles = readBundleSource(options.bundle, trustDomain)
-      const svid = verifyX509Svid(readChain(options.chain), { bundles, now, mode, trustDomain })
+      const origin = readOrigin(options.trustDomain)
+      const { trustDomain } = origin
+      const chain = readChain(options.chain)
+      const [claimed] = decodeUnverifiedX509Svid(chain).leaf.altNames.uris
+      const bundles = readBundleSource(options.bundle, origin, claimed)
+      const svid = verifyX509Svid(chain, { bundles, now, mode, trustDomain })
       const { subject, serialNumber, thumbprint, dnsNames } = svid
       return {
         ok: true,
