@@ -1,5 +1,4 @@
 export { type AgentConfiguration, type AgentOptions, type RunningAgent, startAgent } from './agent.ts'
-export { type ServerBackend, type ServerBackendOptions, startServerBackend } from './backend.ts'
 export {
   type GrantedChain,
   type GrantedToken,
