@@ -1,11 +1,4 @@
 export { type AgentConfiguration, type AgentOptions, type RunningAgent, startAgent } from './agent.ts'
-export {
-  type GrantedChain,
-  type GrantedToken,
-  type ServerClient,
-  serverClient,
-  type TrustDomainState,
-} from './server-client.ts'
 export { WorkloadApiServer, type WorkloadApiServerOptions } from './workload-api/server.ts'
 export type {
   WorkloadBackend,
