@@ -42,13 +42,7 @@ export class GrpcConnection {
   async run(call: Call): Promise<void> {
     const session = await this.#connected()
     if (call.signal?.aborted === true) return
-    const stream = session.request({
-      ':method': 'POST',
-      ':path': call.path,
-      'content-type': 'application/grpc',
-      te: 'trailers',
-      [SECURITY_HEADER]: 'true',
-    })
+    const stream = openStream(session, call.path)
     await runStream(stream, call, this.#maxMessageSize)
   }
 
@@ -86,6 +80,21 @@ export class GrpcConnection {
   }
 }
 
+function openStream(session: ClientHttp2Session, path: string): ClientHttp2Stream {
+  try {
+    return session.request({
+      ':method': 'POST',
+      ':path': path,
+      'content-type': 'application/grpc',
+      te: 'trailers',
+      [SECURITY_HEADER]: 'true',
+    })
+  } catch (cause) {
+    // The connection was lost, and nobody has told us yet.
+    throw new AimsError('provisioning.endpoint_unavailable', 'the connection was lost', { cause })
+  }
+}
+
 async function runStream(stream: ClientHttp2Stream, call: Call, maxMessageSize: number): Promise<void> {
   const reader = new FrameReader(maxMessageSize)
   let status: string | undefined
@@ -117,7 +126,7 @@ async function runStream(stream: ClientHttp2Stream, call: Call, maxMessageSize: 
   stream.on('error', () => undefined)
   call.signal?.addEventListener('abort', cancel, { once: true })
   stream.end(frameMessage(call.request))
-  await once(stream, 'close')
+  await new Promise<void>((resolve) => stream.once('close', resolve))
   call.signal?.removeEventListener('abort', cancel)
 
   if (failure !== undefined) throw failure

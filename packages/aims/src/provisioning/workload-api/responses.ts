@@ -80,6 +80,7 @@ function addX509Bundle(
   domain: TrustDomain,
   bundle: Uint8Array,
 ): void {
+  if (bundle.length === 0) throw invalid('a mandatory field is absent')
   const authorities = splitDerChain(Uint8Array.from(bundle))
   const known = bundles.get(domain)
   if (known !== undefined && !Buffer.concat(known).equals(asBuffer(bundle))) {

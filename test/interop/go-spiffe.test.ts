@@ -1,0 +1,69 @@
+import assert from 'node:assert/strict'
+import { spawn, spawnSync } from 'node:child_process'
+import { once } from 'node:events'
+import { request } from 'node:https'
+import { join } from 'node:path'
+import { createInterface } from 'node:readline'
+import { test } from 'node:test'
+import { fileURLToPath } from 'node:url'
+import { mtlsAgent } from 'aims/authentication'
+import { isExactly, parseSpiffeId } from 'aims/identifiers'
+import { connectWorkload } from 'aims/provisioning'
+import { startTrustDomain, startWhoAmI } from '../support/trust-domain.ts'
+
+const program = fileURLToPath(new URL('../../interop/go-spiffe', import.meta.url))
+const hasGo = spawnSync('go', ['version']).status === 0
+const GO = 'spiffe://example.com/interop/go'
+const TYPESCRIPT = 'spiffe://example.com/interop/typescript'
+
+test('go-spiffe fetches, validates, sees a rotation, and speaks mTLS with us in both directions', {
+  skip: hasGo ? false : 'no Go on this machine',
+  timeout: 300_000,
+}, async () => {
+  const domain = await startTrustDomain()
+  const binary = join(domain.directory, 'go-spiffe')
+  const built = spawnSync('go', ['build', '-o', binary, '.'], { cwd: program, encoding: 'utf8' })
+  assert.equal(built.status, 0, built.stderr)
+  try {
+    const uid = `unix:uid:${process.getuid?.()}`
+    const entry = await domain.register({ spiffeId: GO, selectors: [uid, `unix:path:${binary}`] })
+    await domain.register({
+      spiffeId: TYPESCRIPT,
+      selectors: [uid, `unix:path:${process.execPath}`],
+      dnsNames: ['localhost'],
+    })
+    using me = await connectWorkload({ address: domain.address })
+    const service = await startWhoAmI(me)
+    const steps = new Map<string, { readonly [name: string]: unknown }>()
+    const child = spawn(
+      binary,
+      ['-socket', domain.address, '-service', `https://127.0.0.1:${service.port}/`, '-peer', TYPESCRIPT],
+      { stdio: ['ignore', 'pipe', 'inherit'] },
+    )
+    const ended = once(child, 'close')
+    for await (const line of createInterface({ input: child.stdout })) {
+      const step = JSON.parse(line)
+      steps.set(step.step, step)
+      if (step.step === 'watching') await domain.update(entry, { x509Ttl: 1800 })
+      if (step.step === 'serving') {
+        const agent = mtlsAgent(me.x509, { bundles: me.bundles, peer: isExactly(parseSpiffeId(GO)) })
+        const [response] = await once(request({ host: '127.0.0.1', port: step.port, agent }).end(), 'response')
+        let text = ''
+        for await (const chunk of response) text += chunk
+        assert.equal(text, 'hello from go-spiffe')
+        agent.destroy()
+      }
+    }
+    const [status] = await ended
+    service.close()
+    assert.equal(status, 0, JSON.stringify([...steps.values()]))
+    assert.equal(steps.get('x509-svid')?.id, GO)
+    assert.equal(steps.get('x509-bundles')?.bundles, 1)
+    assert.equal(steps.get('jwt-svid')?.id, GO)
+    assert.notEqual(steps.get('rotated')?.serial, steps.get('watching')?.serial)
+    assert.equal(steps.get('mtls-client')?.caller, GO)
+    assert.equal(steps.get('mtls-server')?.caller, TYPESCRIPT)
+  } finally {
+    await domain.close()
+  }
+})
