@@ -33,12 +33,13 @@ interface Prepared {
 
 for (const alg of ['ES256', 'EdDSA'] as const) {
   const signer = WorkloadKey.generate(alg)
-  const bundles = bundleSource({
-    ...emptyBundle(trustDomain),
-    witAuthorities: new Map([[signer.kid, verificationKey(signer.publicKey, { kid: signer.kid })]]),
-  })
   // EdDSA is a WIMSE algorithm, and none of SPIFFE: then the subject is not one either.
   const scheme = alg === 'EdDSA' ? 'wimse' : 'spiffe'
+  const bundles = bundleSource({
+    ...emptyBundle(trustDomain),
+    scheme,
+    witAuthorities: new Map([[signer.kid, verificationKey(signer.publicKey, { kid: signer.kid })]]),
+  })
   const wits = await Promise.all(
     Array.from({ length: KEYS }, async (_, i) => {
       const key = WorkloadKey.generate(alg)

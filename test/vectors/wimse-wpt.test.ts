@@ -40,11 +40,12 @@ const REASONS: { readonly [reason: string]: string } = {
   unsupported_alg: 'proof.alg_mismatch',
 }
 
-function trusting(jwk: JsonObject, kid: string): BundleSource {
+function trusting(jwk: JsonObject, kid: string, scheme: 'spiffe' | 'wimse'): BundleSource {
   const key = importVerificationKey(jwk)
   return {
     bundleFor: (trustDomain) => ({
       trustDomain,
+      scheme,
       x509Authorities: [],
       jwtAuthorities: new Map(),
       witAuthorities: new Map([[kid, key]]),
@@ -54,7 +55,7 @@ function trusting(jwk: JsonObject, kid: string): BundleSource {
 
 suite('wimsey-wpt02', 'wimse/wimsey-wpt02', (dir) => {
   const given: WimseySuite = JSON.parse(readFileSync(resolve(dir, 'proof-eddsa.json'), 'utf8'))
-  const bundles = trusting(given.issuer_verifying_key, 'issuer-key-1')
+  const bundles = trusting(given.issuer_verifying_key, 'issuer-key-1', 'spiffe')
   const judge = (vector: WimseySuite & { readonly no_txn_token?: boolean }): (() => ReturnType<typeof outcomeOf>) => {
     return () =>
       outcomeOf(() => {
@@ -163,7 +164,7 @@ suite('ietf-drafts-wpt', 'wimse/ietf-drafts', (dir) => {
   const cases: Case[] = []
   for (const [name, profile] of DRAFTS) {
     const draft = read<Draft>(name)
-    const bundles = trusting(issuerOf(draft), 'June 5')
+    const bundles = trusting(issuerOf(draft), 'June 5', 'wimse')
     for (const { id, wit, proof } of examplesOf(name, draft)) {
       const { aud, exp } = claimsOf(proof)
       const judge = (as: Profile, audience: string, at: number) => () =>
