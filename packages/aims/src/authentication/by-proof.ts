@@ -9,13 +9,14 @@ import type { Principal } from './principal.ts'
 import { DEFAULT_PROFILES, requireProfile, requireProfileFor } from './profile-policy.ts'
 import { PROFILE_RULES } from './profile-rules.ts'
 import type { AuthenticatorOptions, IncomingRequest, Judge } from './request.ts'
-import { checkBody, checkProof, consumeProof } from './wpt/verify.ts'
+import { checkBody, checkProof, consumeProof, type ProofExpectations } from './wpt/verify.ts'
 
 /** Judges by a WIT and the proof that its key made for this request. */
 export function proofJudge(options: AuthenticatorOptions): Judge {
   const { profiles = DEFAULT_PROFILES, observer, contextTokens = [], requireBinding, replays } = options
   const enabled = new Set(profiles.map(({ profile }) => profile))
   const marks = options.highWaterMarks ?? (enabled.size > 1 ? createMemoryHighWaterMark() : undefined)
+  const rules = rulesOf(options)
   const verifiers = new Map<Profile, WitVerifier>()
   for (const profile of enabled) verifiers.set(profile, witVerifier(profile, options))
 
@@ -26,17 +27,26 @@ export function proofJudge(options: AuthenticatorOptions): Judge {
     const wit = verifiers.get(profile)?.(carried.wit, now)
     if (wit === undefined) throw new TypeError('no verifier for an enabled profile')
     requireProfileFor(profiles, wit, now)
-    const { headers, method, target } = request
-    const otherTokens = contextTokensOf(headers, contextTokens)
-    const findField = (field: string): string | undefined => singleField(headers, field)
-    const binding = { method, target, accessToken, txnToken, otherTokens, findField }
-    const proof = checkProof(carried.proof, { ...options, ...binding, wit, profile, now })
+    const { headers } = request
+    const proof = checkProof(carried.proof, {
+      ...rules,
+      wit,
+      profile,
+      now,
+      method: request.method,
+      target: request.target,
+      accessToken,
+      txnToken,
+      otherTokens: contextTokensOf(headers, contextTokens),
+      findField: (field) => singleField(headers, field),
+    })
     const needsBody = proof.bodyDigest !== undefined || requireBinding?.body === true
     const coversBody = needsBody && checkBody(proof, await readBody(request), requireBinding)
     if (marks !== undefined && (await marks.admit(wit.subject, profile)) !== true) {
       throw new AimsError('authentication.downgrade', 'the caller has used a stronger profile before')
     }
-    await consumeProof(proof, replays, now)
+    const consuming = consumeProof(proof, replays, now)
+    if (consuming !== undefined) await consuming
     const principal: Principal = {
       kind: 'principal',
       id: wit.subject,
@@ -49,6 +59,26 @@ export function proofJudge(options: AuthenticatorOptions): Judge {
     }
     if (profile !== 'wimse') await observer.record(compatUseOf(request, principal, id))
     return principal
+  }
+}
+
+// What is the same for every request.
+function rulesOf({
+  audiences,
+  origins,
+  maxLifetime,
+  clockSkew,
+  requireBinding,
+}: AuthenticatorOptions): Pick<
+  ProofExpectations,
+  'audiences' | 'origins' | 'maxLifetime' | 'clockSkew' | 'requireBinding'
+> {
+  return {
+    audiences,
+    ...(origins === undefined ? {} : { origins }),
+    ...(maxLifetime === undefined ? {} : { maxLifetime }),
+    ...(clockSkew === undefined ? {} : { clockSkew }),
+    ...(requireBinding === undefined ? {} : { requireBinding }),
   }
 }
 

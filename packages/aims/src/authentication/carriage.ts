@@ -75,14 +75,20 @@ interface Found {
 }
 
 const WIT_TYPES: ReadonlySet<string> = new Set(PROFILES.map((profile) => PROFILE_RULES[profile].wit.typ))
-const FIELDS = ['authorization', 'workload-identity-token', 'workload-proof-token', 'txn-token'] as const
-type Field = (typeof FIELDS)[number]
+type Field = 'authorization' | 'workload-identity-token' | 'workload-proof-token' | 'txn-token'
+// No two have the same length: most fields are passed over by a look at it.
+const FIELDS = new Map<number, Field>(
+  (['authorization', 'workload-identity-token', 'workload-proof-token', 'txn-token'] as const).map((f) => [
+    f.length,
+    f,
+  ]),
+)
 
 function findTokens(headers: RawHeaders): Found {
   const values: { [field in Field]?: string } = {}
   for (const [name, value] of headers) {
-    const field = FIELDS.find((known) => known.length === name.length && known === name.toLowerCase())
-    if (field === undefined) continue
+    const field = FIELDS.get(name.length)
+    if (field === undefined || field !== name.toLowerCase()) continue
     // Node and proxies keep one of several, and not all the same one.
     if (values[field] !== undefined) {
       throw new AimsError('authentication.duplicate_field', 'a field that must occur once occurs more often')

@@ -1,12 +1,12 @@
 import type { TLSSocket } from 'node:tls'
 import { type Clock, systemClock } from '../../base/clock.ts'
 import { AimsError } from '../../base/errors.ts'
-import type { BundleSource, TrustBundle } from '../../credentials/bundle/bundle.ts'
-import { verifyX509Svid } from '../../credentials/x509-svid/verify.ts'
+import type { BundleSource } from '../../credentials/bundle/bundle.ts'
 import type { VerifiedX509Svid } from '../../credentials/x509-svid/x509-svid.ts'
 import type { IdMatcher } from '../../identifiers/matcher.ts'
 import type { TrustDomain } from '../../identifiers/spiffe-id.ts'
 import type { Principal } from '../principal.ts'
+import { verifyChain } from './chain.ts'
 import { peerCertificatesOf } from './material.ts'
 
 /** Who may be at the other end of a connection. */
@@ -20,11 +20,6 @@ export interface PeerRules {
   readonly mode?: 'svid' | 'wic'
   /** Default: the machine's. */
   readonly clock?: Clock
-}
-
-interface Peer {
-  readonly svid: VerifiedX509Svid
-  readonly bundle: TrustBundle | undefined
 }
 
 const principals = new WeakMap<TLSSocket, Principal>()
@@ -49,8 +44,10 @@ export function peerPrincipal(socket: TLSSocket): Principal {
 /** Verifies who presented a chain, and that it is expected. @throws {@link AimsError} `x509.*`, `authentication.peer_unexpected` */
 export function verifyPeer(chain: readonly Uint8Array[], rules: PeerRules): VerifiedX509Svid {
   const { bundles, peer, trustDomain, mode = 'svid', clock = systemClock } = rules
-  const domain = trustDomain === undefined ? {} : { trustDomain }
-  const svid = verifyX509Svid(chain, { bundles, now: clock(), mode, ...domain })
+  const svid = verifyChain(chain, { bundles, mode, now: clock() })
+  if (trustDomain !== undefined && svid.trustDomain !== trustDomain) {
+    throw new AimsError('x509.wrong_trust_domain', 'the peer is of another trust domain than expected')
+  }
   // `true` and nothing else: a promise is truthy.
   if (peer(svid.subject) !== true) {
     throw new AimsError('authentication.peer_unexpected', 'the peer is authentic but not expected')
@@ -61,7 +58,7 @@ export function verifyPeer(chain: readonly Uint8Array[], rules: PeerRules): Veri
 /** The connections with a verified peer: verified again when a bundle changes, and closed when that fails. */
 export class Peers {
   readonly #rules: PeerRules
-  readonly #live = new Map<TLSSocket, Peer>()
+  readonly #live = new Set<TLSSocket>()
 
   constructor(rules: PeerRules) {
     this.#rules = rules
@@ -71,9 +68,8 @@ export class Peers {
   admit(socket: TLSSocket): void {
     // Its chain was not sent again, and was perhaps checked by other rules.
     if (socket.isSessionReused()) throw new AimsError('authentication.resumed_session', 'the session was resumed')
-    const svid = verifyPeer(peerCertificatesOf(socket), this.#rules)
-    const { subject, trustDomain, serialNumber, expiresAt } = svid
-    this.#live.set(socket, { svid, bundle: this.#rules.bundles.bundleFor(trustDomain) })
+    const { subject, trustDomain, serialNumber, expiresAt } = verifyPeer(peerCertificatesOf(socket), this.#rules)
+    this.#live.add(socket)
     socket.once('close', () => this.#live.delete(socket))
     principals.set(socket, {
       kind: 'principal',
@@ -88,12 +84,9 @@ export class Peers {
 
   /** Closes the connections whose peer would not be admitted any more, and tells of each. */
   recheck(onClosed: (error: AimsError, socket: TLSSocket) => void): void {
-    const { bundles, clock = systemClock } = this.#rules
-    for (const [socket, { svid, bundle }] of this.#live) {
-      if (svid.expiresAt > clock() && bundles.bundleFor(svid.trustDomain) === bundle) continue
+    for (const socket of this.#live) {
       try {
-        const again = verifyPeer(peerCertificatesOf(socket), this.#rules)
-        this.#live.set(socket, { svid: again, bundle: bundles.bundleFor(again.trustDomain) })
+        verifyPeer(peerCertificatesOf(socket), this.#rules)
       } catch (error) {
         if (!AimsError.is(error)) throw error
         socket.destroy()

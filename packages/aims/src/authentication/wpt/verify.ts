@@ -80,7 +80,8 @@ export async function verifyWpt(proof: string, expected: WptExpectations): Promi
   const checked = checkProof(proof, expected)
   const body = checkBody(checked, expected.body, expected.requireBinding)
   // Last, so that a proof refused above does not use up its jti.
-  await consumeProof(checked, expected.replays, expected.now)
+  const consuming = consumeProof(checked, expected.replays, expected.now)
+  if (consuming !== undefined) await consuming
   return toVerifiedProof(checked, body)
 }
 
@@ -147,18 +148,28 @@ export function checkBody(proof: CheckedProof, body: Uint8Array | undefined, req
   return true
 }
 
-/** Uses up the proof. @throws {@link AimsError} `proof.replayed`, `proof.replay_store_full`, `proof.replay_store_unavailable` */
-export async function consumeProof(proof: CheckedProof, replays: ReplayStore, now: number): Promise<void> {
-  let isFresh: boolean
+/**
+ * Uses up the proof; a promise only when the store needs one.
+ *
+ * @throws {@link AimsError} `proof.replayed`, `proof.replay_store_full`, `proof.replay_store_unavailable`
+ */
+export function consumeProof(proof: CheckedProof, replays: ReplayStore, now: number): void | Promise<void> {
   try {
     const answer = replays.consume(proof.replayKey, proof.retainUntil, now)
-    isFresh = typeof answer === 'boolean' ? answer : await answer
-  } catch (cause) {
-    if (AimsError.is(cause)) throw cause
-    throw new AimsError('proof.replay_store_unavailable', 'the replay store failed', { cause })
+    return typeof answer === 'boolean' ? requireFresh(answer) : answer.then(requireFresh).catch(failedStore)
+  } catch (error) {
+    failedStore(error)
   }
-  // `true` and nothing else: a store that answers anything odd has not said that the proof is fresh.
+}
+
+// `true` and nothing else: a store that answers anything odd has not said that the proof is fresh.
+function requireFresh(isFresh: boolean): void {
   if (isFresh !== true) throw new AimsError('proof.replayed', 'the jti of the proof was used before')
+}
+
+function failedStore(cause: unknown): never {
+  if (AimsError.is(cause)) throw cause
+  throw new AimsError('proof.replay_store_unavailable', 'the replay store failed', { cause })
 }
 
 function toVerifiedProof(proof: CheckedProof, coversBody: boolean): VerifiedProof {
@@ -234,8 +245,8 @@ function checkTimes(claims: JsonObject, expected: ProofExpectations, rules: Prof
 }
 
 function checkWit(claims: JsonObject, kid: string | undefined, wit: VerifiedWit, rules: ProfileRules): void {
-  const { wth } = claims
-  if (wth !== undefined && (typeof wth !== 'string' || !equalConstantTime(wth, wit.hash))) {
+  // Compared as it is: both are known to whoever has seen the WIT.
+  if (claims.wth !== undefined && claims.wth !== wit.hash) {
     throw new AimsError('proof.wit_mismatch', 'the proof was made for another WIT')
   }
   if (!rules.namesMaker) return

@@ -1,0 +1,38 @@
+import type { BundleSource, TrustBundle } from '../../credentials/bundle/bundle.ts'
+import { verifyX509Svid } from '../../credentials/x509-svid/verify.ts'
+import type { VerifiedX509Svid } from '../../credentials/x509-svid/x509-svid.ts'
+
+interface Verified {
+  readonly svid: VerifiedX509Svid
+  readonly bundle: TrustBundle | undefined
+  readonly at: number
+}
+
+// By the array of the connection: it lives as long as the connection does.
+const verified = new WeakMap<readonly Uint8Array[], Verified>()
+
+/**
+ * As `verifyX509Svid`, once for all requests of a connection: again only when the bundle that vouched is another one,
+ * the mode is, or the time is outside that of the certificates.
+ *
+ * @param chain - The array of the connection, the same for each request; its content must not change.
+ * @throws {@link AimsError} `x509.*`
+ */
+export function verifyChain(
+  chain: readonly Uint8Array[],
+  { bundles, mode, now }: { readonly bundles: BundleSource; readonly mode: 'svid' | 'wic'; readonly now: number },
+): VerifiedX509Svid {
+  const known = verified.get(chain)
+  if (
+    known?.bundle !== undefined &&
+    known.svid.mode === mode &&
+    known.at <= now &&
+    now < known.svid.expiresAt &&
+    bundles.bundleFor(known.svid.trustDomain) === known.bundle
+  ) {
+    return known.svid
+  }
+  const svid = verifyX509Svid(chain, { bundles, mode, now })
+  verified.set(chain, { svid, bundle: bundles.bundleFor(svid.trustDomain), at: now })
+  return svid
+}
