@@ -41,8 +41,10 @@ export function toRawHeaders(flat: readonly string[]): RawHeaders {
 
 /** Answers with a problem document. */
 export function sendProblem(response: ServerResponse, { status, headers, body }: ProblemResponse): void {
-  if (response.headersSent) response.destroy()
-  else response.writeHead(status, headers).end(body)
+  if (response.headersSent) return void response.destroy()
+  // Node would read the rest of the body to keep the connection.
+  if (status === 413) response.setHeader('connection', 'close')
+  response.writeHead(status, headers).end(body)
 }
 
 function readBody(request: IncomingMessage, limit: number): Promise<Uint8Array> {
