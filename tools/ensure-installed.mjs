@@ -13,10 +13,13 @@ const fresh = existsSync(installed) && existsSync(nodeBinary) && statSync(instal
 if (!fresh) {
   process.stderr.write('aims: installing the locked dependencies (npm ci) ...\n')
   const npm = process.env.npm_execpath
-  const [command, args] = npm?.endsWith('.js') ? [process.execPath, [npm, 'ci']] : ['npm', ['ci']]
+  const [command, args] = npm?.endsWith('.js') ? [process.execPath, [npm]] : ['npm', []]
   // Everything npm prints goes to standard error: standard output belongs to the command itself.
-  const result = spawnSync(command, [...args, '--no-audit', '--no-fund'], { cwd: root, stdio: ['ignore', 2, 2] })
-  if (result.status !== 0 || !existsSync(nodeBinary)) {
+  const install = (...what) =>
+    spawnSync(command, [...args, ...what, '--no-audit', '--no-fund'], { cwd: root, stdio: ['ignore', 2, 2] })
+  // A registry that lacks packages of other platforms makes `npm ci` give up; `npm install` keeps to the same lock.
+  const done = install('ci').status === 0 || install('install', '--no-save').status === 0
+  if (!done || !existsSync(nodeBinary)) {
     process.stderr.write('aims: npm ci failed; is the npm registry reachable?\n')
     process.exit(3)
   }

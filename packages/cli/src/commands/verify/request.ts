@@ -28,7 +28,7 @@ export function defineRequest(parent: Command): void {
     judge(options, async ({ now, profile, clockSkew }): Promise<Result> => {
       const origin = readOrigin(options.trustDomain)
       const { trustDomain } = origin
-      const { method, target, headers, body } = parseHttpRequest(readInput(options.message))
+      const { method, target, headers, body } = parseHttpRequest(readInput(options.message), { isFile: true })
       const authenticator = createAuthenticator({
         bundles: readBundleSource(options.bundle, origin),
         audiences: [options.audience],
