@@ -79,6 +79,11 @@ export class DerWriter {
     this.wrap(TAG.bitString, mark)
   }
 
+  /** What has been written, not copied: good until the next write. */
+  view(): Uint8Array {
+    return this.#bytes.subarray(this.#at)
+  }
+
   /** What has been written, copied. The writer is empty afterwards. */
   take(): Uint8Array {
     const bytes = Buffer.allocUnsafe(this.#bytes.length - this.#at)

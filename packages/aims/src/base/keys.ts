@@ -1,4 +1,4 @@
-import { createPrivateKey, createPublicKey, generateKeyPairSync, type KeyObject } from 'node:crypto'
+import { createPrivateKey, createPublicKey, generateKeyPairSync, type KeyObject, sign } from 'node:crypto'
 import { inspect } from 'node:util'
 import { ALGORITHMS, isJwsAlgorithm, type JwsAlgorithm, signBytes } from './algorithms.ts'
 import { sha256Base64url } from './bytes.ts'
@@ -35,6 +35,8 @@ export interface Signer {
   readonly publicKey: KeyObject
   /** Signs `data`. ECDSA signatures are r and s side by side (JWS form). */
   sign(data: Uint8Array): Uint8Array | Promise<Uint8Array>
+  /** The same in the form of X.509 (ECDSA in DER), where it is at hand without a conversion. */
+  signDer?(data: Uint8Array): Uint8Array
 }
 
 /** A signer whose key is in this process. */
@@ -71,6 +73,12 @@ export class WorkloadKey implements LocalSigner {
 
   sign(data: Uint8Array): Buffer {
     return signBytes(this.alg, this.#privateKey, data)
+  }
+
+  /** Signs in the form of X.509: as {@link sign}, with ECDSA signatures in DER. */
+  signDer(data: Uint8Array): Buffer {
+    const { hash, half } = ALGORITHMS[this.alg]
+    return half === undefined ? this.sign(data) : sign(hash, data, this.#privateKey)
   }
 
   /** What TLS needs: the key object itself. It is not exportable by `toJSON` or `inspect`. */

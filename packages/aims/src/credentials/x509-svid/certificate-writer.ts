@@ -24,7 +24,8 @@ export interface CertificateContent {
 
 const VERSION_3 = Uint8Array.of(0xa0, 3, TAG.integer, 1, 2)
 
-// Reused: everything between its first write and `take` is synchronous.
+// Reused, one for what is signed and one for the whole: nothing is left in them across an await.
+const tbsWriter = new DerWriter()
 const writer = new DerWriter()
 
 /**
@@ -36,14 +37,18 @@ const writer = new DerWriter()
  */
 export function signCertificate(content: CertificateContent, signer: Signer): Uint8Array | Promise<Uint8Array> {
   const algorithm = requireSignatureAlgorithm(signer)
-  const tbs = writeTbs(content, algorithm)
+  writeTbs(content, algorithm)
+  if (signer.signDer !== undefined) {
+    const view = tbsWriter.view()
+    return assemble(view, algorithm, signer.signDer(view))
+  }
+  const tbs = tbsWriter.take()
   const signature = signer.sign(tbs)
-  if (signature instanceof Uint8Array) return assemble(tbs, algorithm, signature, signer)
-  return signature.then((made) => {
-    const certificate = assemble(tbs, algorithm, made, signer)
-    requireOwnSignature(certificate, signer)
-    return certificate
-  })
+  const { half } = ALGORITHMS[signer.alg]
+  const finish = (made: Uint8Array): Uint8Array =>
+    assemble(tbs, algorithm, half === undefined ? made : ecdsaToDer(made, half))
+  if (signature instanceof Uint8Array) return finish(signature)
+  return signature.then((made) => requireOwnSignature(finish(made), signer))
 }
 
 /** @throws {@link AimsError} `key.unsupported` */
@@ -53,40 +58,38 @@ export function requireSignatureAlgorithm(signer: Signer): Uint8Array {
   return algorithm
 }
 
-function writeTbs(content: CertificateContent, algorithm: Uint8Array): Uint8Array {
-  const tbs = writer.begin()
-  content.writeExtensions(writer)
-  writer.wrap(TAG.sequence, tbs)
-  writer.wrap(0xa3, tbs)
-  writer.raw(content.spki)
-  writer.raw(content.subject)
-  const validity = writer.mark()
-  writer.raw(timeDer(content.notAfter))
-  writer.raw(timeDer(content.notBefore))
-  writer.wrap(TAG.sequence, validity)
-  writer.raw(content.issuer)
-  writer.raw(algorithm)
-  writer.raw(content.serialNumber.der)
-  writer.raw(VERSION_3)
-  writer.wrap(TAG.sequence, tbs)
-  return writer.take()
+function writeTbs(content: CertificateContent, algorithm: Uint8Array): void {
+  const tbs = tbsWriter.begin()
+  content.writeExtensions(tbsWriter)
+  tbsWriter.wrap(TAG.sequence, tbs)
+  tbsWriter.wrap(0xa3, tbs)
+  tbsWriter.raw(content.spki)
+  tbsWriter.raw(content.subject)
+  const validity = tbsWriter.mark()
+  tbsWriter.raw(timeDer(content.notAfter))
+  tbsWriter.raw(timeDer(content.notBefore))
+  tbsWriter.wrap(TAG.sequence, validity)
+  tbsWriter.raw(content.issuer)
+  tbsWriter.raw(algorithm)
+  tbsWriter.raw(content.serialNumber.der)
+  tbsWriter.raw(VERSION_3)
+  tbsWriter.wrap(TAG.sequence, tbs)
 }
 
-function assemble(tbs: Uint8Array, algorithm: Uint8Array, signature: Uint8Array, signer: Signer): Uint8Array {
-  const { half } = ALGORITHMS[signer.alg]
+function assemble(tbs: Uint8Array, algorithm: Uint8Array, signature: Uint8Array): Uint8Array {
   const certificate = writer.begin()
-  writer.octets(half === undefined ? signature : ecdsaToDer(signature, half))
+  writer.octets(signature)
   writer.raw(algorithm)
   writer.raw(tbs)
   writer.wrap(TAG.sequence, certificate)
   return writer.take()
 }
 
-function requireOwnSignature(der: Uint8Array, signer: Signer): void {
-  const certificate = parseCertificate(der)
-  if (!isSignedBy(certificate, { subjectPublicKey: signer.publicKey })) {
+function requireOwnSignature(der: Uint8Array, signer: Signer): Uint8Array {
+  if (!isSignedBy(parseCertificate(der), { subjectPublicKey: signer.publicKey })) {
     throw new AimsError('x509.invalid_signature', 'the signer returned a signature that does not verify')
   }
+  return der
 }
 
 /** A key to be certified. */
