@@ -206,7 +206,7 @@ export function writeSubjectAltName(
 ): void {
   writeExtension(to, OID.subjectAltName, critical, () => {
     const names = to.mark()
-    for (const name of dnsNames.toReversed()) to.ascii(0x82, name)
+    for (let i = dnsNames.length - 1; i >= 0; i -= 1) to.ascii(0x82, dnsNames[i] as string)
     to.ascii(0x86, uri)
     to.wrap(TAG.sequence, names)
   })
