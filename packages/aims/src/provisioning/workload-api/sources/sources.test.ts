@@ -18,8 +18,8 @@ import { WorkloadWitSource } from './wit.ts'
 import { connectWorkload, type Workload } from './workload.ts'
 import { WorkloadX509Source } from './x509.ts'
 
-const ME = 'spiffe://example.com/agent/calendar-bot'
-const OTHER = 'spiffe://example.com/agent/mail-bot'
+const ME: string = 'spiffe://example.com/agent/calendar-bot'
+const OTHER: string = 'spiffe://example.com/agent/mail-bot'
 const TD = 'spiffe://example.com'
 const NOBODY = { type: 'unix', selectors: [], verifiedAt: 0, binding: 'channel', attributes: {} } as const
 const fast = { backoff: 10, maxBackoff: 30, random: () => 0 }
