@@ -125,7 +125,9 @@ function isWit(token: string): boolean {
 function trust(key: Jwk, subject: string): Pick<WitExpectations, 'bundles' | 'trustDomain'> {
   const { d, ...publicKey } = key
   const trustDomain = parseTrustDomain(subject.split('/')[2] ?? '')
-  return { bundles: bundleSource(parseJwks(JSON.stringify({ keys: [publicKey] }), trustDomain)), trustDomain }
+  const scheme = subject.startsWith('wimse:') ? 'wimse' : 'spiffe'
+  const bundle = parseJwks(JSON.stringify({ keys: [publicKey] }), trustDomain)
+  return { bundles: bundleSource({ ...bundle, scheme }), trustDomain }
 }
 
 function judge(id: string, token: string, expected: WitExpectations, reason?: string): Case {

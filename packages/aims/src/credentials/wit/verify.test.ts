@@ -92,7 +92,13 @@ const ACCEPTED: readonly (readonly [why: string, change: Change])[] = [
   ['with an aud, which WIMSE does not define', { claims: { aud: 'anybody' } }],
   ['with an unknown header', { header: { 'x-build': 7 } }],
   ['without iat and jti', { claims: { iat: undefined, jti: undefined } }],
-  ['of a WIMSE identifier', { claims: { sub: 'wimse://example.com/agent/bot' } }],
+  [
+    'of a WIMSE identifier, by an authority for WIMSE identifiers',
+    {
+      claims: { sub: 'wimse://example.com/agent/bot' },
+      expected: { bundles: bundleSource({ ...bundleOf(signer), scheme: 'wimse' }) },
+    },
+  ],
   ['in its last second', { expected: { now: NOW + 3599 } }],
   ['with a fraction of a second', { claims: { exp: NOW + 0.5 } }],
   ['issued 30 s ahead of our clock', { claims: { iat: NOW + 30, exp: NOW + 60 } }],
@@ -118,6 +124,11 @@ const ed = WorkloadKey.generate('EdDSA')
 
 // One row per way to be refused: the change to the sound WIT, and the code it must produce.
 const REFUSED: readonly (readonly [why: string, change: Change, code: string])[] = [
+  [
+    'of a WIMSE identifier, by an authority for SPIFFE IDs',
+    { claims: { sub: 'wimse://example.com/agent/bot' } },
+    'credential.untrusted_domain',
+  ],
   ['with typ JWT [credentials.wit.01]', { header: { typ: 'JWT' } }, 'credential.wrong_type'],
   ['with typ wimse-id+jwt', { header: { typ: 'wimse-id+jwt' } }, 'credential.wrong_type'],
   ['with typ wpt+jwt', { header: { typ: 'wpt+jwt' } }, 'credential.wrong_type'],
