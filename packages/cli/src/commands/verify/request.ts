@@ -1,6 +1,6 @@
-import { createAuthenticator, createMemoryReplayStore, type ProfileRule } from 'aims/authentication'
-import { noObserver, parseHttpRequest } from 'aims/base'
-import type { Profile } from 'aims/credentials'
+import { createAuthenticator, createMemoryReplayStore, type ProfileRule, type RawHeaders } from 'aims/authentication'
+import { AimsError, noObserver, parseHttpRequest } from 'aims/base'
+import { decodeUnverifiedWit, type Profile } from 'aims/credentials'
 import type { TrustDomain } from 'aims/identifiers'
 import type { Command } from 'commander'
 import { readInput } from '../../input.ts'
@@ -30,7 +30,7 @@ export function defineRequest(parent: Command): void {
       const { trustDomain } = origin
       const { method, target, headers, body } = parseHttpRequest(readInput(options.message), { isFile: true })
       const authenticator = createAuthenticator({
-        bundles: readBundleSource(options.bundle, origin),
+        bundles: readBundleSource(options.bundle, origin, claimedSubject(headers)),
         audiences: [options.audience],
         replays: createMemoryReplayStore({ capacity: 16 }),
         observer: noObserver,
@@ -63,4 +63,20 @@ function only(profile: Profile, trustDomain: TrustDomain): ProfileRule {
 
 function collect(value: string, previous: readonly string[]): readonly string[] {
   return [...previous, value]
+}
+
+// Who the WIT of the message says it is about, before anything is verified: it only decides the scheme of a bare
+// `--trust-domain`.
+function claimedSubject(headers: RawHeaders): unknown {
+  for (const [name, value] of headers) {
+    if (!/^(?:workload-identity-token|authorization)$/i.test(name)) continue
+    try {
+      const { sub } = decodeUnverifiedWit(value.replace(/^bearer +/i, '')).claims
+      if (sub !== undefined) return sub
+    } catch (error) {
+      // Something else, or malformed: the verifier says so.
+      if (!AimsError.is(error)) throw error
+    }
+  }
+  return undefined
 }
