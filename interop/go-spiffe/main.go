@@ -13,6 +13,7 @@ import (
 	"os"
 	"time"
 
+	"github.com/spiffe/go-spiffe/v2/exp/svid/witsvid"
 	"github.com/spiffe/go-spiffe/v2/spiffeid"
 	"github.com/spiffe/go-spiffe/v2/spiffetls/tlsconfig"
 	"github.com/spiffe/go-spiffe/v2/svid/jwtsvid"
@@ -79,6 +80,22 @@ func run(ctx context.Context) error {
 		return fmt.Errorf("ValidateJWTSVID accepts another audience")
 	}
 	say("jwt-svid", map[string]any{"id": token.ID.String()})
+
+	wit, err := client.FetchWITSVID(ctx, "")
+	if err != nil {
+		return fmt.Errorf("FetchWITSVID: %w", err)
+	}
+	witBundles, err := client.FetchWITBundles(ctx)
+	if err != nil {
+		return fmt.Errorf("FetchWITBundles: %w", err)
+	}
+	if _, err := witsvid.ParseAndValidate(wit.Marshal(), witBundles); err != nil {
+		return fmt.Errorf("go-spiffe refuses our WIT-SVID: %w", err)
+	}
+	if _, err := client.FetchWITSVID(ctx, "spiffe://example.com/someone/else"); err == nil {
+		return fmt.Errorf("FetchWITSVID gives the identity of another")
+	}
+	say("wit-svid", map[string]any{"id": wit.ID.String(), "hasKey": wit.PrivateKey != nil})
 
 	source, err := workloadapi.NewX509Source(ctx, workloadapi.WithClient(client))
 	if err != nil {

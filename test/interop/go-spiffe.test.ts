@@ -60,6 +60,7 @@ test('go-spiffe fetches, validates, sees a rotation, and speaks mTLS with us in 
     assert.equal(steps.get('x509-svid')?.id, GO)
     assert.equal(steps.get('x509-bundles')?.bundles, 1)
     assert.equal(steps.get('jwt-svid')?.id, GO)
+    assert.deepEqual(steps.get('wit-svid'), { step: 'wit-svid', id: GO, hasKey: true })
     assert.notEqual(steps.get('rotated')?.serial, steps.get('watching')?.serial)
     assert.equal(steps.get('mtls-client')?.caller, GO)
     assert.equal(steps.get('mtls-server')?.caller, TYPESCRIPT)

@@ -56,11 +56,13 @@ export function isJwsAlgorithm(alg: unknown): alg is JwsAlgorithm {
  * cost more than the conversion on Node 24.
  */
 export function verifyBytes(alg: JwsAlgorithm, key: KeyObject, data: Uint8Array, signature: Uint8Array): boolean {
-  const { hash, half, pss } = ALGORITHMS[alg]
+  const { keyType, hash, half, pss } = ALGORITHMS[alg]
   try {
     if (half !== undefined) {
       return signature.length === 2 * half && verify(hash, data, key, ecdsaToDer(signature, half))
     }
+    // RFC 8017 section 8.1.2: as long as the modulus. OpenSSL takes a shorter one when the first byte would be zero.
+    if (keyType === 'rsa' && signature.length * 8 !== key.asymmetricKeyDetails?.modulusLength) return false
     if (pss === true) {
       return verify(
         hash,
