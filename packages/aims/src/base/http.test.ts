@@ -104,6 +104,36 @@ test('a file may end its lines with LF, and its body where it ends', () => {
   assert.throws(() => read('POST / HTTP/1.1\nContent-Length: 2\n\nabc', file), { code: 'http.malformed' })
 })
 
+// One row per way in which editors leave a file, and what comes of it on a connection.
+for (const [what, text, body] of [
+  ['the empty line is gone', 'GET / HTTP/1.1\r\nHost: h\r\n', ''],
+  ['the empty line is gone, with LF', 'GET / HTTP/1.1\nHost: h\n', ''],
+  ['the last line end is gone', 'GET / HTTP/1.1\r\nHost: h', ''],
+  ['a line end follows the body', `${GET}Content-Length: 3\r\n\r\nabc\r\n`, 'abc'],
+  ['LF follows the body', `${GET}Content-Length: 3\r\n\r\nabc\n`, 'abc'],
+  ['LF is part of the body', `${GET}Content-Length: 4\r\n\r\nabc\n`, 'abc\n'],
+] as const) {
+  test(`in a file ${what}`, () => {
+    assert.equal(Buffer.from(read(text, { isFile: true }).body).toString(), body)
+    if (!text.includes('Length: 4')) assert.throws(() => read(text), { code: 'http.malformed' })
+  })
+}
+
+test('a file is no excuse for a body of another length, or a head that is cut', () => {
+  for (const text of [
+    `${GET}Content-Length: 3\r\n\r\nab`,
+    `${GET}Content-Length: 3\r\n\r\nabc\n\n`,
+    `${GET}Content-Length: 3\r\n\r\nabc `,
+    'GET / HTTP/1.1\r\nHost',
+    'GET / HTTP/1.1\r\nHost: h\r',
+    'GET / HTTP/1.1\nX: a\n b\n',
+    '',
+    '\n',
+  ]) {
+    assert.throws(() => read(text, { isFile: true }), { code: 'http.malformed' }, JSON.stringify(text))
+  }
+})
+
 test('any bytes are either a request or refused with a code', () => {
   const piece = fc.constantFrom(
     'GET',

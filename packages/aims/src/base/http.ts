@@ -15,7 +15,9 @@ export interface HttpRequest {
 export interface HttpOptions {
   /**
    * The bytes are a file with this one message: its lines may end with LF alone, if all of the head do, `Host` may be
-   * absent, and without a field that says its length the body is the rest. Never for a connection. Default false.
+   * absent, and without a field that says its length the body is the rest. What editors do to the end of a file does no
+   * harm: without a body the empty line may be missing, and after `Content-Length` bytes a line end may follow. Never for
+   * a connection. Default false.
    */
   readonly isFile?: boolean
   /** Bytes of request line and fields. Default 16,384. */
@@ -65,7 +67,9 @@ function splitHead(
   const headEnd = bytes.subarray(0, maxHead + 4).indexOf(`${end}${end}`)
   if (headEnd === -1) {
     if (bytes.length > maxHead) throw new AimsError('http.too_large', `the head has more than ${maxHead} bytes`)
-    malformed('the head does not end')
+    if (!isFile) malformed('the head does not end')
+    const text = bytes.toString('latin1')
+    return { lines: (text.endsWith(end) ? text.slice(0, -end.length) : text).split(end), bodyStart: bytes.length }
   }
   // A CR or LF left in a line is no character of any line.
   return { lines: bytes.toString('latin1', 0, headEnd).split(end), bodyStart: headEnd + 2 * end.length }
@@ -80,6 +84,7 @@ function isTarget(method: string, target: string): boolean {
 function readField(line: string): readonly [string, string] {
   const colon = line.indexOf(':')
   const name = line.slice(0, Math.max(0, colon))
+  if (isBlank(line, 0)) malformed('a folded field, which belongs on one line')
   if (!FIELD_NAME.test(name) || NOT_IN_VALUE.test(line)) malformed('a field')
   return [name, trimBlanks(line.slice(colon + 1))]
 }
@@ -112,8 +117,17 @@ function readBody(headers: HttpRequest['headers'], rest: Buffer, isFile: boolean
     return readChunks(rest)
   }
   const [length] = lengths
-  if (length === undefined ? !isFile && rest.length > 0 : length !== String(rest.length)) malformed('the body')
-  return rest
+  if (length === undefined) {
+    if (!isFile && rest.length > 0) malformed('a body without Content-Length')
+    return rest
+  }
+  const ends = isFile ? ['', '\n', '\r\n'] : ['']
+  const body = ends
+    .filter((end) => rest.toString('latin1').endsWith(end))
+    .map((end) => rest.subarray(0, rest.length - end.length))
+    .find((candidate) => length === String(candidate.length))
+  if (body === undefined) malformed('the body is not as long as Content-Length says')
+  return body
 }
 
 const CHUNK_SIZE = /^[0-9A-Fa-f]{1,8}$/
