@@ -249,15 +249,21 @@ for (const [why, set, code] of JWKS) {
   test(`a JWK Set ${why} is refused`, () => assertRefused(() => parseJwks(JSON.stringify(set), trustDomain), code))
 }
 
-test('an operator may hand over any of the three documents', () => {
-  const bundle = read({}).bundle
-  assert.deepEqual(parseAnyBundle(JSON.stringify(document), trustDomain), bundle)
-  assert.deepEqual(parseAnyBundle(JSON.stringify({ trust_domains: { 'example.com': document } }), trustDomain), bundle)
-  const plain = parseAnyBundle(JSON.stringify({ keys: [{ ...jwt, use: undefined }] }), trustDomain)
-  assert.deepEqual([...plain.witAuthorities.keys()], ['jwt-1'])
-  // Marked as a SPIFFE bundle, so a key without use counts for nothing.
-  const marked = parseAnyBundle(JSON.stringify({ spiffe_sequence: 1, keys: [{ ...jwt, use: undefined }] }), trustDomain)
-  assert.equal(marked.witAuthorities.size, 0)
+test('an operator may hand over any of the documents', () => {
+  const any = (value: unknown): ReturnType<typeof parseAnyBundle> => parseAnyBundle(JSON.stringify(value), trustDomain)
+  const { bundle } = read({})
+  assert.deepEqual(any(document).bundle, bundle)
+  assert.deepEqual(any({ trust_domains: { 'example.com': document } }).bundle, bundle)
+  const plain = { ...jwt, use: undefined }
+  assert.deepEqual([...any({ keys: [plain] }).bundle.witAuthorities.keys()], ['jwt-1'])
+  assert.deepEqual([...any(plain).bundle.witAuthorities.keys()], ['jwt-1'])
+  assert.deepEqual([...any({ ...plain, kid: undefined }).bundle.witAuthorities.keys()], [''])
+  // Marked as a SPIFFE key or bundle, so it is read as one: a key without use counts for nothing, and is told of.
+  assert.equal(any(jwt).bundle.witAuthorities.size, 0)
+  const marked = any({ spiffe_sequence: 1, keys: [plain] })
+  assert.equal(marked.bundle.witAuthorities.size, 0)
+  assert.deepEqual(marked.warnings, ['key 0 is ignored: its use is absent or unknown'])
+  assertRefused(() => any({ ...plain, d: 'AAAA' }), 'bundle.private_key')
   assertRefused(
     () => parseAnyBundle(JSON.stringify({ trust_domains: { 'other.example': document } }), trustDomain),
     'bundle.wrong_trust_domain',
@@ -321,7 +327,7 @@ test('property: any text is a bundle or is refused with a code [credentials.jws.
       ),
       (text) => {
         try {
-          const bundle = parseAnyBundle(text, trustDomain)
+          const { bundle } = parseAnyBundle(text, trustDomain)
           assert.equal(bundle.trustDomain, trustDomain)
         } catch (error) {
           assert.ok(AimsError.is(error) && error.code.startsWith('bundle.'), String(error))

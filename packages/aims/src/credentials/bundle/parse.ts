@@ -35,18 +35,19 @@ export function parseBundle(json: string | Uint8Array, trustDomain: TrustDomain)
  * @see SPIFFE Trust Domain and Bundle, section 4.3
  */
 export function parseBundleMap(json: string | Uint8Array): ReadonlyMap<TrustDomain, TrustBundle> {
-  return readBundleMap(readDocument(json))
+  const parsed = readBundleMap(readDocument(json))
+  return new Map([...parsed].map(([trustDomain, { bundle }]) => [trustDomain, bundle]))
 }
 
 /** {@link parseBundleMap} of a document already read. */
-export function readBundleMap(document: JsonObject): ReadonlyMap<TrustDomain, TrustBundle> {
+export function readBundleMap(document: JsonObject): ReadonlyMap<TrustDomain, ParsedBundle> {
   const { trust_domains: entries } = document
   if (!isJsonObject(entries)) throw new AimsError('bundle.malformed', 'trust_domains is not an object')
-  const bundles = new Map<TrustDomain, TrustBundle>()
+  const bundles = new Map<TrustDomain, ParsedBundle>()
   for (const [name, entry] of Object.entries(entries)) {
     if (!isJsonObject(entry)) throw new AimsError('bundle.malformed', 'a bundle of the map is not an object')
     const trustDomain = readName(name)
-    bundles.set(trustDomain, readBundle(entry, trustDomain).bundle)
+    bundles.set(trustDomain, readBundle(entry, trustDomain))
   }
   return bundles
 }
