@@ -1,10 +1,19 @@
-import { AimsError, refuseAs } from 'aims/base'
-import { decodeUnverifiedJwtSvid, verifyJwtSvid } from 'aims/credentials'
-import { parseSpiffeId, type TrustDomain, trustDomainOf } from 'aims/identifiers'
+import { bundleSource, verifyJwtSvid } from 'aims/credentials'
+import { isSpiffeId, type TrustDomain, trustDomainOf } from 'aims/identifiers'
 import type { Command } from 'commander'
+import { UsageError } from '../../exit.ts'
 import { readToken } from '../../input.ts'
 import type { Result } from '../../output.ts'
-import { type JudgingOptions, judge, judging, readBundleSource, readOrigin, toTime } from './options.ts'
+import {
+  claimsOf,
+  type JudgingOptions,
+  judge,
+  judging,
+  originOf,
+  readBundleSource,
+  readOrigin,
+  toTime,
+} from './options.ts'
 
 interface Options extends JudgingOptions {
   readonly token: string
@@ -26,13 +35,21 @@ export function defineJwtSvid(parent: Command): void {
     judge(options, ({ now, clockSkew }): Result => {
       const token = readToken(options.token)
       const trustDomain =
-        options.trustDomain === undefined ? claimedTrustDomain(token) : readOrigin(options.trustDomain).trustDomain
-      const bundles = readBundleSource(options.bundle, { trustDomain, scheme: 'spiffe' })
-      const svid = verifyJwtSvid(token, { bundles, audience: options.audience, now, clockSkew, trustDomain })
+        options.trustDomain === undefined ? claimedTrustDomain(token) : spiffeDomain(options.trustDomain)
+      const bundles =
+        trustDomain === undefined ? bundleSource() : readBundleSource(options.bundle, { trustDomain, scheme: 'spiffe' })
+      const svid = verifyJwtSvid(token, {
+        bundles,
+        audience: options.audience,
+        now,
+        clockSkew,
+        ...(trustDomain === undefined ? {} : { trustDomain }),
+      })
       return {
         ok: true,
         subject: svid.subject,
-        trustDomain,
+        trustDomain: svid.trustDomain,
+        origin: originOf(svid.subject),
         audiences: svid.audiences,
         expiresAt: toTime(svid.expiresAt),
       }
@@ -41,8 +58,14 @@ export function defineJwtSvid(parent: Command): void {
 }
 
 // The operator says by passing the file that he trusts it for this subject: a plain bundle does not name its domain.
-function claimedTrustDomain(token: string): TrustDomain {
-  const { sub } = decodeUnverifiedJwtSvid(token).claims
-  if (typeof sub !== 'string') throw new AimsError('credential.invalid_subject', 'sub is not a string')
-  return refuseAs('credential.invalid_subject', 'sub is not a SPIFFE ID', () => trustDomainOf(parseSpiffeId(sub)))
+// A token without a usable subject is the verifier's to refuse, in the order of its checks.
+function claimedTrustDomain(token: string): TrustDomain | undefined {
+  const { sub } = claimsOf(token)
+  return typeof sub === 'string' && isSpiffeId(sub) ? trustDomainOf(sub) : undefined
+}
+
+function spiffeDomain(text: string): TrustDomain {
+  const { trustDomain, scheme } = readOrigin(text)
+  if (scheme === 'wimse') throw new UsageError('a JWT-SVID has a SPIFFE ID: --trust-domain cannot be wimse://')
+  return trustDomain
 }

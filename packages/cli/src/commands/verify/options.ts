@@ -1,18 +1,29 @@
+import { AimsError } from 'aims/base'
 import {
   type BundleSource,
   bundleSource,
+  decodeUnverifiedWit,
   emptyBundle,
+  type ParsedBundle,
   PROFILES,
   type Profile,
   parseAnyBundle,
   parsePemChain,
-  type TrustBundle,
+  splitDerChain,
 } from 'aims/credentials'
-import { parseTrustDomain, type Scheme, type TrustDomain } from 'aims/identifiers'
+import {
+  parseTrustDomain,
+  type Scheme,
+  schemeOf,
+  type TrustDomain,
+  trustDomainOf,
+  type WorkloadId,
+} from 'aims/identifiers'
 import type { Command } from 'commander'
 import { EXIT, UsageError } from '../../exit.ts'
 import { readInput, readNow } from '../../input.ts'
 import { print, type Result, refusal } from '../../output.ts'
+import { hintFor } from './hints.ts'
 
 /** Options that every judging command takes. */
 export interface JudgingOptions {
@@ -54,7 +65,9 @@ export async function judge(
   try {
     result = await verdict({ now, profile, clockSkew })
   } catch (error) {
-    result = refusal(error)
+    const refused = refusal(error)
+    const hint = hintFor(String(refused.code))
+    result = hint === undefined ? refused : { ...refused, hint }
   }
   if (!result.ok) process.exitCode = EXIT.negative
   print(result, options.json === true)
@@ -70,18 +83,32 @@ export interface Origin {
 export function readOrigin(text: string): Origin {
   const [, scheme, name = ''] = /^(?:(spiffe|wimse):\/\/)?(.*)$/s.exec(text) ?? []
   try {
+    if (name.includes('://')) throw new UsageError()
     return { trustDomain: parseTrustDomain(name), scheme: scheme as Scheme | undefined }
   } catch {
-    throw new UsageError('--trust-domain takes a name such as example.com')
+    throw new UsageError('--trust-domain takes a name or an origin, such as example.com or wimse://example.com')
   }
 }
 
-/** `--bundle`: a SPIFFE bundle, a bundle map, a plain JWK Set, or PEM certificates of the X.509 authorities, as the bundle of the given trust domain. */
-export function readBundle(path: string, trustDomain: TrustDomain): TrustBundle {
-  const bytes = readInput(path)
-  if (!bytes.includes('-----BEGIN')) return parseAnyBundle(bytes, trustDomain)
-  return { ...emptyBundle(trustDomain), x509Authorities: parsePemChain(bytes.toString('latin1')) }
+/** Scheme and trust domain of a subject: what the bundle had to be bound to. */
+export function originOf(subject: WorkloadId): string {
+  return `${schemeOf(subject)}://${trustDomainOf(subject)}`
 }
+
+/**
+ * `--bundle`: a SPIFFE bundle, a bundle map, a JWK Set, a single JWK, or certificates of the X.509 authorities in PEM or
+ * DER, as the bundle of the given trust domain.
+ */
+export function readBundle(path: string, trustDomain: TrustDomain): ParsedBundle {
+  const bytes = readInput(path)
+  const isPem = bytes.includes('-----BEGIN')
+  if (!isPem && bytes[0] !== DER_SEQUENCE) return parseAnyBundle(bytes, trustDomain)
+  const x509Authorities = isPem ? parsePemChain(bytes.toString('latin1')) : splitDerChain(bytes)
+  return { bundle: { ...emptyBundle(trustDomain), x509Authorities }, warnings: [] }
+}
+
+// No JSON begins with it: it is the digit zero.
+const DER_SEQUENCE = 0x30
 
 /**
  * The same as a source for verifiers: it knows this one trust domain. Without a scheme in `--trust-domain` the operator
@@ -89,8 +116,39 @@ export function readBundle(path: string, trustDomain: TrustDomain): TrustBundle 
  */
 export function readBundleSource(path: string, { trustDomain, scheme }: Origin, subject?: unknown): BundleSource {
   const claimed = typeof subject === 'string' && subject.startsWith('wimse:') ? 'wimse' : 'spiffe'
-  return bundleSource({ ...readBundle(path, trustDomain), scheme: scheme ?? claimed })
+  return bundleSource({ ...readBundle(path, trustDomain).bundle, scheme: scheme ?? claimed })
 }
+
+/** What a token says about itself before anything is verified, or nothing when it cannot be read: the verifier says so. */
+export function claimsOf(token: string): { readonly [name: string]: unknown } {
+  try {
+    return decodeUnverifiedWit(token).claims
+  } catch (error) {
+    if (AimsError.is(error)) return {}
+    throw error
+  }
+}
+
+/** For options that may be given several times. */
+export function collect(value: string, previous: readonly string[] = []): readonly string[] {
+  return [...previous, value]
+}
+
+/** `--audience`: our own URIs. */
+export interface OwnUris {
+  readonly audiences: readonly string[]
+  /** Those that are no more than scheme and authority: under them every target URI is ours. */
+  readonly origins: readonly string[]
+}
+
+/** Audiences are compared without query and fragment. @see draft-ietf-wimse-wpt-02, on `aud` */
+export function readOwnUris(given: readonly string[]): OwnUris {
+  const audiences = given.flatMap((uri) => [uri, uri.replace(/[?#].*$/s, '')])
+  if (audiences.includes('')) throw new UsageError('--audience takes our own URI')
+  return { audiences: [...new Set(audiences)], origins: given.filter((uri) => ORIGIN.test(uri)) }
+}
+
+const ORIGIN = /^https?:\/\/[^/?#]+$/
 
 /** RFC 3339, whole seconds, UTC. */
 export function toTime(seconds: number): string {

@@ -1,10 +1,19 @@
-import { AimsError, importVerificationKey, isJsonObject, parseJsonObject, type VerificationKey } from 'aims/base'
-import { decodeUnverifiedWit, type KeyRegistry, type VerifiedWit, verifyWit } from 'aims/credentials'
+import { type KeyRegistry, parseAnyBundle, type VerifiedWit, verifyWit } from 'aims/credentials'
 import type { TrustDomain } from 'aims/identifiers'
 import type { Command } from 'commander'
 import { readInput, readToken } from '../../input.ts'
 import type { Result } from '../../output.ts'
-import { type Judging, type JudgingOptions, judge, judging, readBundleSource, readOrigin, toTime } from './options.ts'
+import {
+  claimsOf,
+  type Judging,
+  type JudgingOptions,
+  judge,
+  judging,
+  originOf,
+  readBundleSource,
+  readOrigin,
+  toTime,
+} from './options.ts'
 
 /** What is known when a WIT is judged. */
 export interface WitOptions extends JudgingOptions {
@@ -50,15 +59,15 @@ export function judgeWit(
   token: string,
   options: WitOptions,
   { now, profile, clockSkew }: Judging,
-): { readonly wit: VerifiedWit; readonly trustDomain: TrustDomain; readonly warnings: readonly string[] } {
+): { readonly wit: VerifiedWit; readonly warnings: readonly string[] } {
   const origin = readOrigin(options.trustDomain)
   const { trustDomain } = origin
-  const bundles = readBundleSource(options.bundle, origin, decodeUnverifiedWit(token).claims.sub)
+  const claims = claimsOf(token)
+  const bundles = readBundleSource(options.bundle, origin, claims.sub)
   const warnings: string[] = []
   let { issuer, witAudience: audience } = options
-  if (profile === 'aims-00' && (issuer === undefined || audience === undefined)) {
+  if (profile === 'aims-00') {
     // The shape needs both; an offline judge who was not told them takes the token's own and says so.
-    const { claims } = decodeUnverifiedWit(token)
     if (issuer === undefined && typeof claims.iss === 'string') {
       issuer = claims.iss
       warnings.push('iss was not compared: pass --issuer')
@@ -75,23 +84,22 @@ export function judgeWit(
     profile,
     trustDomain,
     clockSkew,
-    ...(issuer === undefined ? {} : { issuers: { [trustDomain]: [issuer] } }),
-    ...(audience === undefined ? {} : { audience }),
+    ...(issuer === undefined && profile !== 'aims-00' ? {} : { issuers: { [trustDomain]: [issuer ?? ''] } }),
+    ...(audience === undefined && profile !== 'aims-00' ? {} : { audience: audience ?? UNKNOWN }),
     ...(options.svid === true ? { svid: true } : {}),
-    ...(options.confirmationKeys === undefined ? {} : { confirmationKeys: readRegistry(options.confirmationKeys) }),
+    ...(options.confirmationKeys === undefined
+      ? {}
+      : { confirmationKeys: readRegistry(options.confirmationKeys, trustDomain) }),
   })
-  return { wit, trustDomain, warnings }
+  return { wit, warnings }
 }
 
-// The keys one issuer registered for one subject: the file is for the WIT that is judged.
-function readRegistry(path: string): KeyRegistry {
-  const keys = new Map<string, VerificationKey>()
-  const { keys: jwks } = parseJsonObject(readInput(path))
-  if (!Array.isArray(jwks)) throw new AimsError('bundle.missing_keys', 'the member keys is absent')
-  for (const jwk of jwks.filter(isJsonObject)) {
-    const key = importVerificationKey(jwk)
-    if (key.kid !== undefined) keys.set(key.kid, key)
-  }
+// For a token that names none, and is refused for that: no audience is empty, and none contains a blank.
+const UNKNOWN = ' '
+
+/** `--confirmation-keys`: the keys registered for the subject that is judged. */
+export function readRegistry(path: string, trustDomain: TrustDomain): KeyRegistry {
+  const { witAuthorities: keys } = parseAnyBundle(readInput(path), trustDomain).bundle
   return { find: (_trustDomain, _subject, kid) => keys.get(kid) }
 }
 
@@ -100,6 +108,7 @@ export function describeWit(wit: VerifiedWit): Omit<Result, 'ok'> {
   return {
     subject: wit.subject,
     trustDomain: wit.trustDomain,
+    origin: originOf(wit.subject),
     profile: wit.profile,
     issuer: wit.issuer,
     expiresAt: toTime(wit.expiresAt),

@@ -1,15 +1,17 @@
-import { createMemoryReplayStore, verifyWpt } from 'aims/authentication'
+import { createMemoryReplayStore, verifyWpt, type WptExpectations } from 'aims/authentication'
+import { AimsError } from 'aims/base'
+import type { Profile } from 'aims/credentials'
 import type { Command } from 'commander'
 import { UsageError } from '../../exit.ts'
 import { readInput, readToken } from '../../input.ts'
 import type { Result } from '../../output.ts'
-import { judge, judging, toTime } from './options.ts'
+import { claimsOf, collect, judge, judging, readOwnUris, toTime } from './options.ts'
 import { describeWit, judgeWit, type WitOptions, witOptions } from './wit.ts'
 
 interface WptOptions extends WitOptions {
   readonly proof: string
   readonly wit: string
-  readonly audience: string
+  readonly audience: readonly string[]
   readonly header: readonly string[]
   readonly method?: string
   readonly target?: string
@@ -21,7 +23,7 @@ export function defineWpt(parent: Command): void {
   witOptions(command)
     .requiredOption('--proof <file>', 'the WPT')
     .requiredOption('--wit <file>', 'the WIT it was made for')
-    .requiredOption('--audience <uri>', 'our own URI')
+    .requiredOption('--audience <uri>', 'our own URI; repeatable', collect)
     .option('--header <line>', "a header of the request, as 'Name: value'; repeatable", collect, [])
     .option('--method <name>', 'the method of the request, to compare htm')
     .option('--target <path>', 'path and query of the request, to compare htu')
@@ -33,54 +35,74 @@ export function defineWpt(parent: Command): void {
   command.action((options: WptOptions) =>
     judge(options, async (judging): Promise<Result> => {
       const { now, profile, clockSkew } = judging
-      const given = options.witAudience === undefined ? { ...options, witAudience: options.audience } : options
+      const { audiences, origins } = readOwnUris(options.audience)
+      const witAudience = options.witAudience ?? audiences[0]
+      const given = witAudience === undefined ? options : { ...options, witAudience }
       const { wit, warnings } = judgeWit(readToken(options.wit), given, judging)
-      const proof = await verifyWpt(readToken(options.proof), {
+      const token = readToken(options.proof)
+      const proof = await verifyWpt(token, {
         wit,
         profile,
-        audiences: [options.audience],
+        audiences,
+        origins,
         now,
         clockSkew,
         replays: createMemoryReplayStore({ capacity: 16 }),
         method: options.method,
         target: options.target,
         ...(options.body === undefined ? {} : { body: readInput(options.body) }),
-        ...otherTokens(options.header),
+        ...tokensOf(options.header, profile),
       })
       return {
         ok: true,
         ...describeWit(wit),
         proof: { audience: proof.audience, expiresAt: toTime(proof.expiresAt), covers: proof.covers },
-        warnings,
+        warnings: [...warnings, ...notCompared(token, options)],
       }
     }),
   )
 }
 
-function collect(value: string, previous: readonly string[]): readonly string[] {
-  return [...previous, value]
+function notCompared(token: string, { method, target }: WptOptions): readonly string[] {
+  const { htm, htu } = claimsOf(token)
+  const warnings: string[] = []
+  if (htm !== undefined && method === undefined) warnings.push('htm was not compared: pass --method')
+  if (htu !== undefined && target === undefined) warnings.push('htu was not compared: pass --target')
+  return warnings
 }
 
-interface OtherTokens {
-  accessToken?: string
-  txnToken?: string
-  otherTokens?: { readonly [field: string]: string }
-}
+type Tokens = Pick<WptExpectations, 'accessToken' | 'txnToken' | 'otherTokens' | 'findField'>
 
-// Txn-Token is bound by tth, an access token by ath; every other field given is a token that oth may bind.
-function otherTokens(headers: readonly string[]): OtherTokens {
-  const tokens: OtherTokens = {}
-  const others: Record<string, string> = {}
-  for (const line of headers) {
-    const colon = line.indexOf(':')
-    if (colon <= 0) throw new UsageError("--header takes 'Name: value'")
-    const name = line.slice(0, colon).trim().toLowerCase()
-    const value = line.slice(colon + 1).trim()
-    const bearer = /^bearer +(.+)$/i.exec(value)
-    if (name === 'txn-token') tokens.txnToken = value
-    else if (name === 'authorization' && bearer?.[1] !== undefined) tokens.accessToken = bearer[1]
-    else if (name !== 'authorization') others[name] = value
+// Fields that carry no token. Every other field is one that oth must bind.
+const NO_TOKEN = /^(?:host|date|connection|user-agent|accept(?:-.*)?|content-.*|workload-(?:identity|proof)-token)$/
+
+// Txn-Token is bound by tth, an access token by ath, any other by oth.
+function tokensOf(lines: readonly string[], profile: Profile): Tokens {
+  const fields = readFields(lines)
+  const authorization = fields.get('authorization') ?? ''
+  const [, scheme = '', credentials] = /^([A-Za-z]+) +(.+)$/.exec(authorization) ?? []
+  if (profile === 'wimse' && authorization !== '' && scheme.toLowerCase() !== 'wpt') {
+    throw new AimsError('authentication.duplicate_field', 'Authorization carries the proof, and occurs once')
   }
-  if (Object.keys(others).length > 0) tokens.otherTokens = others
-  return tokens
+  const isToken = (name: string): boolean => name !== 'authorization' && name !== 'txn-token' && !NO_TOKEN.test(name)
+  return {
+    accessToken: scheme.toLowerCase() === 'bearer' ? credentials : undefined,
+    txnToken: fields.get('txn-token'),
+    otherTokens: Object.fromEntries([...fields].filter(([name]) => isToken(name))),
+    findField: (name) => fields.get(name),
+  }
+}
+
+function readFields(lines: readonly string[]): ReadonlyMap<string, string> {
+  const fields = new Map<string, string>()
+  for (const line of lines) {
+    const [, name, value] = /^([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*(.*?)[ \t]*$/.exec(line) ?? []
+    if (name === undefined || value === undefined) throw new UsageError("--header takes 'Name: value'")
+    const field = name.toLowerCase()
+    if (fields.has(field)) {
+      throw new AimsError('authentication.duplicate_field', 'a field that must occur once occurs more often')
+    }
+    fields.set(field, value)
+  }
+  return fields
 }

@@ -3,7 +3,7 @@ import type { Command } from 'commander'
 import { UsageError } from '../../exit.ts'
 import { readInput } from '../../input.ts'
 import type { Result } from '../../output.ts'
-import { type JudgingOptions, judge, judging, readBundleSource, readOrigin, toTime } from './options.ts'
+import { type JudgingOptions, judge, judging, originOf, readBundleSource, readOrigin, toTime } from './options.ts'
 
 interface Options extends JudgingOptions {
   readonly chain: string
@@ -17,7 +17,7 @@ export function defineX509Svid(parent: Command): void {
     .command('x509-svid')
     .description('judge an X.509-SVID or Workload Identity Certificate with its chain')
     .requiredOption('--chain <file>', 'PEM or concatenated DER, leaf first')
-    .requiredOption('--bundle <file>', 'SPIFFE bundle, bundle map or PEM of CA certificates')
+    .requiredOption('--bundle <file>', 'SPIFFE bundle, bundle map, or CA certificates in PEM or DER')
     .requiredOption('--trust-domain <name>', 'the trust domain the bundle belongs to')
     .option('--mode <name>', 'svid (strict) or wic', 'svid')
   judging(command, 'aims verify x509-svid --chain svid.pem --bundle bundle.json --trust-domain example.com')
@@ -36,6 +36,7 @@ export function defineX509Svid(parent: Command): void {
         ok: true,
         subject,
         trustDomain,
+        origin: originOf(subject),
         mode,
         serialNumber,
         thumbprint,
