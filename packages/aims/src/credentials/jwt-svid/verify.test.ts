@@ -27,10 +27,11 @@ function authority(key: LocalSigner): [string, ReturnType<typeof verificationKey
   return [kid, verificationKey(key.publicKey, { kid, alg: key.alg })]
 }
 
+const jwtKeys = { jwtAuthorities: new Map([signer, ed, rsa].map(authority)) }
 const bundles = bundleSource(
   {
     ...emptyBundle(trustDomain),
-    jwtAuthorities: new Map([signer, ed, rsa].map(authority)),
+    ...jwtKeys,
     witAuthorities: new Map([authority(witSigner)]),
   },
   { ...emptyBundle(otherDomain), jwtAuthorities: new Map([authority(foreign)]) },
@@ -136,6 +137,11 @@ const REFUSED: readonly (readonly [why: string, change: Change, code: string])[]
     'credential.lifetime_too_long',
   ],
   ['of another domain than expected', { expected: { trustDomain: otherDomain } }, 'credential.wrong_trust_domain'],
+  [
+    'under a bundle of the same trust domain for wimse:// [identifiers.wimse-id.10]',
+    { expected: { bundles: bundleSource({ ...emptyBundle(trustDomain), ...jwtKeys, scheme: 'wimse' }) } },
+    'credential.untrusted_domain',
+  ],
   ['of a domain without a bundle', { claims: { sub: 'spiffe://third.example/a' } }, 'credential.untrusted_domain'],
   ['that is too long [credentials.jwt-svid.14]', { claims: { x: 'x'.repeat(8000) } }, 'credential.too_large'],
   [
