@@ -15,7 +15,7 @@ export interface Case {
 
 export type Outcome = { readonly accepted: true } | { readonly accepted: false; readonly code: string }
 
-interface Expectations {
+export interface Expectations {
   /** Case id -> why we answer otherwise than the source expects. A stale line fails the suite. */
   readonly deviations: { readonly [id: string]: string }
 }
@@ -60,7 +60,8 @@ export function suite(
   })
 }
 
-function readExpectations(name: string): Expectations {
+/** The expectation file of a suite. */
+export function readExpectations(name: string): Expectations {
   const file = resolve(here, 'expectations', `${name}.json`)
   return existsSync(file) ? JSON.parse(readFileSync(file, 'utf8')) : { deviations: {} }
 }
