@@ -34,7 +34,8 @@ export async function aims(
     printed += text
   }
   try {
-    const exit = await run([...args, '--json'])
+    const [command = '', ...rest] = args
+    const exit = await run([command, rest[0] ?? '', '--json', ...rest.slice(1)])
     return { exit, results: printed.split('\n').flatMap((line) => (line === '' ? [] : [JSON.parse(line)])) }
   } finally {
     output.write = write

@@ -3,6 +3,7 @@ import {
   type BundleSource,
   bundleSource,
   decodeUnverifiedWit,
+  decodeUnverifiedX509Svid,
   emptyBundle,
   type ParsedBundle,
   PROFILES,
@@ -104,6 +105,8 @@ export function readBundle(path: string, trustDomain: TrustDomain): ParsedBundle
   const isPem = bytes.includes('-----BEGIN')
   if (!isPem && bytes[0] !== DER_SEQUENCE) return parseAnyBundle(bytes, trustDomain)
   const x509Authorities = isPem ? parsePemChain(bytes.toString('latin1')) : splitDerChain(bytes)
+  // Of several authorities one that cannot be read would only be missed when it is needed.
+  for (const der of x509Authorities) decodeUnverifiedX509Svid([der])
   return { bundle: { ...emptyBundle(trustDomain), x509Authorities }, warnings: [] }
 }
 
