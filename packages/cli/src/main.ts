@@ -10,6 +10,11 @@ if (!supported) {
   const { VERSION } = await import('./version.ts')
   process.stdout.write(`${VERSION}\n`)
 } else {
+  // Whoever reads our output may have seen enough: `aims audit list | head` is no failure.
+  process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+    if (error.code !== 'EPIPE') throw error
+    process.exit()
+  })
   const { run } = await import('./cli.ts')
   process.exitCode = await run(process.argv.slice(2))
 }

@@ -18,18 +18,24 @@ export interface DataDirectory {
  * @throws {@link AimsError} `operation.data_directory_unwritable`, `operation.data_directory_open`, `storage.locked`
  */
 export function openDataDirectory(path: string): DataDirectory {
-  create(path)
-  requirePrivate(path)
+  makeDataDirectory(path)
   const lock: FileLock = lockFile(join(path, 'lock'), `data directory ${path}`)
   return { path, file: (name) => join(path, name), release: () => lock.release() }
 }
 
-function create(path: string): void {
+/**
+ * Creates the data directory with mode 0700 when it is absent, and refuses one that others can look into or this process
+ * cannot write. Takes no lock.
+ *
+ * @throws {@link AimsError} `operation.data_directory_unwritable`, `operation.data_directory_open`
+ */
+export function makeDataDirectory(path: string): void {
   try {
     createWithParents(path)
   } catch (cause) {
     throw new AimsError('operation.data_directory_unwritable', `${path}: cannot be created`, { cause })
   }
+  requirePrivate(path)
 }
 
 // Not `recursive`: on file systems that answer ENOENT for everything (/proc) Node never comes back from it.

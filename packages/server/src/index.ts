@@ -10,6 +10,7 @@ export {
 export { type ConfigSources, loadConfig } from './config/config.ts'
 export type { EnabledProfile } from './config/setting-types.ts'
 export { type Configuration, environmentName, SETTINGS, type Setting } from './config/settings.ts'
+export { makeDataDirectory } from './data-directory.ts'
 export { type ExitCode, exitCodeFor } from './exit-codes.ts'
 export type { AuthorityPurpose, KeyInfo } from './keys/authorities.ts'
 export { type RunningServer, type ServerOptions, startServer } from './server.ts'

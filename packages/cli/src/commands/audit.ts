@@ -141,6 +141,10 @@ function readKey(text: string | undefined): string | undefined {
 }
 
 function databaseOf(path: string): string {
-  if (!existsSync(path)) throw new FailedError('operation.input_unreadable', `there is no ${path}`)
-  return statSync(path).isDirectory() ? join(path, 'log.sqlite') : path
+  try {
+    return statSync(path).isDirectory() ? join(path, 'log.sqlite') : path
+  } catch (cause) {
+    const reason = (cause as NodeJS.ErrnoException).code ?? 'unreadable'
+    throw new FailedError('operation.input_unreadable', `cannot read ${path}: ${reason}`, { cause })
+  }
 }

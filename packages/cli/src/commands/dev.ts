@@ -1,9 +1,9 @@
-import { mkdirSync, mkdtempSync, rmSync } from 'node:fs'
+import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir, userInfo } from 'node:os'
 import { join, resolve } from 'node:path'
 import { AimsError, apiClient } from 'aims/base'
 import { startAgent } from 'aims-agent'
-import { type Configuration, type RunningServer, startServer } from 'aims-server'
+import { type Configuration, makeDataDirectory, type RunningServer, startServer } from 'aims-server'
 import type { Command } from 'commander'
 import { runDemo, writeDemoPolicy } from '../demo/scenario.ts'
 import { timeline } from '../demo/timeline.ts'
@@ -41,7 +41,7 @@ async function run(options: Options): Promise<void> {
   if (demo && trustDomain !== 'example.com') throw new UsageError('the demo is about example.com')
   const started = performance.now()
   const dataDirectory = resolve(options.data)
-  mkdirSync(dataDirectory, { recursive: true, mode: 0o700 })
+  makeDataDirectory(dataDirectory)
   const sockets = socketDirectory(dataDirectory)
   const overrides = {
     trustDomain,
@@ -100,7 +100,9 @@ async function startOnFreePort(
   } catch (error) {
     if (!AimsError.is(error) || error.code !== 'operation.port_busy') throw error
     const elsewhere = await configOf({}, { ...overrides, 'listen.port': 0 })
-    return { config: elsewhere, server: await startServer(elsewhere) }
+    const server = await startServer(elsewhere)
+    process.stderr.write(`aims: port ${config['listen.port']} is taken, listening on ${server.port}\n`)
+    return { config: elsewhere, server }
   }
 }
 

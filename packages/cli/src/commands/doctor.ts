@@ -1,4 +1,4 @@
-import { existsSync, lstatSync, statSync } from 'node:fs'
+import { accessSync, constants, existsSync, lstatSync, statSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { loadPeerCredentialProvider } from 'aims/attestation'
 import { AimsError, apiClient } from 'aims/base'
@@ -78,10 +78,23 @@ async function peerCredentials(): Promise<Finding> {
 }
 
 function privateDirectory(check: string, path: string): Finding {
-  if (!existsSync(path)) return good(check, `${path} will be created at the first start`)
+  if (!existsSync(path)) return willBeCreated(check, path)
   const { mode, uid } = statSync(path)
   if ((mode & 0o077) !== 0) return { check, ok: false, found: `${path} is open to others`, fix: `chmod 0700 ${path}` }
   return owned(check, path, uid)
+}
+
+// The nearest directory that is there decides whether the first start can make the rest.
+function willBeCreated(check: string, path: string): Finding {
+  let parent = dirname(path)
+  while (!existsSync(parent)) parent = dirname(parent)
+  try {
+    accessSync(parent, constants.W_OK | constants.X_OK)
+    return good(check, `${path} will be created at the first start`)
+  } catch {
+    const found = `${path} does not exist and ${parent} is not writable`
+    return { check, ok: false, found, fix: `create ${path} for this user, or configure another directory` }
+  }
 }
 
 function privateFile(check: string, path: string): Finding {
