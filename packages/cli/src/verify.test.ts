@@ -1,13 +1,7 @@
 import assert from 'node:assert/strict'
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
-import { after, test } from 'node:test'
-import { run } from './cli.ts'
-import { output } from './output.ts'
-
-const scratch = mkdtempSync(join(tmpdir(), 'aims-verify-'))
-after(() => rmSync(scratch, { recursive: true, force: true }))
+import { readFileSync } from 'node:fs'
+import { test } from 'node:test'
+import { aims, file } from '../../../test/support/cli.ts'
 
 type Row = { readonly [name: string]: unknown }
 interface Vector extends Row {
@@ -18,48 +12,33 @@ function vector(name: string): Vector {
   return JSON.parse(readFileSync(new URL(`../../../spec/vectors/${name}.json`, import.meta.url), 'utf8'))
 }
 
-let files = 0
-function file(content: unknown): string {
-  files += 1
-  const path = join(scratch, String(files))
-  writeFileSync(path, typeof content === 'string' ? `${content}\n` : JSON.stringify(content))
-  return path
-}
+const line = (token: unknown): string => file(`${token}\n`)
 
-async function aims(...args: readonly string[]): Promise<{ exit: number; result: Row }> {
-  let printed = ''
-  const write = output.write
-  output.write = (text) => {
-    printed += text
-  }
-  try {
-    const exit = await run([...args, '--json'])
-    return { exit, result: JSON.parse(printed) }
-  } finally {
-    output.write = write
-    process.exitCode = 0
-  }
+async function one(...args: readonly string[]): Promise<{ exit: number; result: Row }> {
+  const { exit, results } = await aims(...args)
+  assert.equal(results.length, 1)
+  return { exit, result: results[0] ?? {} }
 }
 
 /** The command line for one case of each kind of vector. */
 const COMMANDS: { readonly [kind: string]: (v: Row) => string[] } = {
-  wit: (v) => ['wit', '--token', file(v.token), '--profile', String(v.profile)],
+  wit: (v) => ['wit', '--token', line(v.token), '--profile', String(v.profile)],
   wpt: (v) => [
-    ...['wpt', '--proof', file(v.proof), '--wit', file(v.wit), '--audience', String(v.audience)],
+    ...['wpt', '--proof', line(v.proof), '--wit', line(v.wit), '--audience', String(v.audience)],
     ...(v.headers as string[]).flatMap((header) => ['--header', header]),
   ],
-  'jwt-svid': (v) => ['jwt-svid', '--token', file(v.token), '--audience', String(v.audience)],
+  'jwt-svid': (v) => ['jwt-svid', '--token', line(v.token), '--audience', String(v.audience)],
   bundle: () => ['bundle'],
 }
 
 for (const [kind, args] of Object.entries(COMMANDS)) {
   const { negative, ...good } = vector(kind)
-  const judge = (v: Row): ReturnType<typeof aims> =>
-    aims(
+  const judge = (v: Row): ReturnType<typeof one> =>
+    one(
       'verify',
       ...args(v),
       '--bundle',
-      file(v.bundle),
+      file(v.bundle as object),
       '--trust-domain',
       String(v.trustDomain),
       '--now',
@@ -83,8 +62,17 @@ for (const [kind, args] of Object.entries(COMMANDS)) {
 
 test('a verdict never quotes the token', async () => {
   const { negative: _, ...good } = vector('wit')
-  const { result } = await aims(
-    ...['verify', 'wit', '--token', file(good.token), '--bundle', file(good.bundle), '--trust-domain', 'example.com'],
+  const { result } = await one(
+    ...[
+      'verify',
+      'wit',
+      '--token',
+      line(good.token),
+      '--bundle',
+      file(good.bundle as object),
+      '--trust-domain',
+      'example.com',
+    ],
     ...['--now', String(good.now)],
   )
   for (const part of String(good.token).split('.')) assert.equal(JSON.stringify(result).includes(part), false)
@@ -116,7 +104,7 @@ for (const [title, exit, code, args] of [
   ],
 ] as const) {
   test(`exit code ${exit}: ${title}`, async () => {
-    const { exit: seen, result } = await aims(...args)
+    const { exit: seen, result } = await one(...args)
     assert.deepEqual({ exit: seen, ok: result.ok, code: result.code }, { exit, ok: false, code })
   })
 }
