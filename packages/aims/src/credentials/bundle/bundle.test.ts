@@ -250,20 +250,21 @@ for (const [why, set, code] of JWKS) {
 }
 
 test('an operator may hand over any of the documents', () => {
-  const any = (value: unknown): ReturnType<typeof parseAnyBundle> => parseAnyBundle(JSON.stringify(value), trustDomain)
+  const readAny = (value: unknown): ReturnType<typeof parseAnyBundle> =>
+    parseAnyBundle(JSON.stringify(value), trustDomain)
   const { bundle } = read({})
-  assert.deepEqual(any(document).bundle, bundle)
-  assert.deepEqual(any({ trust_domains: { 'example.com': document } }).bundle, bundle)
+  assert.deepEqual(readAny(document).bundle, bundle)
+  assert.deepEqual(readAny({ trust_domains: { 'example.com': document } }).bundle, bundle)
   const plain = { ...jwt, use: undefined }
-  assert.deepEqual([...any({ keys: [plain] }).bundle.witAuthorities.keys()], ['jwt-1'])
-  assert.deepEqual([...any(plain).bundle.witAuthorities.keys()], ['jwt-1'])
-  assert.deepEqual([...any({ ...plain, kid: undefined }).bundle.witAuthorities.keys()], [''])
+  assert.deepEqual([...readAny({ keys: [plain] }).bundle.witAuthorities.keys()], ['jwt-1'])
+  assert.deepEqual([...readAny(plain).bundle.witAuthorities.keys()], ['jwt-1'])
+  assert.deepEqual([...readAny({ ...plain, kid: undefined }).bundle.witAuthorities.keys()], [''])
   // Marked as a SPIFFE key or bundle, so it is read as one: a key without use counts for nothing, and is told of.
-  assert.equal(any(jwt).bundle.witAuthorities.size, 0)
-  const marked = any({ spiffe_sequence: 1, keys: [plain] })
+  assert.equal(readAny(jwt).bundle.witAuthorities.size, 0)
+  const marked = readAny({ spiffe_sequence: 1, keys: [plain] })
   assert.equal(marked.bundle.witAuthorities.size, 0)
   assert.deepEqual(marked.warnings, ['key 0 is ignored: its use is absent or unknown'])
-  assertRefused(() => any({ ...plain, d: 'AAAA' }), 'bundle.private_key')
+  assertRefused(() => readAny({ ...plain, d: 'AAAA' }), 'bundle.private_key')
   assertRefused(
     () => parseAnyBundle(JSON.stringify({ trust_domains: { 'other.example': document } }), trustDomain),
     'bundle.wrong_trust_domain',
