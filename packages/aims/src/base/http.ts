@@ -1,3 +1,4 @@
+import { isBlankAt, trimBlanks } from './blanks.ts'
 import { asBuffer } from './bytes.ts'
 import { AimsError } from './errors.ts'
 
@@ -84,23 +85,9 @@ function isTarget(method: string, target: string): boolean {
 function readField(line: string): readonly [string, string] {
   const colon = line.indexOf(':')
   const name = line.slice(0, Math.max(0, colon))
-  if (isBlank(line, 0)) malformed('a folded field, which belongs on one line')
+  if (isBlankAt(line, 0)) malformed('a folded field, which belongs on one line')
   if (!FIELD_NAME.test(name) || NOT_IN_VALUE.test(line)) malformed('a field')
   return [name, trimBlanks(line.slice(colon + 1))]
-}
-
-// Not `trim`, which takes away more than HTTP means; and not a pattern, which takes quadratic time.
-function trimBlanks(text: string): string {
-  let start = 0
-  let end = text.length
-  while (isBlank(text, start)) start += 1
-  while (end > start && isBlank(text, end - 1)) end -= 1
-  return text.slice(start, end)
-}
-
-function isBlank(text: string, at: number): boolean {
-  const code = text.charCodeAt(at)
-  return code === 0x20 || code === 0x09
 }
 
 function valuesOf(headers: HttpRequest['headers'], field: string): readonly string[] {

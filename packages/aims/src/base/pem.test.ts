@@ -41,6 +41,14 @@ for (const [what, text] of [
   test(`PEM with ${what} is refused`, () => assertRefused(() => parsePem(text), 'pem.malformed'))
 }
 
+test('a mebibyte of blanks inside a line is passed over in no time', () => {
+  const text = `x${' '.repeat(1_000_000)}y\n${BEGIN}\nAQID\n${END}\n`
+  const start = performance.now()
+  assert.equal(parsePem(text).length, 1)
+  // A pattern that starts over at every blank takes minutes.
+  assert.ok(performance.now() - start < 2000)
+})
+
 test('what is written is read back', () => {
   fc.assert(
     fc.property(fc.uint8Array({ minLength: 1, maxLength: 300 }), (bytes) => {

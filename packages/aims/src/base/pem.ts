@@ -1,3 +1,4 @@
+import { trimBlanksEnd } from './blanks.ts'
 import { asBuffer, decodeBase64 } from './bytes.ts'
 import { AimsError } from './errors.ts'
 
@@ -25,7 +26,7 @@ export function parsePem(text: string): readonly PemBlock[] {
   const blocks: PemBlock[] = []
   let label: string | undefined
   let body: string[] = []
-  for (const line of text.split(/\r\n|\n|\r/).map((untrimmed) => untrimmed.replace(/[ \t]+$/, ''))) {
+  for (const line of text.split(/\r\n|\n|\r/).map(trimBlanksEnd)) {
     if (label === undefined) {
       if (!line.startsWith('-----')) continue
       label = /^-----BEGIN ([A-Z0-9]+(?: [A-Z0-9]+)*)-----$/.exec(line)?.[1]

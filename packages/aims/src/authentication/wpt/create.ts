@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto'
+import { trimBlanks } from '../../base/blanks.ts'
 import { sha256Base64url } from '../../base/bytes.ts'
 import { signJwsLocally } from '../../base/jose.ts'
 import type { Wit } from '../../credentials/wit/source.ts'
@@ -100,7 +101,7 @@ function hashEach(tokens: { readonly [field: string]: string }): { readonly [fie
   return Object.fromEntries(
     Object.entries(tokens).map(([field, value]) => {
       if (field !== field.toLowerCase()) throw new TypeError('names of other tokens are lower-case')
-      return [field, sha256Base64url(value.replace(/^[ \t]+|[ \t]+$/g, ''))]
+      return [field, sha256Base64url(trimBlanks(value))]
     }),
   )
 }

@@ -1,3 +1,4 @@
+import { trimBlanks } from '../../base/blanks.ts'
 import { equalConstantTime, sha256Base64url } from '../../base/bytes.ts'
 import { AimsError, type AimsErrorCode } from '../../base/errors.ts'
 import { decodeUnverifiedJws, type UnverifiedJws, verifyJws } from '../../base/jose.ts'
@@ -315,7 +316,7 @@ function bindsOthers(oth: JsonObject[string], expected: ProofExpectations, rules
   const fields = Object.keys(tokens)
   if (oth === undefined) return fields.length === 0
   const find = (field: string): string | undefined =>
-    (Object.hasOwn(tokens, field) ? tokens[field] : findField?.(field))?.replace(BLANKS_AROUND, '')
+    trimmed(Object.hasOwn(tokens, field) ? tokens[field] : findField?.(field))
   if (typeof oth === 'string') {
     const [field] = fields
     return rules.othAsString && field !== undefined && fields.length === 1 && bindsToken(oth, find(field))
@@ -327,7 +328,9 @@ function bindsOthers(oth: JsonObject[string], expected: ProofExpectations, rules
   })
 }
 
-const BLANKS_AROUND = /^[ \t]+|[ \t]+$/g
+function trimmed(value: string | undefined): string | undefined {
+  return value === undefined ? undefined : trimBlanks(value)
+}
 
 function requiredText(claims: JsonObject, name: string): string {
   const value = optionalText(claims, name)
