@@ -1,8 +1,8 @@
 // A policy set decides: default deny, forbid wins, and a policy that does not fit the schema does not load.
 import assert from 'node:assert/strict'
-import type { Principal } from 'aims/authentication'
+import { assumePrincipal, type PrincipalFacts } from 'aims/authentication'
 import { authorize, createCedarEngine, httpAction, serviceResource, toolCall } from 'aims/authorization'
-import { parseTrustDomain, parseWorkloadSpiffeId } from 'aims/identifiers'
+import { parseWorkloadSpiffeId } from 'aims/identifiers'
 import { parsePolicySet } from 'aims/policy'
 
 const calendar = parseWorkloadSpiffeId('spiffe://example.com/service/calendar')
@@ -29,17 +29,16 @@ const policySet = await parsePolicySet([
 ])
 const engine = await createCedarEngine(policySet)
 
-// In a service the principal comes from authenticate(); nothing else may make one.
-const bot: Principal = {
-  kind: 'principal',
+// In a service the principal comes from authenticate(). Here, as in a rehearsal of policies, it is only assumed.
+const facts: PrincipalFacts = {
   id: parseWorkloadSpiffeId('spiffe://example.com/agent/calendar-bot'),
-  trustDomain: parseTrustDomain('example.com'),
   method: 'wit+wpt',
   profile: 'wimse',
   credential: { type: 'wit', id: 'wit-1' },
   covers: { method: true, target: true, body: true },
   expiresAt: 4_102_444_800,
 }
+const bot = assumePrincipal(facts)
 
 const read = { action: httpAction('GET', '/calendar/today?tz=utc'), resource: serviceResource(calendar) }
 assert.deepEqual(authorize({ principal: bot, ...read }, engine), {
@@ -53,8 +52,11 @@ assert.equal(authorize({ principal: bot, ...toolCall(calendar, 'create_event') }
 const remove = { action: httpAction('DELETE', '/calendar/today'), resource: serviceResource(calendar) }
 const silence = authorize({ principal: bot, ...remove }, engine)
 assert.equal(silence.effect === 'deny' && silence.because, 'no-policy')
-const bearer = authorize({ principal: { ...bot, method: 'jwt-svid' }, ...read }, engine)
+const bearer = authorize({ principal: assumePrincipal({ ...facts, method: 'jwt-svid' }), ...read }, engine)
 assert.equal(bearer.effect === 'deny' && bearer.because, 'forbidden')
+
+// A copy is not a principal: what arrives as data never becomes one.
+assert.equal(authorize({ principal: structuredClone(bot), ...read }, engine).effect, 'deny')
 
 // Two readings of one path are none.
 assert.throws(() => httpAction('GET', '/calendar/%2e%2e/admin'), { code: 'authorization.ambiguous_path' })

@@ -1,5 +1,6 @@
 import { sha256Base64url } from '../base/bytes.ts'
 import { verifyJwtSvid } from '../credentials/jwt-svid/verify.ts'
+import { makePrincipal } from './principal.ts'
 import type { AuthenticatorOptions, Judge } from './request.ts'
 
 /** Judges by a JWT-SVID, which proves that the sender has seen it. */
@@ -12,21 +13,19 @@ export function bearerJudge({
   return ({ carried, now }) => {
     if (carried.kind !== 'bearer') throw new TypeError('the request carries no bearer token')
     const skew = clockSkew === undefined ? {} : { clockSkew }
-    const { subject, trustDomain, expiresAt, claims } = verifyJwtSvid(carried.token, {
+    const { subject, expiresAt, claims } = verifyJwtSvid(carried.token, {
       bundles,
       audience: jwtAudience,
       now,
       ...skew,
     })
     const id = typeof claims.jti === 'string' ? claims.jti : sha256Base64url(carried.token)
-    return {
-      kind: 'principal',
+    return makePrincipal({
       id: subject,
-      trustDomain,
       method: 'jwt-svid',
       credential: { type: 'jwt-svid', id },
       covers: { method: false, target: false, body: false },
       expiresAt,
-    }
+    })
   }
 }

@@ -5,7 +5,7 @@ import type { VerifiedWit } from '../credentials/wit/wit.ts'
 import { compatUseOf } from './audit.ts'
 import { type RawHeaders, singleField } from './carriage.ts'
 import { createMemoryHighWaterMark } from './high-water/high-water-mark.ts'
-import type { Principal } from './principal.ts'
+import { makePrincipal } from './principal.ts'
 import { DEFAULT_PROFILES, requireProfile, requireProfileFor } from './profile-policy.ts'
 import { PROFILE_RULES } from './profile-rules.ts'
 import type { AuthenticatorOptions, IncomingRequest, Judge } from './request.ts'
@@ -47,16 +47,14 @@ export function proofJudge(options: AuthenticatorOptions): Judge {
     }
     const consuming = consumeProof(proof, replays, now)
     if (consuming !== undefined) await consuming
-    const principal: Principal = {
-      kind: 'principal',
+    const principal = makePrincipal({
       id: wit.subject,
-      trustDomain: wit.trustDomain,
       method: 'wit+wpt',
       profile,
       credential: { type: 'wit', id: wit.id ?? wit.confirmation.thumbprint },
       covers: { method: proof.coversMethod, target: proof.coversTarget, body: coversBody },
       expiresAt: wit.expiresAt,
-    }
+    })
     if (profile !== 'wimse') await observer.record(compatUseOf(request, principal, id))
     return principal
   }

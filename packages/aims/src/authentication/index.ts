@@ -21,7 +21,7 @@ export {
   type ServerTlsOptions,
   serverTlsOptions,
 } from './mtls/server.ts'
-export type { AuthenticationMethod, Principal } from './principal.ts'
+export { type AuthenticationMethod, assumePrincipal, type Principal, type PrincipalFacts } from './principal.ts'
 export { type ProblemResponse, problemFor } from './problem.ts'
 export type { CompatProfileRule, CurrentProfileRule, ProfilePolicy, ProfileRule } from './profile-policy.ts'
 export {

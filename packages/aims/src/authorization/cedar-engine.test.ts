@@ -4,7 +4,7 @@ import { parseSpiffeId } from '../identifiers/spiffe-id.ts'
 import { authorize } from './authorize.ts'
 import { createCedarEngine } from './cedar-engine.ts'
 import { type AccessRequest, httpAction, toolCall } from './request.ts'
-import { accessRequest, CALENDAR, policies, principal } from './testing.ts'
+import { accessRequest, BOT, CALENDAR, policies, principal } from './testing.ts'
 
 const PERMIT_ALL = 'permit(principal, action, resource);'
 const EXAMPLE = `permit(
@@ -42,7 +42,6 @@ for (const [what, changes] of [
 }
 
 // What one policy text permits, and what it does not.
-const bot = principal()
 for (const [text, yes, no] of [
   [
     'principal in AgentGroup::"spiffe://example.com/agent", action, resource',
@@ -82,12 +81,12 @@ for (const [text, yes, no] of [
   [
     'principal, action, resource) when { principal.covers.body',
     accessRequest(),
-    accessRequest({ principal: { ...bot, covers: { ...bot.covers, body: false } } }),
+    accessRequest({ principal: principal(BOT, { covers: { method: true, target: true, body: false } }) }),
   ],
   [
     'principal, action, resource) unless { principal.profile == "aims-00"',
     accessRequest(),
-    accessRequest({ principal: { ...bot, profile: 'aims-00' } }),
+    accessRequest({ principal: principal(BOT, { profile: 'aims-00' }) }),
   ],
   [
     'principal, action, resource) when { context has user && context.user == User::"https://login.example.com#alice"',

@@ -1,4 +1,4 @@
-import type { Principal } from '../authentication/principal.ts'
+import { isPrincipal, type Principal } from '../authentication/principal.ts'
 import { AimsError } from '../base/errors.ts'
 import { pathOf, type WorkloadId } from '../identifiers/spiffe-id.ts'
 import { type CanonicalPath, canonicalPath } from './path.ts'
@@ -30,7 +30,7 @@ export interface UserReference {
 
 /** One question to the policies. */
 export interface AccessRequest {
-  /** From `authenticate`, never from the request's own words. */
+  /** From `authenticate`, never from the request's own words: any other object is no principal. */
   readonly principal: Principal
   readonly action: Action
   readonly resource: Resource
@@ -86,7 +86,7 @@ export function toolCall(
  */
 export function findRequestProblem(request: AccessRequest): string | undefined {
   const { principal, action, resource, user, context } = request
-  if (principal?.kind !== 'principal' || typeof principal.id !== 'string') return 'the principal is not authenticated'
+  if (!isPrincipal(principal) || typeof principal.id !== 'string') return 'the principal is not authenticated'
   if (pathOf(principal.id).split('/').length > MAX_SEGMENTS)
     return 'the identifier of the principal has too many segments'
   if (action?.kind === 'http') {

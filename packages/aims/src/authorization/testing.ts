@@ -1,5 +1,5 @@
-import type { Principal } from '../authentication/principal.ts'
-import { parseSpiffeId, type SpiffeId, trustDomainOf } from '../identifiers/spiffe-id.ts'
+import { assumePrincipal, type Principal, type PrincipalFacts } from '../authentication/principal.ts'
+import { parseSpiffeId, type SpiffeId } from '../identifiers/spiffe-id.ts'
 import type { PolicySource } from './engine.ts'
 import { type AccessRequest, httpAction, serviceResource } from './request.ts'
 
@@ -9,18 +9,16 @@ export const EVENTS: SpiffeId = parseSpiffeId('spiffe://example.com/service/even
 export const CALENDAR: SpiffeId = parseSpiffeId('spiffe://example.com/service/calendar')
 
 /** What `authenticate` would return for a caller with WIT and WPT. */
-export function principal(id: SpiffeId = BOT, changes: Partial<Principal> = {}): Principal {
-  return {
-    kind: 'principal',
+export function principal(id: SpiffeId = BOT, changes: Partial<PrincipalFacts> = {}): Principal {
+  return assumePrincipal({
     id,
-    trustDomain: trustDomainOf(id),
     method: 'wit+wpt',
     profile: 'wimse',
     credential: { type: 'wit', id: 'serial-1' },
     covers: { method: true, target: true, body: true },
     expiresAt: 2_000_000_000,
     ...changes,
-  }
+  })
 }
 
 /** `POST /api/v1/events` on the events API, by the calendar bot. */

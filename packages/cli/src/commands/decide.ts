@@ -1,7 +1,7 @@
-import type { AuthenticationMethod, Principal } from 'aims/authentication'
+import { type AuthenticationMethod, assumePrincipal, type Principal } from 'aims/authentication'
 import { authorize, createCedarEngine, httpAction, serviceResource, toolCall } from 'aims/authorization'
 import { PROFILES, type Profile } from 'aims/credentials'
-import { parseWorkloadSpiffeId, trustDomainOf } from 'aims/identifiers'
+import { parseWorkloadSpiffeId } from 'aims/identifiers'
 import { loadPolicyDirectory } from 'aims/policy'
 import type { Command } from 'commander'
 import { EXIT, UsageError } from '../exit.ts'
@@ -62,14 +62,12 @@ function assumedPrincipal(options: Options): Principal {
   if (method === undefined) throw new UsageError(`--authenticated-by takes one of ${METHODS.join(', ')}`)
   if (profile === undefined) throw new UsageError(`--profile takes one of ${PROFILES.join(', ')}`)
   const all = method !== 'jwt-svid'
-  return {
-    kind: 'principal',
+  return assumePrincipal({
     id,
-    trustDomain: trustDomainOf(id),
     method,
     ...(method === 'wit+wpt' ? { profile } : {}),
     credential: { type: method === 'mtls' ? 'x509-svid' : method === 'jwt-svid' ? 'jwt-svid' : 'wit', id: 'assumed' },
     covers: { method: all, target: all, body: all },
     expiresAt: Number.MAX_SAFE_INTEGER,
-  }
+  })
 }

@@ -1,4 +1,4 @@
-import type { Principal } from 'aims/authentication'
+import { assumePrincipal, type Principal } from 'aims/authentication'
 import {
   type AccessRequest,
   createAuthorizer,
@@ -10,7 +10,7 @@ import {
 } from 'aims/authorization'
 import { AimsError, isJsonObject, type JsonObject, type JsonValue, type Observer } from 'aims/base'
 import { PROFILES } from 'aims/credentials'
-import { parseWorkloadSpiffeId, trustDomainOf } from 'aims/identifiers'
+import { parseWorkloadSpiffeId } from 'aims/identifiers'
 import type { Route } from '../http/route.ts'
 import type { Schema } from '../http/schema.ts'
 import { objectBody, textMember } from './read.ts'
@@ -92,23 +92,22 @@ function accessRequest(body: JsonObject): AccessRequest {
   }
 }
 
+// The word of the service that asks, whose own identity has been verified.
 function principal(given: JsonObject): Principal {
   const id = parseWorkloadSpiffeId(textMember(given, 'id'))
   const method = METHODS.find((one) => one === given.method) ?? 'jwt-svid'
   const profile = PROFILES.find((one) => one === given.profile)
   const covers = isJsonObject(given.covers) ? given.covers : {}
   const credential = isJsonObject(given.credential) ? given.credential : {}
-  return {
-    kind: 'principal',
+  return assumePrincipal({
     id,
-    trustDomain: trustDomainOf(id),
     method,
     ...(profile === undefined ? {} : { profile }),
     credential: { type: textMember(credential, 'type'), id: textMember(credential, 'id') },
     covers: { method: covers.method === true, target: covers.target === true, body: covers.body === true },
     // The service has looked at the time; the decision is for now.
     expiresAt: Number.MAX_SAFE_INTEGER,
-  }
+  })
 }
 
 function facts(context: JsonObject): RequestFacts {

@@ -5,7 +5,7 @@ import type { BundleSource } from '../../credentials/bundle/bundle.ts'
 import type { VerifiedX509Svid } from '../../credentials/x509-svid/x509-svid.ts'
 import type { IdMatcher } from '../../identifiers/matcher.ts'
 import type { TrustDomain } from '../../identifiers/spiffe-id.ts'
-import type { Principal } from '../principal.ts'
+import { certificatePrincipal, type Principal } from '../principal.ts'
 import { verifyChain } from './chain.ts'
 import { peerCertificatesOf } from './material.ts'
 
@@ -68,18 +68,10 @@ export class Peers {
   admit(socket: TLSSocket): void {
     // Its chain was not sent again, and was perhaps checked by other rules.
     if (socket.isSessionReused()) throw new AimsError('authentication.resumed_session', 'the session was resumed')
-    const { subject, trustDomain, serialNumber, expiresAt } = verifyPeer(peerCertificatesOf(socket), this.#rules)
+    const svid = verifyPeer(peerCertificatesOf(socket), this.#rules)
     this.#live.add(socket)
     socket.once('close', () => this.#live.delete(socket))
-    principals.set(socket, {
-      kind: 'principal',
-      id: subject,
-      trustDomain,
-      method: 'mtls',
-      credential: { type: 'x509-svid', id: serialNumber },
-      covers: { method: true, target: true, body: true },
-      expiresAt,
-    })
+    principals.set(socket, certificatePrincipal(svid))
   }
 
   /** Closes the connections whose peer would not be admitted any more, and tells of each. */

@@ -504,3 +504,18 @@ test('no two proofs have the same jti, in one form for all tokens they bind', as
   const code = 'proof.other_token_mismatch'
   await assert.rejects(verifyWpt(proof, { ...expectation(wit), ...change, otherTokens: { ctx: 'd' } }), { code })
 })
+
+test('a WIT that verifyWit has not made is a mistake of the caller, whatever it looks like', async () => {
+  const wit = witOf('wimse')
+  const expected = expectation(wit)
+  const { token, hash } = expected.wit
+  for (const other of [
+    { ...expected.wit, token, hash },
+    structuredClone({ ...expected.wit, token, hash }),
+    Object.create(expected.wit),
+    wit,
+  ]) {
+    await assert.rejects(verifyWpt(proofWith(wit, {}), { ...expected, wit: other }), TypeError)
+  }
+  assert.equal((await verifyWpt(proofWith(wit, {}), expected)).kind, 'verified-proof')
+})

@@ -3,8 +3,9 @@ import { equalConstantTime, sha256Base64url } from '../../base/bytes.ts'
 import { AimsError, type AimsErrorCode } from '../../base/errors.ts'
 import { decodeUnverifiedJws, type UnverifiedJws, verifyJws } from '../../base/jose.ts'
 import { isJsonObject, type JsonObject } from '../../base/json.ts'
+import { type Sealed, sealInTypes } from '../../base/seal.ts'
 import type { Profile } from '../../credentials/profile.ts'
-import type { VerifiedWit } from '../../credentials/wit/wit.ts'
+import { VERIFIED_WITS, type VerifiedWit } from '../../credentials/wit/wit.ts'
 import { PROFILE_RULES, type ProfileRules } from '../profile-rules.ts'
 import type { ReplayStore } from '../replay/replay-store.ts'
 import { BODY_DIGEST_CLAIM, bodyDigest } from './body-digest.ts'
@@ -58,7 +59,7 @@ export interface WptExpectations extends ProofExpectations {
 }
 
 /** A proof that has been checked against its WIT and its request. Only `verifyWpt` makes one. */
-export interface VerifiedProof {
+export interface VerifiedProof extends Sealed<'VerifiedProof'> {
   readonly kind: 'verified-proof'
   readonly profile: Profile
   readonly id: string
@@ -104,6 +105,7 @@ export interface CheckedProof {
 export function checkProof(proof: string, expected: ProofExpectations): CheckedProof {
   const { wit, clockSkew = DEFAULT_CLOCK_SKEW } = expected
   const rules = PROFILE_RULES[expected.profile]
+  if (!VERIFIED_WITS.isSealed(wit)) throw new TypeError('wit is not what verifyWit returned')
   if (wit.profile !== expected.profile) {
     throw new AimsError('authentication.mixed_profiles', 'the WIT and the proof are of different profiles')
   }
@@ -175,7 +177,8 @@ function failedStore(cause: unknown): never {
 
 function toVerifiedProof(proof: CheckedProof, coversBody: boolean): VerifiedProof {
   const { profile, id, audience, expiresAt, coversMethod: method, coversTarget: target } = proof
-  return { kind: 'verified-proof', profile, id, audience, expiresAt, covers: { method, target, body: coversBody } }
+  const covers = { method, target, body: coversBody }
+  return sealInTypes<VerifiedProof>({ kind: 'verified-proof', profile, id, audience, expiresAt, covers })
 }
 
 const DECODING_CODES: { readonly [code: string]: AimsErrorCode } = {

@@ -2,6 +2,7 @@ import { SPIFFE_ALGORITHMS } from '../../base/algorithms.ts'
 import { AimsError, refuseAs } from '../../base/errors.ts'
 import { verifyJws } from '../../base/jose.ts'
 import type { JsonObject } from '../../base/json.ts'
+import { sealInTypes } from '../../base/seal.ts'
 import { parseWorkloadSpiffeId, type SpiffeId, type TrustDomain, trustDomainOf } from '../../identifiers/spiffe-id.ts'
 import type { BundleSource } from '../bundle/bundle.ts'
 import { checkTimes, DEFAULT_CLOCK_SKEW, readTimes, requireTimeOptions } from '../lifetime.ts'
@@ -64,7 +65,8 @@ export function verifyJwtSvid(token: string, expected: JwtSvidExpectations): Ver
   if (!audiences.includes(audience)) {
     throw new AimsError('credential.audience_mismatch', 'the token is for another audience')
   }
-  return { kind: 'verified-jwt-svid', subject, trustDomain, audiences, expiresAt: times.exp, claims }
+  const verified = { kind: 'verified-jwt-svid', subject, trustDomain, audiences, expiresAt: times.exp, claims } as const
+  return sealInTypes<VerifiedJwtSvid>(verified)
 }
 
 function readSubject(claims: JsonObject): SpiffeId {

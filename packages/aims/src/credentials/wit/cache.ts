@@ -1,7 +1,7 @@
 import type { TrustBundle } from '../bundle/bundle.ts'
 import type { TokenTimes } from '../lifetime.ts'
 import { checkWitTimes, requireRules, verifyWitContent, type WitRules } from './verify.ts'
-import type { VerifiedWit } from './wit.ts'
+import { VERIFIED_WITS, type VerifiedWit } from './wit.ts'
 
 /** The rules every token is judged by, and how much may be remembered. */
 export interface CachingWitVerifierOptions extends WitRules {
@@ -54,8 +54,9 @@ export function cachingWitVerifier(options: CachingWitVerifierOptions): (token: 
         return known.wit
       }
     }
-    const { wit, times, bundle, cacheable } = verifyWitContent(token, rules)
+    const { wit: checked, times, bundle, cacheable } = verifyWitContent(token, rules)
     checkWitTimes(times, expected)
+    const wit = VERIFIED_WITS.seal(checked)
     if (cacheable) {
       const entry = { wit, times, bundle, bytes: ENTRY_BYTES + token.length }
       entries.set(token, entry)

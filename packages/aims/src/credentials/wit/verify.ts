@@ -3,6 +3,7 @@ import { sha256Base64url } from '../../base/bytes.ts'
 import { AimsError, refuseAs } from '../../base/errors.ts'
 import { verifyJws } from '../../base/jose.ts'
 import type { JsonObject } from '../../base/json.ts'
+import type { Unsealed } from '../../base/seal.ts'
 import { withSecrets } from '../../base/secret.ts'
 import { parseWorkloadSpiffeId, type TrustDomain, trustDomainOf, type WorkloadId } from '../../identifiers/spiffe-id.ts'
 import { parseWimseId } from '../../identifiers/wimse-id.ts'
@@ -12,7 +13,7 @@ import type { Profile } from '../profile.ts'
 import { decodeCredential, optionalString, pickAuthority, requireAudiences, requireBundle } from '../token.ts'
 import { type KeyRegistry, readConfirmation } from './confirmation.ts'
 import { WIT_SHAPES, type WitShape } from './profiles.ts'
-import type { VerifiedWit } from './wit.ts'
+import { VERIFIED_WITS, type VerifiedWit } from './wit.ts'
 
 /** What the receiving service knows for itself, the time excepted. None of it may come from the request. */
 export interface WitRules {
@@ -60,12 +61,12 @@ export function verifyWit(token: string, expected: WitExpectations): VerifiedWit
   requireRules(expected)
   const checked = verifyWitContent(token, expected)
   checkWitTimes(checked.times, expected)
-  return checked.wit
+  return VERIFIED_WITS.seal(checked.wit)
 }
 
 /** A WIT about which everything is checked except the time. For the cache. */
 export interface TimelessWit {
-  readonly wit: VerifiedWit
+  readonly wit: Unsealed<VerifiedWit>
   readonly times: TokenTimes
   /** The bundle that vouched for it. */
   readonly bundle: TrustBundle

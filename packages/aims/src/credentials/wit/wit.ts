@@ -1,9 +1,13 @@
 import type { VerificationKey } from '../../base/keys.ts'
+import { createSealer, type Sealed, type Sealer } from '../../base/seal.ts'
 import type { TrustDomain, WorkloadId } from '../../identifiers/spiffe-id.ts'
 import type { Profile } from '../profile.ts'
 
-/** A WIT whose signature, times and trust domain have been checked. Only `verifyWit` makes one. */
-export interface VerifiedWit {
+/**
+ * A WIT whose signature, times and trust domain have been checked. Only `verifyWit` makes one: `verifyWpt` takes neither a
+ * copy nor an object of the same shape.
+ */
+export interface VerifiedWit extends Sealed<'VerifiedWit'> {
   readonly kind: 'verified-wit'
   readonly profile: Profile
   readonly subject: WorkloadId
@@ -22,3 +26,6 @@ export interface VerifiedWit {
   /** base64url(SHA-256(ASCII of the token)): what a proof's `wth` must equal. */
   readonly hash: string
 }
+
+/** The WITs that `verifyWit` and its cache have made, once nothing was left to check. */
+export const VERIFIED_WITS: Sealer<VerifiedWit> = createSealer()

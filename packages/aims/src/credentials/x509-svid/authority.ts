@@ -1,6 +1,7 @@
 import { asBuffer } from '../../base/bytes.ts'
 import { AimsError } from '../../base/errors.ts'
 import { type Signer, spkiBytes } from '../../base/keys.ts'
+import { createSealer, type Sealed } from '../../base/seal.ts'
 import { type Certificate, parseCertificate } from '../../base/x509-certificate.ts'
 import { isSignedBy } from '../../base/x509-path.ts'
 import type { TrustDomain } from '../../identifiers/spiffe-id.ts'
@@ -8,7 +9,7 @@ import { trustDomainId } from '../../identifiers/trust-domain.ts'
 import { requireSignatureAlgorithm } from './certificate-writer.ts'
 
 /** A CA that issues the X.509-SVIDs of one trust domain. Only {@link createX509Authority} makes one. */
-export interface X509Authority {
+export interface X509Authority extends Sealed<'X509Authority'> {
   readonly kind: 'x509-authority'
   readonly trustDomain: TrustDomain
   readonly signer: Signer
@@ -20,6 +21,8 @@ export interface X509Authority {
   /** The earliest end of the CA and its chain, seconds since the epoch: nothing issued lives longer. */
   readonly expiresAt: number
 }
+
+const sealer = createSealer<X509Authority>()
 
 /** The parts of a CA, as they come from disk or from an upstream CA. */
 export interface X509AuthorityOptions {
@@ -55,7 +58,7 @@ export function createX509Authority(options: X509AuthorityOptions): X509Authorit
     throw new AimsError('x509.wrong_trust_domain', 'the CA certificate is for another trust domain')
   }
   for (const [i, issuer] of path.slice(1).entries()) requireIssued(path[i] as Certificate, issuer)
-  return {
+  return sealer.seal({
     kind: 'x509-authority',
     trustDomain,
     signer,
@@ -63,7 +66,12 @@ export function createX509Authority(options: X509AuthorityOptions): X509Authorit
     keyId: certificate.extensions.subjectKeyId as Uint8Array,
     chain: path.filter(({ isSelfIssued }) => !isSelfIssued).map(({ raw }) => raw),
     expiresAt: Math.min(...path.map(({ notAfter }) => notAfter)),
-  }
+  })
+}
+
+/** Refuses what {@link createX509Authority} has not made, and so not checked. @throws TypeError */
+export function requireAuthority(authority: X509Authority): void {
+  if (!sealer.isSealed(authority)) throw new TypeError('the authority is not what createX509Authority returned')
 }
 
 function requireCa({ isCa, usages, extensions, keyType }: Certificate): void {

@@ -6,7 +6,7 @@ import { AimsError } from '../../base/errors.ts'
 import type { Signer } from '../../base/keys.ts'
 import type { TrustDomain } from '../../identifiers/spiffe-id.ts'
 import { trustDomainId } from '../../identifiers/trust-domain.ts'
-import type { X509Authority } from './authority.ts'
+import { requireAuthority, type X509Authority } from './authority.ts'
 import {
   caKeyId,
   OID,
@@ -56,6 +56,7 @@ const MAX_NAME = 64
  */
 export async function issueCaCertificate(request: CaCertificateRequest): Promise<Uint8Array> {
   const { trustDomain, notBefore, issuer } = request
+  if (issuer !== undefined) requireAuthority(issuer)
   const pathLength = requirePathLength(request)
   const notAfter = Math.min(request.notAfter, issuer?.expiresAt ?? request.notAfter)
   requireValidity(notBefore, request.notAfter)

@@ -315,3 +315,20 @@ test('TLS of this platform accepts the SVID on both sides', async () => {
     server.close()
   }
 })
+
+test('an authority that createX509Authority has not checked issues nothing', async () => {
+  const authority = await rootAuthority()
+  const forged: X509Authority = { ...authority, trustDomain: parseTrustDomain('other.example') }
+  const foreign = parseSpiffeId('spiffe://other.example/agent')
+  await assert.rejects(issueX509Svid({ spiffeId: foreign, publicKey, notBefore, notAfter }, forged), TypeError)
+  await assert.rejects(
+    issueCaCertificate({
+      trustDomain: forged.trustDomain,
+      issuer: forged,
+      subjectKey: publicKey,
+      notBefore,
+      notAfter,
+    }),
+    TypeError,
+  )
+})

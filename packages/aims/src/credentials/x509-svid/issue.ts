@@ -5,7 +5,7 @@ import { AimsError } from '../../base/errors.ts'
 import { isDnsName } from '../../base/x509-names.ts'
 import type { SpiffeId } from '../../identifiers/spiffe-id.ts'
 import { trustDomainId } from '../../identifiers/trust-domain.ts'
-import type { X509Authority } from './authority.ts'
+import { requireAuthority, type X509Authority } from './authority.ts'
 import {
   leafKeyId,
   OID,
@@ -107,6 +107,7 @@ const templates = new WeakMap<X509Authority, Template>()
 function templateOf(authority: X509Authority): Template {
   let template = templates.get(authority)
   if (template === undefined) {
+    requireAuthority(authority)
     template = { idPrefix: `${trustDomainId(authority.trustDomain)}/`, extensions: writeFixedExtensions(authority) }
     templates.set(authority, template)
   }

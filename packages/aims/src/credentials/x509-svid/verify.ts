@@ -1,5 +1,6 @@
 import { sha256Base64url } from '../../base/bytes.ts'
 import { AimsError, refuseAs } from '../../base/errors.ts'
+import { sealInTypes } from '../../base/seal.ts'
 import { type Certificate, parseCertificate } from '../../base/x509-certificate.ts'
 import { DEFAULT_MAX_CERTIFICATES, validatePath } from '../../base/x509-path.ts'
 import { parseSpiffeId, pathOf, type TrustDomain, trustDomainOf, type WorkloadId } from '../../identifiers/spiffe-id.ts'
@@ -54,7 +55,7 @@ export function verifyX509Svid(chain: readonly Uint8Array[], expected: X509SvidE
   }
   const anchors = anchorsOf(bundles, subject)
   const { expiresAt } = validatePath({ leaf, intermediates, anchors, now, maxCertificates })
-  return {
+  return sealInTypes<VerifiedX509Svid>({
     kind: 'verified-x509-svid',
     mode,
     subject,
@@ -64,7 +65,7 @@ export function verifyX509Svid(chain: readonly Uint8Array[], expected: X509SvidE
     serialNumber: leaf.serialNumber,
     thumbprint: sha256Base64url(leaf.raw),
     dnsNames: leaf.altNames.dnsNames,
-  }
+  })
 }
 
 /** Reads the one identifier of a leaf, a path not being demanded. @throws {@link AimsError} `x509.uri_san_count`, `x509.invalid_identifier` */

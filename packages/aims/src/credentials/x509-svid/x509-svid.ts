@@ -1,8 +1,9 @@
 import type { KeyObject } from 'node:crypto'
+import type { Sealed } from '../../base/seal.ts'
 import type { TrustDomain, WorkloadId } from '../../identifiers/spiffe-id.ts'
 
 /** An X.509-SVID or WIC whose path and profile have been checked. Only `verifyX509Svid` makes one. */
-export interface VerifiedX509Svid {
+export interface VerifiedX509Svid extends Sealed<'VerifiedX509Svid'> {
   readonly kind: 'verified-x509-svid'
   readonly mode: 'svid' | 'wic'
   readonly subject: WorkloadId
