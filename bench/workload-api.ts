@@ -25,6 +25,9 @@ const KNOWN: AttestationResult = {
   selectors: ['unix:uid:0'],
   verifiedAt: 0,
   binding: 'channel',
+  freshness: 'live',
+  debug: false,
+  warnings: [],
   attributes: {},
 }
 

@@ -23,6 +23,9 @@ const attestation = (...selectors: string[]): AttestationResult => ({
   selectors,
   verifiedAt: START,
   binding: 'channel',
+  freshness: 'live',
+  debug: false,
+  warnings: [],
   attributes: {},
 })
 const workload = attestation('unix:uid:1000')

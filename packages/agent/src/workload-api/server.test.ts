@@ -109,7 +109,16 @@ function callOn(
   })
 }
 
-const NOBODY: AttestationResult = { type: 'unix', selectors: [], verifiedAt: 0, binding: 'channel', attributes: {} }
+const NOBODY: AttestationResult = {
+  type: 'unix',
+  selectors: [],
+  verifiedAt: 0,
+  binding: 'channel',
+  freshness: 'live',
+  debug: false,
+  warnings: [],
+  attributes: {},
+}
 const HEADER = { 'workload.spiffe.io': 'true' }
 
 test('a process gets its X.509-SVID, WIT, JWT-SVID and bundles, and they verify', async () => {
@@ -361,7 +370,16 @@ describe('a stream', () => {
       type: 'unix' as const,
       async attest(_: PeerCredentials, { now }: { readonly now: number }): Promise<AttestationResult> {
         if (isGone) throw new AimsError('attestation.process_gone', 'ended')
-        return { type: 'unix', selectors: [MY_UID], verifiedAt: now, binding: 'channel', attributes: {} }
+        return {
+          type: 'unix',
+          selectors: [MY_UID],
+          verifiedAt: now,
+          binding: 'channel',
+          freshness: 'live',
+          debug: false,
+          warnings: [],
+          attributes: {},
+        }
       },
     }
     await restart({ attestor: mortal })

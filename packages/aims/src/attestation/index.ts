@@ -1,4 +1,22 @@
-export type { AttestationResult, AttestationType, Attestor } from './attestor.ts'
+export {
+  ATTESTATION_TYPES,
+  type AttestationResult,
+  type AttestationType,
+  type Attestor,
+  type BindingStrength,
+  type Freshness,
+  type TcbState,
+} from './attestor.ts'
+export { bindingAudience, bindingDigest, type Challenge, type ExpectedBinding } from './binding.ts'
+export { type CollateralSource, collateralOf, firstOf } from './collateral.ts'
+export {
+  type Authenticated,
+  appraised,
+  attestEvidence,
+  authenticateEvidence,
+  type EvidenceContext,
+  type EvidenceVerifier,
+} from './evidence.ts'
 export {
   loadPeerCredentialProvider,
   type PeerCredentialProvider,

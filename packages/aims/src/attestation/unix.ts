@@ -89,6 +89,9 @@ export function unixAttestor(options: UnixAttestorOptions = {}): Attestor<PeerCr
         selectors,
         verifiedAt: now,
         binding: 'channel',
+        freshness: 'live',
+        debug: false,
+        warnings: [],
         attributes: { pid: String(peer.pid), start_time: startTime, pinned: String(peer.pidfd !== undefined) },
       }
     } finally {

@@ -39,7 +39,16 @@ let wholeBundle: string
 before(async () => {
   const backend = await IssuingBackend.create()
   backend.set([{ spiffeId: ME }, { spiffeId: OTHER }])
-  const nobody = { type: 'unix', selectors: [], verifiedAt: 0, binding: 'channel', attributes: {} } as const
+  const nobody = {
+    type: 'unix',
+    selectors: [],
+    verifiedAt: 0,
+    binding: 'channel',
+    freshness: 'live',
+    debug: false,
+    warnings: [],
+    attributes: {},
+  } as const
   const { identities } = await backend.snapshot(nobody)
   const [bundle = Buffer.alloc(0)] = backend.bundle.x509Authorities
   const svids = identities.map(({ spiffeId, x509, wit: token }) => ({

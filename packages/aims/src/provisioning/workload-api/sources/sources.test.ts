@@ -21,7 +21,16 @@ import { WorkloadX509Source } from './x509.ts'
 const ME: string = 'spiffe://example.com/agent/calendar-bot'
 const OTHER: string = 'spiffe://example.com/agent/mail-bot'
 const TD = 'spiffe://example.com'
-const NOBODY = { type: 'unix', selectors: [], verifiedAt: 0, binding: 'channel', attributes: {} } as const
+const NOBODY = {
+  type: 'unix',
+  selectors: [],
+  verifiedAt: 0,
+  binding: 'channel',
+  freshness: 'live',
+  debug: false,
+  warnings: [],
+  attributes: {},
+} as const
 const fast = { backoff: 10, maxBackoff: 30, random: () => 0 }
 
 const code =
