@@ -5,9 +5,9 @@ import { createConnection } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after } from 'node:test'
+import { bindSocket } from '../../packages/aims/src/base/unix-socket.ts'
 import { readTarget } from '../../packages/server/src/http/request-reader.ts'
 import { HTTP_OPTIONS, harden } from '../../packages/server/src/http/server-options.ts'
-import { listenOnUnixSocket } from '../../packages/server/src/http/unix-socket.ts'
 import { type Case, type Outcome, suite } from './suite.ts'
 
 interface ParserCase {
@@ -42,7 +42,7 @@ const server: Server = createServer(HTTP_OPTIONS, async (request, response) => {
 })
 harden(server)
 const path = join(dir, 's')
-const listening = listenOnUnixSocket(server, path, 0o600)
+const listening = bindSocket(server, { path, mode: 0o600 })
 after(() => {
   server.closeAllConnections()
   server.close()

@@ -1,6 +1,6 @@
-import { accessSync, constants, existsSync, lstatSync, mkdirSync } from 'node:fs'
-import { dirname, join } from 'node:path'
-import { AimsError, type FileLock, lockFile } from 'aims/base'
+import { accessSync, constants, lstatSync } from 'node:fs'
+import { join } from 'node:path'
+import { AimsError, createDirectory, type FileLock, lockFile } from 'aims/base'
 
 /** The data directory while this process owns it. */
 export interface DataDirectory {
@@ -31,19 +31,11 @@ export function openDataDirectory(path: string): DataDirectory {
  */
 export function makeDataDirectory(path: string): void {
   try {
-    createWithParents(path)
+    createDirectory(path, 0o700)
   } catch (cause) {
     throw new AimsError('operation.data_directory_unwritable', `${path}: cannot be created`, { cause })
   }
   requirePrivate(path)
-}
-
-// Not `recursive`: on file systems that answer ENOENT for everything (/proc) Node never comes back from it.
-function createWithParents(path: string): void {
-  if (existsSync(path)) return
-  const parent = dirname(path)
-  if (parent !== path) createWithParents(parent)
-  mkdirSync(path, { mode: 0o700 })
 }
 
 function requirePrivate(path: string): void {

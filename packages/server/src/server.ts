@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { createServer, type Server } from 'node:http'
 import { dirname } from 'node:path'
-import { type AuditEvent, type Clock, type Observer, systemClock } from 'aims/base'
+import { type AuditEvent, bindSocket, type Clock, type Observer, systemClock } from 'aims/base'
 import { type BundleSource, serializeBundle } from 'aims/credentials'
 import { createIssuer, type Issuer, type RegistrationEntry, type TtlRules } from 'aims/provisioning'
 import { tlsCallers, unixCallers } from './callers.ts'
@@ -13,7 +13,6 @@ import { createHandler, type HandlerOptions } from './http/handler.ts'
 import { type HttpsListener, listenHttps } from './http/https-listener.ts'
 import type { Caller, Entrance, Route } from './http/route.ts'
 import { HTTP_OPTIONS, harden } from './http/server-options.ts'
-import { listenOnUnixSocket } from './http/unix-socket.ts'
 import { type Authorities, openAuthorities } from './keys/authorities.ts'
 import { createMetrics, type Metrics } from './metrics.ts'
 import { createOwnIdentity } from './own-identity.ts'
@@ -117,7 +116,9 @@ async function start(
   harden(api)
   const socketPath = config['api.socket']
   // In the data directory nobody else gets at it; elsewhere the group of the server does, and the kernel says who it is.
-  await listenOnUnixSocket(api, socketPath, dirname(socketPath) === data.path ? 0o600 : 0o660)
+  const mode = dirname(socketPath) === data.path ? 0o600 : 0o660
+  const bound = await bindSocket(api, { path: socketPath, mode })
+  undo.push(() => bound.release())
   undo.push(() => closeServer(api))
 
   const bundles: BundleSource = {
@@ -153,6 +154,7 @@ async function start(
     clearInterval(timer)
     stopping.abort()
     await Promise.all([closeServer(api), closeServer(https.server)])
+    bound.release()
     await observer.record(lifecycle('operation.stopped', 'stop', config))
     storage.close()
     data.release()

@@ -14,7 +14,7 @@ import {
   releasePeerCredentials,
   unixAttestor,
 } from 'aims/attestation'
-import { AimsError, type Clock, type Observer, systemClock } from 'aims/base'
+import { AimsError, type BoundSocket, bindSocket, type Clock, type Observer, systemClock } from 'aims/base'
 import { GRPC_STATUS, SECURITY_HEADER } from 'aims/provisioning'
 import type { WorkloadBackend } from '../workload-backend.ts'
 import { Broadcast } from './broadcast.ts'
@@ -23,7 +23,6 @@ import { Census } from './census.ts'
 import { FrameCache } from './frames.ts'
 import { GrpcError, GrpcStream } from './grpc-stream.ts'
 import { Peer, type PeerContext } from './peer.ts'
-import { type BoundSocket, bindSocket } from './socket-path.ts'
 
 /** How to serve the Workload API. */
 export interface WorkloadApiServerOptions {

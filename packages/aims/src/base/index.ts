@@ -2,6 +2,7 @@ export { ALGORITHMS, type Algorithm, isJwsAlgorithm, type JwsAlgorithm, SPIFFE_A
 export { type ApiAddress, type ApiClient, type ApiRequest, apiClient } from './api-client.ts'
 export { decodeBase64, decodeBase64url, encodeBase64url, equalConstantTime, sha256, sha256Base64url } from './bytes.ts'
 export { type Clock, systemClock } from './clock.ts'
+export { createDirectory } from './directory.ts'
 export { ERROR_CODES } from './error-codes/index.ts'
 export { AimsError, type AimsErrorCode, refuseAs } from './errors.ts'
 export { type AuditEvent, type AuditEventType, noObserver, type Observer } from './event.ts'
@@ -24,3 +25,4 @@ export {
 } from './keys.ts'
 export { encodePem, type PemBlock, parsePem } from './pem.ts'
 export { type DatabaseOptions, type FileLock, lockFile, openDatabase, storing, transaction } from './sqlite.ts'
+export { type BoundSocket, bindSocket, type SocketPlace } from './unix-socket.ts'

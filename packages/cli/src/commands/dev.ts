@@ -108,7 +108,7 @@ async function startOnFreePort(
 
 // The kernel takes socket paths of at most 107 bytes. A deeper data directory gets its sockets in the temporary directory.
 function socketDirectory(dataDirectory: string): { readonly path: string; remove(): void } {
-  if (Buffer.byteLength(dataDirectory) <= 90) return { path: dataDirectory, remove: () => undefined }
+  if (Buffer.byteLength(dataDirectory) <= 89) return { path: dataDirectory, remove: () => undefined }
   const path = mkdtempSync(join(tmpdir(), 'aims-'))
   process.stderr.write(`aims: ${dataDirectory} is too long for sockets; they are in ${path} until the end\n`)
   return { path, remove: () => rmSync(path, { recursive: true, force: true }) }

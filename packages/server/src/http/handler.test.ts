@@ -5,11 +5,10 @@ import { createConnection } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
-import { AimsError, isJsonObject, parseJson } from 'aims/base'
+import { AimsError, bindSocket, isJsonObject, parseJson } from 'aims/base'
 import { createHandler } from './handler.ts'
 import type { Access, Caller, Route } from './route.ts'
 import { HTTP_OPTIONS, harden } from './server-options.ts'
-import { listenOnUnixSocket } from './unix-socket.ts'
 
 const dir = mkdtempSync(join(tmpdir(), 'aims-handler-'))
 const path = join(dir, 's')
@@ -81,7 +80,7 @@ const handler = createHandler({
 })
 const server = createServer(HTTP_OPTIONS, handler)
 harden(server)
-before(() => listenOnUnixSocket(server, path, 0o600))
+before(() => bindSocket(server, { path, mode: 0o600 }))
 after(() => {
   server.closeAllConnections()
   server.close()

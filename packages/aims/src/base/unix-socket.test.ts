@@ -16,8 +16,8 @@ import { connect, createServer, type Server } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, test } from 'node:test'
-import { AimsError } from 'aims/base'
-import { type BoundSocket, bindSocket } from './socket-path.ts'
+import { AimsError } from './errors.ts'
+import { type BoundSocket, bindSocket } from './unix-socket.ts'
 
 let dir: string
 const open: { server: Server; bound?: BoundSocket }[] = []
@@ -58,6 +58,19 @@ test('a socket is made with its mode and group, and goes when it is let go', asy
   assert.equal(existsSync(path), false)
 })
 
+test('a socket is never open wider than it should be, whatever the umask of the process', async () => {
+  const path = join(dir, 's')
+  const server = createServer()
+  const seen: number[] = []
+  server.on('listening', () => seen.push(lstatSync(`${path}.new`).mode & 0o777))
+  const before = process.umask(0)
+  const entry: { server: Server; bound?: BoundSocket } = { server }
+  open.push(entry)
+  entry.bound = await bindSocket(server, { path, mode: 0o600 })
+  assert.deepEqual(seen, [0o600])
+  assert.equal(process.umask(before), 0)
+})
+
 test('a socket that a killed run left behind is replaced', async () => {
   const path = join(dir, 's')
   const server = createServer()
@@ -91,6 +104,14 @@ describe('a place that others could use against us is refused', () => {
     ['a path with two slashes', 'operation.socket_unavailable', () => `${dir}//s`],
     ['a directory', 'operation.socket_unavailable', () => `${dir}/`],
     ['a path longer than the kernel takes', 'operation.socket_unavailable', () => join(dir, 'x'.repeat(100))],
+    [
+      'a directory that cannot be made',
+      'operation.socket_unavailable',
+      () => {
+        writeFileSync(join(dir, 'file'), '')
+        return join(dir, 'file/run/s')
+      },
+    ],
     ['a directory that all may write', 'operation.socket_directory_open', () => withMode(0o777)],
     ['a directory that its group may write', 'operation.socket_directory_open', () => withMode(0o770)],
     ['a sticky directory that all may write', 'operation.socket_directory_open', () => withMode(0o1777)],

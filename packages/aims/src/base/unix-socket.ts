@@ -1,8 +1,10 @@
 import { once } from 'node:events'
-import { chmodSync, chownSync, lstatSync, mkdirSync, realpathSync, renameSync, type Stats, unlinkSync } from 'node:fs'
+import { chmodSync, chownSync, lstatSync, realpathSync, renameSync, type Stats, unlinkSync } from 'node:fs'
 import { connect, type Server } from 'node:net'
 import { dirname, isAbsolute, normalize } from 'node:path'
-import { AimsError, type FileLock, lockFile } from 'aims/base'
+import { createDirectory } from './directory.ts'
+import { AimsError } from './errors.ts'
+import { type FileLock, lockFile } from './sqlite.ts'
 
 /** Where a socket lies and who may connect to it. */
 export interface SocketPlace {
@@ -38,15 +40,18 @@ export async function bindSocket(server: Server, place: SocketPlace): Promise<Bo
     throw new AimsError('operation.socket_unavailable', `the socket path is not absolute, plain and short: ${path}`)
   }
   const directory = dirname(path)
-  mkdirSync(directory, { recursive: true, mode: 0o755 })
+  try {
+    createDirectory(directory, 0o755)
+  } catch (cause) {
+    throw new AimsError('operation.socket_unavailable', `${directory}: cannot be created`, { cause })
+  }
   requireSafeDirectory(directory)
   const lock = takeLock(path)
   try {
     await removeStale(path)
     const fresh = `${path}.new`
     if (lstatSync(fresh, { throwIfNoEntry: false }) !== undefined) unlinkSync(fresh)
-    server.listen({ path: fresh, backlog: BACKLOG })
-    await once(server, 'listening')
+    await listen(server, fresh, mode)
     chmodSync(fresh, mode)
     if (gid !== undefined) chownSync(fresh, -1, gid)
     const ours = lstatSync(fresh)
@@ -62,6 +67,21 @@ export async function bindSocket(server: Server, place: SocketPlace): Promise<Bo
     server.close()
     lock.release()
     throw error
+  }
+}
+
+// The socket is made with its mode: there is no moment in which others could connect.
+async function listen(server: Server, path: string, mode: number): Promise<void> {
+  const umask = process.umask(0o777 & ~mode)
+  try {
+    server.listen({ path, backlog: BACKLOG })
+  } finally {
+    process.umask(umask)
+  }
+  try {
+    await once(server, 'listening')
+  } catch (cause) {
+    throw new AimsError('operation.socket_unavailable', `${path}: cannot listen`, { cause })
   }
 }
 
@@ -89,7 +109,7 @@ function unsafe(directory: string, problem: string): AimsError {
 
 function takeLock(path: string): FileLock {
   try {
-    return lockFile(`${path}.lock`, 'workload API socket')
+    return lockFile(`${path}.lock`, `socket ${path}`)
   } catch (cause) {
     if (!AimsError.is(cause) || cause.code !== 'storage.locked') throw cause
     throw inUse(path, cause)
