@@ -261,6 +261,21 @@ const REFUSED: readonly (readonly [string, Profile, Change, string])[] = [
     { claims: { htu: `https://evil.example${TARGET}` }, expected: { origins: [AUDIENCE] } },
     'proof.target_mismatch',
   ],
+  [
+    'htu on another port, with a target that goes on where our origin ends',
+    'aims-00',
+    { claims: { htu: `${AUDIENCE}:8443/x` }, expected: { origins: [AUDIENCE], target: ':8443/x' } },
+    'proof.target_mismatch',
+  ],
+  [
+    'aud of another host, with a target that goes on where our origin ends',
+    'wimse',
+    {
+      claims: { aud: `${AUDIENCE}.evil.example/x` },
+      expected: { origins: [AUDIENCE], target: '.evil.example/x' },
+    },
+    'proof.audience_mismatch',
+  ],
   // [authentication.profile.19]
   ['I5 iat long ago', 'aims-00', { claims: { iat: NOW - 61 } }, 'proof.expired'],
   ['I5 iat in the future', 'aims-00', { claims: { iat: NOW + 61 } }, 'proof.not_yet_valid'],

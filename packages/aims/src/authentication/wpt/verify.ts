@@ -213,10 +213,8 @@ function checkSignature(jws: UnverifiedJws, wit: VerifiedWit, rules: ProfileRule
 function checkAudience(claims: JsonObject, { audiences, origins, target }: ProofExpectations): string {
   const audience = requiredText(claims, 'aud')
   if (audiences.includes(audience)) return audience
-  if (origins !== undefined && target !== undefined) {
-    const path = target.split('?', 1)[0]
-    if (origins.some((origin) => audience === `${origin}${path}`)) return audience
-  }
+  const path = target?.split('?', 1)[0]
+  if (path !== undefined && isOnOrigin(audience, path, origins)) return audience
   throw new AimsError('proof.audience_mismatch', 'the proof is for another service')
 }
 
@@ -291,9 +289,14 @@ function checkTarget(claims: JsonObject, { target, origins, requireBinding }: Pr
     return false
   }
   if (target === undefined) return false
-  const matches = htu === target || (origins?.some((origin) => htu === `${origin}${target}`) ?? false)
-  if (!matches) throw new AimsError('proof.target_mismatch', 'the proof was made for another target')
+  if (htu !== target && !isOnOrigin(htu, target, origins))
+    throw new AimsError('proof.target_mismatch', 'the proof was made for another target')
   return true
+}
+
+// A target without the slash would go on with the name of the host: `https://api.example.com` and `.evil.example/`.
+function isOnOrigin(uri: string, target: string, origins: readonly string[] = []): boolean {
+  return target.startsWith('/') && origins.some((origin) => uri === `${origin}${target}`)
 }
 
 function checkTokens(claims: JsonObject, expected: ProofExpectations, rules: ProfileRules): void {
