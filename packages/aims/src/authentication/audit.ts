@@ -1,5 +1,6 @@
 import type { AimsError } from '../base/errors.ts'
 import type { AuditEvent } from '../base/event.ts'
+import { withoutSecrets } from '../base/secret-text.ts'
 import type { Principal } from './principal.ts'
 import type { IncomingRequest } from './request.ts'
 
@@ -8,7 +9,7 @@ export function refusalOf(request: IncomingRequest, error: AimsError, correlatio
   return {
     type: 'authentication.refused',
     resource: resourceOf(request),
-    action: request.method,
+    action: actionOf(request),
     decision: 'deny',
     reasons: [error.code],
     correlationId,
@@ -22,7 +23,7 @@ export function compatUseOf(request: IncomingRequest, principal: Principal, corr
     type: 'authentication.compat-profile-used',
     agent: { id, credential, method, ...(profile === undefined ? {} : { profile }) },
     resource: resourceOf(request),
-    action: request.method,
+    action: actionOf(request),
     decision: 'none',
     correlationId,
   }
@@ -30,7 +31,12 @@ export function compatUseOf(request: IncomingRequest, principal: Principal, corr
 
 const MAX_RESOURCE = 512
 
-// Without the query, which may carry secrets.
+// Without the query, which may carry secrets. Nothing that a caller sends may make its record one that the log refuses.
 function resourceOf({ target }: IncomingRequest): AuditEvent['resource'] {
-  return { type: 'http', id: (target.split('?', 1)[0] ?? '').slice(0, MAX_RESOURCE) }
+  const path = withoutSecrets(target.split('?', 1)[0] ?? '').slice(0, MAX_RESOURCE)
+  return { type: 'http', id: path === '' ? 'none' : path }
+}
+
+function actionOf({ method }: IncomingRequest): string {
+  return method === '' ? 'none' : withoutSecrets(method)
 }

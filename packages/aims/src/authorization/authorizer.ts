@@ -1,5 +1,6 @@
 import { sha256Base64url } from '../base/bytes.ts'
 import type { AuditEvent, Observer } from '../base/event.ts'
+import { withoutSecrets } from '../base/secret-text.ts'
 import { authorize } from './authorize.ts'
 import type { Decision } from './decision.ts'
 import type { PolicyEngine } from './engine.ts'
@@ -54,11 +55,11 @@ function decidedEvent(request: AccessRequest, decision: Decision, correlationId:
     ...(user !== undefined && { subject: { id: user.subject, issuer: user.issuer, type: 'user' } }),
     resource: {
       type: resource.kind,
-      id: resource.kind === 'tool' ? `${resource.server}#${resource.name}` : resource.id,
+      id: resource.kind === 'tool' ? `${resource.server}#${withoutSecrets(resource.name)}` : resource.id,
     },
     action: action.kind === 'http' ? action.method : 'call',
     reasons: decision.effect === 'deny' ? [decision.because, ...decision.policies] : decision.policies,
-    details: { ...(action.kind === 'http' && { path: action.path }), inputs: hashOfInputs(request) },
+    details: { ...(action.kind === 'http' && { path: withoutSecrets(action.path) }), inputs: hashOfInputs(request) },
   }
 }
 

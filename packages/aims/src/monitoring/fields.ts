@@ -1,6 +1,7 @@
 import { sha256Base64url } from '../base/bytes.ts'
 import { AimsError } from '../base/errors.ts'
 import type { JsonObject, JsonValue } from '../base/json.ts'
+import { hasSecret } from '../base/secret-text.ts'
 
 /**
  * Returns a value as it may stand in a record, or throws. Cleaning twice changes nothing more.
@@ -17,10 +18,6 @@ const MAX_RAW_LENGTH = 65_536
 const UNPRINTABLE =
   /[\p{Cc}\p{Cs}\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\u{e0000}-\u{e007f}]/gu
 
-// A compact JWS or JWE is a base64url run that begins like a JSON object, and two more. A PEM block. A bearer header.
-const SECRET =
-  /(?<![\w-])(?:eyJ|eyA|ewo[gJ]|ew0K)[\w-]{8,}\.[\w-]*\.[\w-]*|-----BEGIN [A-Z0-9 ]+-----|\b[Bb]earer [\w.~+/-]{16,}/
-
 /**
  * Text of at most `max` characters. Control and invisible characters are written as `\u001b`; longer text is cut and
  * ends with the SHA-256 of the whole: neither lets a caller keep what it does out of the log.
@@ -29,7 +26,7 @@ export function text(max: number, pattern?: RegExp): Clean<string> {
   return (value, path) => {
     if (typeof value !== 'string' || value === '') throw invalid(path)
     if (value.length > MAX_RAW_LENGTH) throw new AimsError('audit.too_large', `${path} is too large`)
-    if (SECRET.test(value)) throw new AimsError('audit.forbidden_value', `${path} looks like a token or a key`)
+    if (hasSecret(value)) throw new AimsError('audit.forbidden_value', `${path} looks like a token or a key`)
     if (pattern !== undefined && (value.length > max || !pattern.test(value))) throw invalid(path)
     return shorten(value.replace(UNPRINTABLE, encode), max)
   }

@@ -1,6 +1,10 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
+import { refusalOf } from '../authentication/audit.ts'
+import { createAuthorizer } from '../authorization/authorizer.ts'
+import { httpAction, toolCall } from '../authorization/request.ts'
+import { accessRequest, CALENDAR } from '../authorization/testing.ts'
 import { AimsError } from '../base/errors.ts'
 import type { AuditEvent } from '../base/event.ts'
 import { cleanEvent, decodeRecord, encodeRecord, MAX_RECORD_LENGTH } from './record.ts'
@@ -192,6 +196,40 @@ test('whatever text an event carries, its record is read back and is the only fo
       }
     }),
   )
+})
+
+const SECRETS = [
+  'eyJhbGciOiJ.eyJzdWIiOiJ4.c2ln',
+  '-----BEGIN PRIVATE KEY-----',
+  'Bearer 0123456789abcdef0123',
+  'bearer bearer 0123456789abcdef',
+]
+const hostile = fc.array(fc.oneof(fc.constantFrom(...SECRETS, '/', '.', ' ', '?'), fc.string({ unit: 'binary' })))
+
+test('no caller keeps its refusal out of the log by what it sends', () => {
+  const refused = new AimsError('authentication.missing', 'x')
+  fc.assert(
+    fc.property(hostile, hostile, (method, target) => {
+      const request = { method: method.join(''), target: target.join(''), headers: [] }
+      assert.doesNotThrow(() => cleanEvent(refusalOf(request, refused, 'c')))
+    }),
+  )
+  for (const secret of SECRETS) {
+    const request = { method: secret, target: `/${secret}/x`, headers: [] }
+    assert.ok(!JSON.stringify(cleanEvent(refusalOf(request, refused, 'c'))).includes(secret))
+  }
+})
+
+test('nor a decision about it', async () => {
+  const token = 'eyJhbGciOiJ.eyJzdWIiOiJ4.c2ln'
+  const events: AuditEvent[] = []
+  const observer = { record: async (event: AuditEvent) => void events.push(cleanEvent(event)) }
+  const engine = { version: 'v1', evaluate: () => ({ permits: ['p'], forbids: [], failed: [] }) }
+  const authorizer = createAuthorizer({ engine, observer })
+  await authorizer.authorize(accessRequest({ action: httpAction('GET', `/${token}`) }), 'c')
+  await authorizer.authorize(accessRequest(toolCall(CALENDAR, token)), 'c')
+  assert.equal(events.length, 2)
+  assert.ok(!JSON.stringify(events).includes(token))
 })
 
 test('any event is recorded or refused with a code', () => {
