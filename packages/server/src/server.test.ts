@@ -234,6 +234,16 @@ const cannotStart: readonly (readonly [string, (settings: Configuration) => unkn
     'operation.store_damaged',
   ],
   [
+    'an entry was deleted from the database',
+    (c) => sql(c, 'store.sqlite', 'DELETE FROM entries'),
+    'operation.store_damaged',
+  ],
+  [
+    'an authority got another certificate in the database',
+    (c) => sql(c, 'store.sqlite', `UPDATE keys SET certificate = x'3000' WHERE purpose = 'x509-ca'`),
+    'operation.store_damaged',
+  ],
+  [
     'the store is no database',
     (c) => writeFileSync(join(c.dataDirectory, 'store.sqlite'), 'x'.repeat(8192)),
     'storage.corrupt',

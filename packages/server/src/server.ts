@@ -181,14 +181,14 @@ interface Core {
 // What the server is about, without its listeners.
 async function openCore(config: Configuration, storage: Storage, clock: Clock, observer: Observer): Promise<Core> {
   const { trustDomain } = config
-  const { db, meta, wrapping } = storage
+  const { db, meta, wrapping, seal } = storage
   const ttls = ttlRules(config)
-  const store = openEntryStore(db, { key: wrapping, meta, trustDomain })
+  const store = openEntryStore(db, { key: wrapping, meta, seal, trustDomain })
   const entries = createEntryRegistry({ store, trustDomain, ttls, clock, observer })
   const bindings = openKeyBindings(db)
   const authorities = await openAuthorities({
     trustDomain,
-    db,
+    seal,
     store: storage.keys,
     meta,
     clock,

@@ -8,6 +8,7 @@ import { createKeyEncryptionKey, type KeyEncryptionKey, readKeyEncryptionKey } f
 import { openStore } from './store/database.ts'
 import { type KeyStore, loadOrCreateLogKey, openKeyStore } from './store/key-store.ts'
 import { type Meta, openMeta, requireUnchanged } from './store/meta.ts'
+import { openSeal, type Seal } from './store/seal.ts'
 
 /** Everything a server keeps on disk, open and found to belong together. */
 export interface Storage {
@@ -15,6 +16,7 @@ export interface Storage {
   readonly meta: Meta
   readonly keys: KeyStore
   readonly wrapping: KeyEncryptionKey
+  readonly seal: Seal
   readonly log: AuditLog
   close(): void
 }
@@ -39,8 +41,9 @@ export function openStorage(data: DataDirectory, config: Configuration, clock: C
     requireSameKey(meta, wrapping)
     requireUnchanged(meta, 'trust_domain', config.trustDomain, 'trustDomain')
     requireUnchanged(meta, 'log_origin', config['log.origin'], 'log.origin')
-    const keys = openKeyStore(db, wrapping)
-    const signer = loadOrCreateLogKey(keys, clock())
+    const seal = openSeal(db, wrapping, meta)
+    const keys = openKeyStore(db, wrapping, seal)
+    const signer = loadOrCreateLogKey(keys, seal, clock())
     log = AuditLog.open({ path: data.file(LOG), origin: config['log.origin'], signer, clock })
     requireForwardClock(log, clock)
     const opened = log
@@ -48,7 +51,7 @@ export function openStorage(data: DataDirectory, config: Configuration, clock: C
       opened.close()
       db.close()
     }
-    return { db, meta, keys, wrapping, log, close }
+    return { db, meta, keys, wrapping, seal, log, close }
   } catch (error) {
     log?.close()
     db.close()

@@ -8,6 +8,7 @@ import { parseTrustDomain, parseWorkloadSpiffeId } from 'aims/identifiers'
 import { openStore } from '../store/database.ts'
 import { openKeyStore } from '../store/key-store.ts'
 import { openMeta } from '../store/meta.ts'
+import { openSeal } from '../store/seal.ts'
 import { type Authorities, type AuthoritiesOptions, openAuthorities } from './authorities.ts'
 import { keyEncryptionKey } from './key-encryption-key.ts'
 
@@ -26,15 +27,18 @@ interface World {
 
 function world(observer?: Observer): World {
   const db = openStore(':memory:')
+  const meta = openMeta(db)
+  const kek = keyEncryptionKey(randomBytes(32))
+  const seal = openSeal(db, kek, meta)
   const records: AuditEvent[] = []
   const self: World = {
     now: START,
     records,
     options: {
       trustDomain,
-      db,
-      store: openKeyStore(db, keyEncryptionKey(randomBytes(32))),
-      meta: openMeta(db),
+      seal,
+      store: openKeyStore(db, kek, seal),
+      meta,
       clock: () => self.now,
       observer: observer ?? { record: async (event) => void records.push(event) },
       lifetime: LIFETIME,

@@ -1,13 +1,10 @@
 import { randomUUID } from 'node:crypto'
-import type { DatabaseSync } from 'node:sqlite'
 import {
   AimsError,
   type AuditEvent,
   type Clock,
   type Observer,
   type Signer,
-  storing,
-  transaction,
   verificationKey,
   WorkloadKey,
 } from 'aims/base'
@@ -17,6 +14,7 @@ import type { AuthorityKeys } from 'aims/provisioning'
 import { type Actor, serializer } from '../entries.ts'
 import type { KeyPurpose, KeyStore, StoredKey } from '../store/key-store.ts'
 import type { Meta } from '../store/meta.ts'
+import type { Seal } from '../store/seal.ts'
 
 /** The purposes whose keys rotate; the log keeps its key. */
 export type AuthorityPurpose = Exclude<KeyPurpose, 'audit-log'>
@@ -45,7 +43,7 @@ export interface Authorities extends AuthorityKeys {
 /** What authorities work with. Seconds. */
 export interface AuthoritiesOptions {
   readonly trustDomain: TrustDomain
-  readonly db: DatabaseSync
+  readonly seal: Seal
   readonly store: KeyStore
   readonly meta: Meta
   readonly clock: Clock
@@ -78,7 +76,7 @@ interface Step {
  * @see SPIFFE Trust Domain and Bundle, section 4 (rotation); security-and-reliability 6.5
  */
 export async function openAuthorities(options: AuthoritiesOptions): Promise<Authorities> {
-  const { trustDomain, db, store, meta, clock, observer } = options
+  const { trustDomain, seal, store, meta, clock, observer } = options
   const listeners = new Set<() => void>()
   const oneAtATime = serializer()
   const keys = new Map<string, StoredKey>()
@@ -87,17 +85,15 @@ export async function openAuthorities(options: AuthoritiesOptions): Promise<Auth
 
   const take = async (step: Step, actor: Actor): Promise<void> => {
     await observer.record(stepEvent(step, actor))
-    storing('store', () =>
-      transaction(db, () => {
-        for (const key of step.changed) {
-          if (step.action === 'drop') store.remove(key)
-          else if (keys.has(key.id)) store.update(key)
-          else store.insert(key)
-        }
-        meta.advance('revision')
-        if (step.action !== 'activate') meta.advance('bundle_sequence')
-      }),
-    )
+    seal.transaction(() => {
+      for (const key of step.changed) {
+        if (step.action === 'drop') store.remove(key)
+        else if (keys.has(key.id)) store.update(key)
+        else store.insert(key)
+      }
+      meta.advance('revision')
+      if (step.action !== 'activate') meta.advance('bundle_sequence')
+    })
     for (const key of step.changed) {
       if (step.action === 'drop') keys.delete(key.id)
       else keys.set(key.id, key)

@@ -1,9 +1,10 @@
 import type { DatabaseSync } from 'node:sqlite'
-import { AimsError, parseJson, storing, transaction } from 'aims/base'
+import { AimsError, parseJson } from 'aims/base'
 import type { SpiffeId, TrustDomain } from 'aims/identifiers'
 import { entryToJson, parseEntry, type RegistrationEntry } from 'aims/provisioning'
 import { isMacOf, type KeyEncryptionKey } from '../keys/key-encryption-key.ts'
 import type { Meta } from './meta.ts'
+import type { Seal } from './seal.ts'
 
 /** Registration entries, all in memory, every change on disk before it shows. Says nothing about who may change them. */
 export interface EntryStore {
@@ -33,9 +34,14 @@ const LABEL = 'entry'
  */
 export function openEntryStore(
   db: DatabaseSync,
-  options: { readonly key: KeyEncryptionKey; readonly meta: Meta; readonly trustDomain: TrustDomain },
+  options: {
+    readonly key: KeyEncryptionKey
+    readonly meta: Meta
+    readonly seal: Seal
+    readonly trustDomain: TrustDomain
+  },
 ): EntryStore {
-  const { key, meta, trustDomain } = options
+  const { key, meta, seal, trustDomain } = options
   const entries = new Map<string, RegistrationEntry>()
   for (const row of db.prepare('SELECT id, body, mac FROM entries ORDER BY id').all()) {
     const body = String(row.body)
@@ -53,15 +59,14 @@ export function openEntryStore(
   const retiredSubject = db.prepare('SELECT 1 FROM retired WHERE spiffe_id = ?')
 
   const change = (work: () => void): void =>
-    storing('store', () =>
-      transaction(db, () => {
-        work()
-        meta.advance('revision')
-      }),
-    )
+    seal.transaction(() => {
+      work()
+      meta.advance('revision')
+    })
   const write = (entry: RegistrationEntry): void => {
     const body = JSON.stringify(entryToJson(entry))
-    change(() => put.run(entry.id, entry.spiffeId, body, key.mac(LABEL, body)))
+    const mac = key.mac(LABEL, body)
+    change(() => seal.row('entries', entry.id, () => put.run(entry.id, entry.spiffeId, body, mac)))
     entries.set(entry.id, entry)
   }
 
@@ -75,8 +80,8 @@ export function openEntryStore(
     replace: write,
     retire(entry, now) {
       change(() => {
-        remove.run(entry.id)
-        tombstone.run(entry.id, entry.spiffeId, now)
+        seal.row('entries', entry.id, () => remove.run(entry.id))
+        seal.row('retired', entry.id, () => tombstone.run(entry.id, entry.spiffeId, now))
       })
       entries.delete(entry.id)
     },

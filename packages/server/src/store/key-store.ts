@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto'
 import type { DatabaseSync } from 'node:sqlite'
 import { AimsError, importPrivateKey, storing, WorkloadKey } from 'aims/base'
 import type { KeyEncryptionKey } from '../keys/key-encryption-key.ts'
+import type { Seal } from './seal.ts'
 
 /** What a key of the server signs. Each has keys of its own; none signs for two. */
 export type KeyPurpose = 'x509-ca' | 'jwt' | 'wit' | 'audit-log'
@@ -26,7 +27,7 @@ export interface StoredKey {
   readonly key: WorkloadKey
 }
 
-/** Keys on disk, wrapped. Changes are made inside the caller's transaction. */
+/** Keys on disk, wrapped. Changes are made inside a transaction of the seal. */
 export interface KeyStore {
   load(): readonly StoredKey[]
   insert(key: StoredKey): void
@@ -39,7 +40,7 @@ export interface KeyStore {
 const VERSION = 1
 
 /** Opens the keys of the store. {@link KeyStore.load} throws {@link AimsError} `operation.store_damaged`. */
-export function openKeyStore(db: DatabaseSync, wrapping: KeyEncryptionKey): KeyStore {
+export function openKeyStore(db: DatabaseSync, wrapping: KeyEncryptionKey, seal: Seal): KeyStore {
   const insert = db.prepare('INSERT INTO keys VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)')
   const update = db.prepare('UPDATE keys SET state = ?, activate_at = ?, expires_at = ?, drop_at = ? WHERE id = ?')
   const remove = db.prepare('DELETE FROM keys WHERE id = ?')
@@ -50,12 +51,13 @@ export function openKeyStore(db: DatabaseSync, wrapping: KeyEncryptionKey): KeyS
       const secret = key.tlsKey.export({ type: 'pkcs8', format: 'der' })
       const wrapped = wrapping.wrap(secret, { purpose, id, version: VERSION })
       secret.fill(0)
-      insert.run(id, purpose, state, VERSION, createdAt, activateAt, expiresAt, dropAt, certificate ?? null, wrapped)
+      const times = [createdAt, activateAt, expiresAt, dropAt] as const
+      seal.row('keys', id, () => insert.run(id, purpose, state, VERSION, ...times, certificate ?? null, wrapped))
     },
     update({ id, state, activateAt, expiresAt, dropAt }) {
-      update.run(state, activateAt, expiresAt, dropAt, id)
+      seal.row('keys', id, () => update.run(state, activateAt, expiresAt, dropAt, id))
     },
-    remove: ({ id }) => void remove.run(id),
+    remove: ({ id }) => seal.row('keys', id, () => remove.run(id)),
   }
 }
 
@@ -89,12 +91,12 @@ function isState(value: unknown): value is KeyState {
 }
 
 /** The key that signs the log: made at the first start, and the same ever after. */
-export function loadOrCreateLogKey(store: KeyStore, now: number): WorkloadKey {
+export function loadOrCreateLogKey(store: KeyStore, seal: Seal, now: number): WorkloadKey {
   const found = store.load().find(({ purpose }) => purpose === 'audit-log')
   if (found !== undefined) return found.key
   const key = WorkloadKey.generate('Ed25519')
   const never = Number.MAX_SAFE_INTEGER
   const life = { createdAt: now, activateAt: now, expiresAt: never, dropAt: 0 }
-  store.insert({ id: randomUUID(), purpose: 'audit-log', state: 'active', ...life, key })
+  seal.transaction(() => store.insert({ id: randomUUID(), purpose: 'audit-log', state: 'active', ...life, key }))
   return key
 }

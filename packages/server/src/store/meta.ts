@@ -1,7 +1,7 @@
 import type { DatabaseSync } from 'node:sqlite'
 import { AimsError } from 'aims/base'
 
-type Name = 'trust_domain' | 'key_encryption_key' | 'log_origin' | 'revision' | 'bundle_sequence'
+type Name = 'trust_domain' | 'key_encryption_key' | 'log_origin' | 'revision' | 'bundle_sequence' | 'seal'
 
 /** Small facts about the store as a whole. */
 export interface Meta {

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
 import { test } from 'node:test'
+import { WorkloadKey } from 'aims/base'
 import { parseSpiffeId, parseTrustDomain } from 'aims/identifiers'
 import { parseEntry } from 'aims/provisioning'
 import fc from 'fast-check'
@@ -8,7 +9,9 @@ import { keyEncryptionKey } from '../keys/key-encryption-key.ts'
 import { openStore } from './database.ts'
 import { openEntryStore } from './entry-store.ts'
 import { openKeyBindings } from './key-bindings.ts'
+import { loadOrCreateLogKey, openKeyStore } from './key-store.ts'
 import { openMeta, requireUnchanged } from './meta.ts'
+import { openSeal } from './seal.ts'
 
 const trustDomain = parseTrustDomain('example.com')
 const NOW = 1_800_000_000
@@ -73,7 +76,8 @@ test('entries outlast a restart, and a row that this server did not write is fou
   const db = openStore(':memory:')
   const key = keyEncryptionKey(randomBytes(32))
   const meta = openMeta(db)
-  const open = (wrapping = key) => openEntryStore(db, { key: wrapping, meta, trustDomain })
+  const seal = openSeal(db, key, meta)
+  const open = (wrapping = key) => openEntryStore(db, { key: wrapping, meta, seal, trustDomain })
   const entry = parseEntry({ id: 'bot', spiffeId: bot, selectors: ['unix:uid:1'], x509Ttl: 80_000 }, { trustDomain })
   open().insert(entry)
   assert.deepEqual(open().list(), [entry])
@@ -86,7 +90,8 @@ test('entries outlast a restart, and a row that this server did not write is fou
 test('a retired entry is gone, and its id and subject stay known', () => {
   const db = openStore(':memory:')
   const meta = openMeta(db)
-  const store = openEntryStore(db, { key: keyEncryptionKey(randomBytes(32)), meta, trustDomain })
+  const key = keyEncryptionKey(randomBytes(32))
+  const store = openEntryStore(db, { key, meta, seal: openSeal(db, key, meta), trustDomain })
   const entry = parseEntry({ id: 'bot', spiffeId: bot, selectors: ['unix:uid:1'] }, { trustDomain })
   store.insert(entry)
   store.retire(entry, NOW)
@@ -106,3 +111,70 @@ test('a fact about a store is set once and refused when it differs', () => {
     message: /^"trustDomain": this data directory belongs to example.com$/,
   })
 })
+
+// A store with two entries, a retired one, and the keys of a log and of a CA; `reopen` is the next start.
+function sealedStore() {
+  const db = openStore(':memory:')
+  const key = keyEncryptionKey(randomBytes(32))
+  const meta = openMeta(db)
+  const seal = openSeal(db, key, meta)
+  const entries = openEntryStore(db, { key, meta, seal, trustDomain })
+  const keys = openKeyStore(db, key, seal)
+  loadOrCreateLogKey(keys, seal, NOW)
+  const life = { createdAt: NOW, activateAt: NOW, expiresAt: NOW + 100, dropAt: 0 }
+  const ca = { id: 'ca', purpose: 'x509-ca', state: 'active', ...life, key: WorkloadKey.generate() } as const
+  seal.transaction(() => keys.insert({ ...ca, certificate: Buffer.from('certificate') }))
+  for (const [index, name] of ['one', 'two', 'gone'].entries()) {
+    const spiffeId = `spiffe://example.com/${name}`
+    entries.insert(parseEntry({ id: name, spiffeId, selectors: [`unix:uid:${index}`] }, { trustDomain }))
+  }
+  const gone = entries.find('gone')
+  assert.ok(gone)
+  entries.retire(gone, NOW)
+  seal.transaction(() => keys.update({ ...ca, state: 'retired', dropAt: NOW + 50 }))
+  return { db, entries, keys, seal, ca, reopen: () => openSeal(db, key, meta) }
+}
+
+test('a sealed store opens again, whatever was changed by its owner', () => {
+  const { entries, keys, seal, ca, reopen } = sealedStore()
+  reopen()
+  seal.transaction(() => keys.remove(ca))
+  const one = entries.find('one')
+  assert.ok(one)
+  entries.replace({ ...one, owner: 'somebody', revision: 2 })
+  reopen()
+})
+
+test('a change that fails leaves the seal as it was', () => {
+  const { seal, entries, db, reopen } = sealedStore()
+  const failing = () =>
+    seal.transaction(() => {
+      seal.row('entries', 'one', () => db.exec(`DELETE FROM entries WHERE id = 'one'`))
+      throw new Error('in the middle')
+    })
+  assert.throws(failing, /in the middle/)
+  reopen()
+  const two = entries.find('two')
+  assert.ok(two)
+  entries.retire(two, NOW)
+  reopen()
+})
+
+for (const [what, sql] of [
+  ['an entry was deleted', `DELETE FROM entries WHERE id = 'two'`],
+  ['all entries were deleted', `DELETE FROM entries`],
+  ['two entries changed their keys', `UPDATE entries SET id = CASE id WHEN 'one' THEN 'three' ELSE id END`],
+  ['a retired SPIFFE ID was set free', `DELETE FROM retired`],
+  ['an authority was given another certificate', `UPDATE keys SET certificate = x'00' WHERE id = 'ca'`],
+  ['a retired key was made active', `UPDATE keys SET state = 'active' WHERE id = 'ca'`],
+  ['the life of a key was prolonged', `UPDATE keys SET expires_at = expires_at + 1 WHERE id = 'ca'`],
+  ['a key was deleted', `DELETE FROM keys WHERE id = 'ca'`],
+  ['the bundle sequence went back', `INSERT OR REPLACE INTO meta VALUES ('bundle_sequence', '9')`],
+  ['the seal was removed', `DELETE FROM meta WHERE name = 'seal'`],
+] as const) {
+  test(`a store is refused when ${what}`, () => {
+    const { db, reopen } = sealedStore()
+    db.exec(sql)
+    assert.throws(reopen, { name: 'AimsError', code: 'operation.store_damaged' })
+  })
+}

@@ -11,7 +11,8 @@ export const OPERATION_CODES = {
   'operation.key_file_mode': 'the key-encryption key is readable by others: chmod 600, and make a new one if it leaked',
   'operation.key_file_invalid': 'the key-encryption key is not a regular file of exactly 32 bytes',
   'operation.key_file_wrong': 'this is not the key-encryption key that the stored keys were wrapped with',
-  'operation.store_damaged': 'a row of the store does not authenticate under the key-encryption key: restore a backup',
+  'operation.store_damaged':
+    'the store, or a row of it, does not authenticate under the key-encryption key: restore a backup',
   'operation.port_busy': 'another process listens on this address: stop it, or configure another port',
   'operation.address_unavailable': 'the listen address does not exist here, or this user may not listen on it',
   'operation.socket_busy': 'another process listens on this socket: stop it, or configure another path',

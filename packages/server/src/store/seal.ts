@@ -1,0 +1,86 @@
+import type { DatabaseSync, SQLOutputValue } from 'node:sqlite'
+import { AimsError, storing, transaction } from 'aims/base'
+import { isMacOf, type KeyEncryptionKey } from '../keys/key-encryption-key.ts'
+import type { Meta } from './meta.ts'
+
+/** The tables that decide who is who and what is trusted. The first column is the key. */
+type SealedTable = 'entries' | 'retired' | 'keys'
+
+/** Keeps one value over all rows that matter, so that a row that went, came or was changed by others is found out. */
+export interface Seal {
+  /** Runs `work` in one transaction and seals what it leaves. @throws {@link AimsError} `storage.*`, and what `work` throws */
+  transaction(work: () => void): void
+  /** Runs `write`, which changes the row of `table` with this id and no other. Inside {@link transaction}. */
+  row(table: SealedTable, id: string, write: () => void): void
+}
+
+const TABLES: readonly SealedTable[] = ['entries', 'retired', 'keys']
+const LABEL = 'seal'
+const ROW_LABEL = 'sealed row'
+const HASH_BYTES = 32
+
+/**
+ * Opens the seal of a store and checks it. The sum of all rows is the XOR of their MACs, which nobody without the
+ * key-encryption key knows, so that a change costs the same however many rows there are.
+ *
+ * Does not notice that the whole store is an older one of this server: a restored backup is just that.
+ *
+ * @throws {@link AimsError} `operation.store_damaged`
+ * @see threat model, identity server: edits of the database show
+ */
+export function openSeal(db: DatabaseSync, key: KeyEncryptionKey, meta: Meta): Seal {
+  const find = Object.fromEntries(TABLES.map((table) => [table, db.prepare(`SELECT * FROM ${table} WHERE id = ?`)]))
+  const hash = (table: SealedTable, row: Row): Buffer =>
+    Buffer.from(key.mac(ROW_LABEL, JSON.stringify([table, ...Object.values(row).map(plain)])), 'base64url')
+  let sum = Buffer.alloc(HASH_BYTES)
+  const toggle = (table: SealedTable, row: Row | undefined): void => {
+    if (row !== undefined) sum = xor(sum, hash(table, row))
+  }
+  const content = (): string =>
+    `${meta.counter('revision')} ${meta.counter('bundle_sequence')} ${sum.toString('base64url')}`
+
+  let isEmpty = true
+  for (const table of TABLES) {
+    for (const row of storing('store', () => db.prepare(`SELECT * FROM ${table}`).all())) {
+      toggle(table, row)
+      isEmpty = false
+    }
+  }
+  const kept = meta.get('seal')
+  if (kept === undefined ? !isEmpty : !isMacOf(key, kept, LABEL, content())) {
+    throw new AimsError('operation.store_damaged', 'rows of the store were changed, added or removed by others')
+  }
+
+  return {
+    transaction(work) {
+      const before = sum
+      try {
+        storing('store', () =>
+          transaction(db, () => {
+            work()
+            meta.set('seal', key.mac(LABEL, content()))
+          }),
+        )
+      } catch (error) {
+        sum = before
+        throw error
+      }
+    },
+    row(table, id, write) {
+      toggle(table, find[table]?.get(id))
+      write()
+      toggle(table, find[table]?.get(id))
+    },
+  }
+}
+
+type Row = Record<string, SQLOutputValue>
+
+function plain(value: SQLOutputValue): string | number | null {
+  if (value instanceof Uint8Array) return Buffer.from(value).toString('base64')
+  return typeof value === 'bigint' ? String(value) : value
+}
+
+function xor(a: Buffer, b: Buffer): Buffer<ArrayBuffer> {
+  return Buffer.from(a.map((byte, index) => byte ^ (b[index] ?? 0)))
+}
