@@ -1,5 +1,6 @@
 import { AimsError } from '../base/errors.ts'
 import type { JsonObject } from '../base/json.ts'
+import { createSealer, type Sealed, type Unsealed } from '../base/seal.ts'
 import type { AttestationResult, AttestationType } from './attestor.ts'
 import type { ExpectedBinding } from './binding.ts'
 
@@ -10,14 +11,11 @@ export interface EvidenceContext {
   readonly expected: ExpectedBinding
 }
 
-declare const authenticated: unique symbol
-
 /**
  * What evidence says, after every signature, certificate and binding has been checked, and before anybody asked whether
  * it is good enough. Only {@link EvidenceVerifier.authenticate} makes one.
  */
-export interface Authenticated<Claims extends object = object> {
-  readonly [authenticated]: true
+export interface Authenticated<Claims extends object = object> extends Sealed<'Authenticated'> {
   /** The authenticated fields of the type. Nothing that was not signed is in here. */
   readonly claims: Claims
   readonly result: AttestationResult
@@ -59,20 +57,13 @@ export interface EvidenceVerifier<Claims extends object = object, Policy extends
   appraise(evidence: Authenticated<Claims>, policy: Policy): readonly string[]
 }
 
+const sealer = createSealer<Authenticated>()
+
 /** Marks evidence as authenticated. For verifiers only, as the last thing they do. */
 export function authenticatedEvidence<Claims extends object>(
-  fields: Omit<Authenticated<Claims>, typeof authenticated>,
+  fields: Unsealed<Authenticated<Claims>>,
 ): Authenticated<Claims> {
-  const made = Object.freeze({ ...fields }) as unknown as Authenticated<Claims>
-  MADE.add(made)
-  return made
-}
-
-const MADE = new WeakSet<object>()
-
-/** Refuses a value that no verifier made, whatever its type says. */
-export function requireAuthenticated(value: Authenticated): void {
-  if (!MADE.has(value)) throw new TypeError('only a verifier of evidence makes authenticated evidence')
+  return sealer.seal(fields) as Authenticated<Claims>
 }
 
 /**
@@ -109,7 +100,7 @@ export function appraised<Claims extends object, Policy extends object>(
   evidence: Authenticated<Claims>,
   policy: Policy,
 ): AttestationResult {
-  requireAuthenticated(evidence)
+  if (!sealer.isSealed(evidence)) throw new TypeError('only a verifier of evidence makes authenticated evidence')
   const warnings = verifier.appraise(evidence, policy)
   return { ...evidence.result, warnings: [...evidence.result.warnings, ...warnings] }
 }

@@ -80,6 +80,9 @@ test('a process is told by its effective ids, names, groups, program, control gr
     ],
     verifiedAt: now.now,
     binding: 'channel',
+    freshness: 'live',
+    debug: false,
+    warnings: [],
     attributes: { pid: '4711', start_time: '5000', pinned: 'false' },
   })
 })

@@ -1,12 +1,9 @@
 /** Why evidence is refused. One vocabulary for all types: a type adds its own code only for what no other type has. */
 export const EVIDENCE_CODES = {
   // Parse.
-  'attestation.unknown_type':
-    'no verifier for this type of evidence is configured: name a type that is, or configure it',
   'attestation.too_large': 'the evidence, or a part of it, is larger than its type allows',
   'attestation.malformed':
     'the evidence does not have the form its type documents: collect it again, and send it unchanged',
-  'attestation.unsupported': 'a version, key type or algorithm of the evidence is not accepted for its type',
   // Authenticate.
   'attestation.untrusted': 'the certificates of the evidence do not lead to a root that is configured for its type',
   'attestation.chain_invalid': 'a certificate of the evidence may not vouch for what it vouches for',
@@ -16,32 +13,16 @@ export const EVIDENCE_CODES = {
   'attestation.not_yet_valid': 'the evidence or one of its certificates is not valid yet: look at both clocks',
   'attestation.expired': 'the evidence or one of its certificates has expired: collect fresh evidence',
   'attestation.revoked': 'a certificate or platform of the evidence has been revoked by its vendor',
-  'attestation.issuer_unknown': 'the evidence was made by an issuer, cluster or region that is not configured',
-  'attestation.key_unknown': 'no configured key of the issuer answers for this evidence: refresh the collateral',
-  'attestation.inconsistent': 'two parts of the evidence that belong together do not: send parts of one collection',
   // Binding and freshness.
   'attestation.binding_missing': 'what the evidence must be bound to was not given: ask for a challenge first',
   'attestation.binding_mismatch':
     'the evidence is not bound to this challenge, key or audience: collect it for the challenge that was given',
-  'attestation.stale': 'the evidence is older than its window: collect it again',
-  'attestation.replayed': 'this evidence or its challenge has been used before: each is good for one use',
-  'attestation.challenge_unknown':
-    'no such challenge is open: it was used, has expired, or was made for another request; ask for a new one',
-  'attestation.taken': 'this machine or workload was first attested under another key and may not take over its place',
   // Collateral.
   'attestation.collateral_missing':
     'what the vendor says about this platform is not at hand: refresh the collateral, or give its file',
   'attestation.collateral_malformed': 'a file of collateral does not have the form its vendor documents',
   'attestation.collateral_invalid': 'a file of collateral is not signed by its vendor, or is about something else',
   'attestation.collateral_expired': 'a file of collateral is out of its window: refresh the collateral',
-  'attestation.collateral_rollback': 'a file of collateral is older than one that was used before',
   // Appraisal.
   'attestation.policy_malformed': 'the appraisal policy has an unknown member or a value of the wrong form',
-  'attestation.debug': 'the platform runs in debug mode, so its owner can read its memory',
-  'attestation.tcb_unknown': 'the vendor lists no trust level that fits this platform',
-  'attestation.tcb_out_of_date': 'firmware or microcode of the platform is below what the policy asks for: update it',
-  'attestation.measurement_mismatch': 'what runs is not among the reference values of the policy',
-  'attestation.not_allowed': 'an attribute of the evidence is not among those the policy allows',
-  'attestation.not_enough': 'the evidence sent does not satisfy the combination the policy asks for',
-  'attestation.assurance_lowered': 'the evidence is weaker than the one the credential was first issued for',
 } as const
