@@ -17,6 +17,11 @@ export interface PathRequest {
   readonly maxCertificates?: number
   /** Intermediates between leaf and anchor that are not self-issued (RFC 5280 max_path_length). Default: no limit. */
   readonly maxPathLength?: number
+  /**
+   * Also refuse what a conforming CA does not issue although a path holds without it: a certificate without key
+   * identifiers, and basicConstraints of a CA that are not critical (RFC 5280 section 4.2). Default true.
+   */
+  readonly conformingIssuers?: boolean
 }
 
 /** A path that holds, leaf first, anchor last. Only {@link validatePath} makes one. */
@@ -48,14 +53,15 @@ const MAX_CANDIDATES = 1024
  * @see RFC 5280 section 6.1
  */
 export function validatePath(request: PathRequest): ValidatedPath {
-  const { leaf, maxCertificates = DEFAULT_MAX_CERTIFICATES } = request
+  const { leaf, maxCertificates = DEFAULT_MAX_CERTIFICATES, conformingIssuers = true } = request
   if (!(maxCertificates >= 2 && maxCertificates <= MAX_CERTIFICATES)) {
     throw new TypeError(`maxCertificates must be between 2 and ${MAX_CERTIFICATES}`)
   }
   if (!Number.isFinite(request.now)) throw new TypeError('now must be a time in seconds')
   checkCertificate(leaf, request.now)
+  if (conformingIssuers) requireAuthorityKeyId(leaf)
   checkLeaf(leaf)
-  const search = new Search({ ...request, maxCertificates })
+  const search = new Search({ ...request, maxCertificates, conformingIssuers })
   const certificates = search.run()
   if (certificates === undefined) throw search.failure
   return {
@@ -65,7 +71,7 @@ export function validatePath(request: PathRequest): ValidatedPath {
   }
 }
 
-type Limits = PathRequest & { readonly maxCertificates: number }
+type Limits = PathRequest & { readonly maxCertificates: number; readonly conformingIssuers: boolean }
 
 /** A depth-first search that keeps the failure that came furthest. Candidates have a fixed order, so does the failure. */
 class Search {
@@ -85,7 +91,7 @@ class Search {
 
   // All signatures and all CA rules of `path` hold; its last certificate still needs an issuer.
   #extend(path: readonly Certificate[]): readonly Certificate[] | undefined {
-    const { anchors, intermediates, maxCertificates } = this.#limits
+    const { anchors, intermediates, maxCertificates, conformingIssuers } = this.#limits
     const last = path.at(-1) as Certificate
     for (const [candidates, isAnchor] of [
       [anchors, true],
@@ -102,6 +108,7 @@ class Search {
           }
           checkCertificate(issuer, this.#limits.now)
           checkIssuer(issuer, path, isAnchor)
+          if (conformingIssuers) requireConformingIssuer(issuer)
           this.#checkSignature(last, issuer)
           if (isAnchor) this.#checkWhole(next)
         })
@@ -166,16 +173,29 @@ function checkCertificate(certificate: Certificate, now: number): void {
   if (now < notBefore) throw new AimsError('x509.not_yet_valid', 'a certificate is not valid yet')
   // Times have whole seconds, and the last one counts (RFC 5280 section 4.1.2.5).
   if (Math.floor(now) > notAfter) throw new AimsError('x509.expired', 'a certificate has expired')
-  // RFC 5280 section 4.2.1.1: only a self-signed certificate may go without.
-  if (extensions.authorityKeyId === undefined && !certificate.isSelfIssued) {
-    throw new AimsError('x509.invalid_extension', 'the authority key identifier is missing')
-  }
   if (!isCa && extensions.nameConstraints !== undefined) {
     throw new AimsError('x509.invalid_extension', 'name constraints in a certificate that is no CA')
   }
   if (extensions.nameConstraints?.critical === false) {
     throw new AimsError('x509.invalid_extension', 'name constraints are not critical')
   }
+}
+
+// RFC 5280 section 4.2.1.1: only a self-signed certificate may go without.
+function requireAuthorityKeyId({ extensions, isSelfIssued }: Certificate): void {
+  if (extensions.authorityKeyId === undefined && !isSelfIssued) {
+    throw new AimsError('x509.invalid_extension', 'the authority key identifier is missing')
+  }
+}
+
+// RFC 5280 sections 4.2.1.2 and 4.2.1.9.
+function requireConformingIssuer(issuer: Certificate): void {
+  const { basicConstraints, subjectKeyId } = issuer.extensions
+  requireAuthorityKeyId(issuer)
+  if (basicConstraints?.critical !== true) {
+    throw new AimsError('x509.invalid_extension', 'basicConstraints of a CA not critical')
+  }
+  if (subjectKeyId === undefined) throw new AimsError('x509.invalid_extension', 'a CA has no subject key identifier')
 }
 
 function checkLeaf({ isCa, usages, subject, extensions }: Certificate): void {
@@ -189,13 +209,11 @@ function checkLeaf({ isCa, usages, subject, extensions }: Certificate): void {
 
 /** What must hold for the issuer of the last certificate of `path`. */
 function checkIssuer(issuer: Certificate, path: readonly Certificate[], isAnchor: boolean): void {
-  const { basicConstraints, subjectKeyId } = issuer.extensions
+  const { basicConstraints } = issuer.extensions
   if (basicConstraints?.ca !== true) throw new AimsError('x509.not_a_ca', 'an issuer is not a CA')
-  if (!basicConstraints.critical) throw new AimsError('x509.invalid_extension', 'basicConstraints of a CA not critical')
   // Operators' own roots often lack keyUsage; whoever is not trusted by configuration must have it.
   const maySign = issuer.usages === undefined ? isAnchor : issuer.usages.has('keyCertSign')
   if (!maySign) throw new AimsError('x509.not_a_ca', 'an issuer may not sign certificates')
-  if (subjectKeyId === undefined) throw new AimsError('x509.invalid_extension', 'a CA has no subject key identifier')
   const { pathLength = Number.POSITIVE_INFINITY } = basicConstraints
   if (countNotSelfIssued(path.slice(1)) > pathLength) {
     throw new AimsError('x509.path_length', 'the path is longer than a CA allows')

@@ -54,14 +54,15 @@ export function verifyX509Svid(chain: readonly Uint8Array[], expected: X509SvidE
     throw new AimsError('x509.wrong_trust_domain', 'the identifier is in another trust domain than expected')
   }
   const anchors = anchorsOf(bundles, subject)
-  const { expiresAt } = validatePath({ leaf, intermediates, anchors, now, maxCertificates })
+  // X509-SVID demands neither key identifiers nor that a CA marks basicConstraints critical, and issuers leave them out.
+  const path = validatePath({ leaf, intermediates, anchors, now, maxCertificates, conformingIssuers: false })
   return sealInTypes<VerifiedX509Svid>({
     kind: 'verified-x509-svid',
     mode,
     subject,
     trustDomain,
     publicKey: leaf.subjectPublicKey,
-    expiresAt,
+    expiresAt: path.expiresAt,
     serialNumber: leaf.serialNumber,
     thumbprint: sha256Base64url(leaf.raw),
     dnsNames: leaf.altNames.dnsNames,
