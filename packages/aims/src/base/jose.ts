@@ -147,13 +147,14 @@ function readHeader(part: string): Header {
 }
 
 /**
- * Checks the signature of a decoded JWS under one key, with exactly that key's algorithm.
+ * Checks the signature of a decoded JWS under one key, with exactly an algorithm of that key.
  * False for any mismatch, also of the algorithm; nothing else is checked.
  */
 export function verifyJws(jws: UnverifiedCompactJws, key: VerificationKey): boolean {
-  if (jws.alg !== key.alg) return false
+  const { algs } = key
+  if (jws.alg !== key.alg && algs?.includes(jws.alg) !== true) return false
   const end = jws.token.lastIndexOf('.')
-  return verifyBytes(key.alg, key.key, Buffer.from(jws.token.slice(0, end), 'latin1'), jws.signature)
+  return verifyBytes(jws.alg, key.key, Buffer.from(jws.token.slice(0, end), 'latin1'), jws.signature)
 }
 
 /** Claims or header to be signed: JSON values, `undefined` members left out. */

@@ -19,9 +19,11 @@ export interface PublicJwk {
   readonly use?: string
 }
 
-/** A public key and the one algorithm it is used with. The algorithm belongs to the key, never to the token (J1). */
+/** A public key and the algorithm it is used with. The algorithm belongs to the key, never to the token (J1). */
 export interface VerificationKey {
   readonly alg: JwsAlgorithm
+  /** The algorithms that tokens may be signed with, where an issuer publishes the key and leaves it open. */
+  readonly algs?: readonly JwsAlgorithm[]
   readonly key: KeyObject
   readonly kid?: string
   /** RFC 7638, SHA-256, base64url. */
@@ -173,6 +175,24 @@ export function importVerificationKey(jwk: JsonObject): VerificationKey {
   if (!fits) throw new AimsError('key.alg_mismatch', 'alg is not a signature algorithm of this key')
   if (kid !== undefined && typeof kid !== 'string') throw new AimsError('key.malformed', 'kid is not a string')
   return kid === undefined ? { alg, key, thumbprint } : { alg, key, thumbprint, kid }
+}
+
+/**
+ * {@link importVerificationKey} for keys that an issuer publishes. Without `alg`, RFC 7517 section 4.4 leaves the choice
+ * to the issuer: then every algorithm of this type of key counts, and no other.
+ *
+ * @throws {@link AimsError} `key.private`, `key.unsupported`, `key.malformed`, `key.alg_mismatch`
+ */
+export function importIssuerKey(jwk: JsonObject): VerificationKey {
+  const key = importVerificationKey(jwk)
+  const algs = jwk.alg === undefined ? OPEN_ALGORITHMS[key.alg] : undefined
+  return algs === undefined ? key : { ...key, algs }
+}
+
+/** By the algorithm that is meant when none is named: the others that the same key makes. */
+const OPEN_ALGORITHMS: { readonly [alg in JwsAlgorithm]?: readonly JwsAlgorithm[] } = {
+  RS256: ['RS256', 'RS384', 'RS512', 'PS256', 'PS384', 'PS512'],
+  EdDSA: ['EdDSA', 'Ed25519'],
 }
 
 /** Reads a PEM or DER (PKCS#8) private key. @throws {@link AimsError} `key.malformed` */

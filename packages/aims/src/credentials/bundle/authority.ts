@@ -1,12 +1,12 @@
 import { decodeBase64 } from '../../base/bytes.ts'
 import { AimsError } from '../../base/errors.ts'
 import type { JsonObject } from '../../base/json.ts'
-import { importPublicJwk, importVerificationKey, spkiBytes, type VerificationKey } from '../../base/keys.ts'
+import { importIssuerKey, importPublicJwk, spkiBytes, type VerificationKey } from '../../base/keys.ts'
 import { parseCertificate } from '../../base/x509-certificate.ts'
 
 /** Reads one token signing key. `undefined` for key types we cannot use: others in the bundle still can. @throws {@link AimsError} `bundle.invalid_key` */
 export function readTokenAuthority(jwk: JsonObject): VerificationKey | undefined {
-  return usable(() => importVerificationKey(jwk))
+  return usable(() => importIssuerKey(jwk))
 }
 
 /**

@@ -338,3 +338,19 @@ test('property: any text is a bundle or is refused with a code [credentials.jws.
     { numRuns: 500 },
   )
 })
+
+test('a key whose algorithm the issuer left open is published as open as it was', () => {
+  const { publicKey } = generateKeyPairSync('rsa', { modulusLength: 2048 })
+  const open = { ...exportPublicJwk(publicKey, { kid: 'r' }), use: 'jwt-svid' }
+  const { bundle } = read({ keys: [open, { ...open, kid: 'p', alg: 'PS256' }] })
+  const { keys } = JSON.parse(serializeBundle(bundle))
+  assert.deepEqual(
+    keys.map(({ kid, alg }: Jwk) => [kid, alg]),
+    [
+      ['r', undefined],
+      ['p', 'PS256'],
+    ],
+  )
+  assert.deepEqual(bundle.jwtAuthorities.get('r')?.algs?.length, 6)
+  assert.equal(bundle.jwtAuthorities.get('p')?.algs, undefined)
+})

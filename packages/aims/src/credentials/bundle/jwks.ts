@@ -45,12 +45,13 @@ function isForVerification({ use, key_ops: operations }: JsonObject): boolean {
   return SIGNATURE_USES.has(use) && (!Array.isArray(operations) || operations.includes('verify'))
 }
 
-/** Writes authorities as a plain JWK Set, each with `kid` and `alg`. */
+/** Writes authorities as a plain JWK Set, each with `kid` and, unless the issuer left it open, `alg`. */
 export function serializeJwks(authorities: ReadonlyMap<string, VerificationKey>): string {
   return JSON.stringify({ keys: [...authorities].map(([kid, key]) => authorityJwk(kid, key)) })
 }
 
 /** One token authority as a JWK. */
-export function authorityJwk(kid: string, { key, alg }: VerificationKey, use?: string): object {
-  return exportPublicJwk(key, { alg, ...(kid === '' ? {} : { kid }), ...(use === undefined ? {} : { use }) })
+export function authorityJwk(kid: string, { key, alg, algs }: VerificationKey, use?: string): object {
+  const named = algs === undefined ? { alg } : {}
+  return exportPublicJwk(key, { ...named, ...(kid === '' ? {} : { kid }), ...(use === undefined ? {} : { use }) })
 }

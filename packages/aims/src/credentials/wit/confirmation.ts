@@ -51,7 +51,10 @@ function readKid(cnf: JsonObject): string | undefined {
 
 function readJwk(jwk: JsonValue, shape: WitShape, svid: boolean): VerificationKey {
   if (!isJsonObject(jwk)) throw new AimsError('credential.invalid_confirmation', 'cnf.jwk is not an object')
-  const { alg, kty } = jwk
+  const { alg, kty, use = 'sig', key_ops: operations } = jwk
+  if (use !== 'sig' || (Array.isArray(operations) && !operations.includes('verify'))) {
+    throw new AimsError('credential.invalid_confirmation', 'cnf.jwk is not for signatures')
+  }
   if (alg === undefined) {
     if (!shape.confirmationAlgOptional || kty === 'RSA') {
       throw new AimsError('credential.missing_confirmation_alg', 'cnf.jwk has no alg')
