@@ -22,12 +22,16 @@ export function readToken(path: string): string {
     .replace(/\r?\n$/, '')
 }
 
-const RFC3339 = /^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(\.\d+)?(Z|[+-]\d{2}:\d{2})$/
+const RFC3339 = /^\d{4}-\d{2}-(\d{2})T\d{2}:\d{2}:\d{2}(\.\d+)?(Z|[+-]\d{2}:\d{2})$/i
 
 /** `--now`: RFC 3339, as seconds since the epoch; the machine's clock when absent. */
 export function readNow(text: string | undefined): number {
   if (text === undefined) return Date.now() / 1000
-  const milliseconds = RFC3339.test(text) ? Date.parse(text) : Number.NaN
-  if (Number.isNaN(milliseconds)) throw new UsageError('--now takes an RFC 3339 time, e.g. 2026-11-24T12:00:00Z')
+  const [, day] = RFC3339.exec(text) ?? []
+  const milliseconds = day === undefined ? Number.NaN : Date.parse(text.toUpperCase())
+  // Date.parse takes the 30th of February for the 2nd of March.
+  const isDay = day === new Date(`${text.slice(0, 10)}T00:00:00Z`).toJSON()?.slice(8, 10)
+  if (Number.isNaN(milliseconds) || !isDay)
+    throw new UsageError('--now takes an RFC 3339 time, e.g. 2026-11-24T12:00:00Z')
   return milliseconds / 1000
 }

@@ -99,7 +99,11 @@ function findTokens(headers: RawHeaders): Found {
   const authorization = values.authorization === undefined ? undefined : readAuthorization(values.authorization)
   if (authorization !== undefined) tokens.set(...authorization)
   const wit = values['workload-identity-token']
-  if (wit !== undefined) tokens.set('workload-identity-token', readToken(wit, 'credential.malformed'))
+  if (wit !== undefined) {
+    // Beside a WIT in Authorization it is the proof.
+    const isProof = authorization?.[1].typ === PROFILE_RULES['aims-00'].wit.typ
+    tokens.set('workload-identity-token', readToken(wit, isProof ? 'proof.malformed' : 'credential.malformed'))
+  }
   const proof = values['workload-proof-token']
   if (proof !== undefined) tokens.set('workload-proof-token', readToken(proof, 'proof.malformed'))
   return { tokens, txnToken: values['txn-token'] }

@@ -15,7 +15,7 @@ export interface ProofExpectations {
   /** The WIT of the same request, already verified under the same profile. */
   readonly wit: VerifiedWit
   readonly profile: Profile
-  /** This service's own URIs, compared byte for byte. The `Host` header is not a source for them. */
+  /** This service's own URIs, compared byte for byte; of `aud`, its query and fragment do not count. The `Host` header is not a source for them. */
   readonly audiences: readonly string[]
   /**
    * Origins this service is reached under, e.g. `https://api.example.com`. With them an audience may also be the target
@@ -115,7 +115,7 @@ export function checkProof(proof: string, expected: ProofExpectations): CheckedP
   for (const name of rules.required) {
     if (claims[name] === undefined) throw new AimsError('proof.missing_claim', `the proof has no ${name}`)
   }
-  const audience = checkAudience(claims, expected)
+  const audience = checkAudience(claims, expected, rules)
   const expiresAt = checkTimes(claims, expected, rules)
   checkWit(claims, jws.kid, wit, rules)
   const id = checkId(claims)
@@ -210,14 +210,22 @@ function checkSignature(jws: UnverifiedJws, wit: VerifiedWit, rules: ProfileRule
 }
 
 // One audience as a string: a proof that is good at two services could be used at each.
-function checkAudience(claims: JsonObject, { audiences, origins, target }: ProofExpectations): string {
-  const audience = requiredText(claims, 'aud')
+// A URI is compared without its query and fragment, as the draft says. An audience of ours that has one is meant whole.
+function checkAudience(
+  claims: JsonObject,
+  { audiences, origins, target }: ProofExpectations,
+  { namesMaker }: ProfileRules,
+): string {
+  const given = requiredText(claims, 'aud')
+  if (audiences.includes(given)) return given
+  const audience = namesMaker ? given : given.replace(QUERY_OR_FRAGMENT, '')
   if (audiences.includes(audience)) return audience
   const path = target?.split('?', 1)[0]
   if (path !== undefined && isOnOrigin(audience, path, origins)) return audience
   throw new AimsError('proof.audience_mismatch', 'the proof is for another service')
 }
 
+const QUERY_OR_FRAGMENT = /[?#].*$/s
 const DEFAULT_CLOCK_SKEW = 30
 const MAX_AGE = 60
 const MAX_COMPAT_LIFETIME = 300
