@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto'
+import { findUnixSelectorProblem } from 'aims/attestation'
 import {
   AimsError,
   type AuditEvent,
@@ -79,6 +80,7 @@ export function createEntryRegistry(options: EntryRegistryOptions): EntryRegistr
       oneAtATime(async () => {
         const entry = { ...parseEntry(input, { trustDomain, ttls, id: randomUUID() }), revision: 1 }
         requireFree(store, entry, reuseRetired)
+        requireShowable(entry)
         await apply(changeEvent('provisioning.entry-created', entry, actor), () => store.insert(entry))
         return entry
       }),
@@ -92,6 +94,7 @@ export function createEntryRegistry(options: EntryRegistryOptions): EntryRegistr
         if (parsed.id !== id || parsed.spiffeId !== before.spiffeId) {
           throw new AimsError('provisioning.subject_fixed', 'an entry keeps its id and its SPIFFE ID')
         }
+        requireShowable(parsed)
         const entry = { ...parsed, revision: before.revision + 1 }
         await apply(changeEvent('provisioning.entry-updated', entry, actor), () => store.replace(entry))
         return entry
@@ -110,6 +113,14 @@ export function createEntryRegistry(options: EntryRegistryOptions): EntryRegistr
 
 /** SPIFFE IDs below this path are the system's own: nobody is registered there. */
 const RESERVED_PATH = '/aims/'
+
+// Here and not in the parser: an entry that is stored already is read as it is, and matches nobody.
+function requireShowable({ selectors }: RegistrationEntry): void {
+  for (const selector of selectors) {
+    const problem = findUnixSelectorProblem(selector)
+    if (problem !== undefined) throw new AimsError('provisioning.malformed_selector', problem)
+  }
+}
 
 function requireFree(store: EntryStore, entry: RegistrationEntry, reuseRetired: boolean): void {
   if (pathOf(entry.spiffeId).startsWith(RESERVED_PATH)) {

@@ -94,6 +94,8 @@ test('entries are one per SPIFFE ID, keep it, and never pass it on', async () =>
     assert.rejects(api(server, method, path, body), { code })
   await refused('POST', '/v1/entries', bot, 'provisioning.entry_exists')
   await refused('POST', '/v1/entries', { ...bot, id: 'two' }, 'provisioning.subject_taken')
+  const misspelt = { id: 'misspelt', spiffeId: 'spiffe://example.com/agent/misspelt', selectors: ['unix:uuid:1000'] }
+  await refused('POST', '/v1/entries', misspelt, 'provisioning.malformed_selector')
   await refused(
     'POST',
     '/v1/entries',

@@ -24,3 +24,4 @@ export {
   releasePeerCredentials,
 } from './peer-credentials.ts'
 export { type UnixAttestorOptions, unixAttestor } from './unix.ts'
+export { findUnixSelectorProblem } from './unix-selectors.ts'

@@ -3,7 +3,8 @@ export const PROVISIONING_CODES = {
   'provisioning.malformed_entry': 'the entry is not an object, or a member has the wrong type or form',
   'provisioning.unknown_member': 'the entry has a member that entries do not have: check its spelling',
   'provisioning.missing_member': 'the entry lacks a member that has no default (spiffeId, selectors)',
-  'provisioning.malformed_selector': 'a selector is written type:key:value, e.g. unix:uid:1000',
+  'provisioning.malformed_selector':
+    'a selector is written type:key:value, e.g. unix:uid:1000, and no workload ever shows one of another form',
   'provisioning.no_selectors': 'an entry needs at least one selector: without one it would match every workload',
   'provisioning.invalid_subject':
     'the SPIFFE ID of an entry is well formed, has a path, and is in the own trust domain',
