@@ -326,6 +326,12 @@ test('proofs are not sent where others can read them', async () => {
   assert.equal(await (await asked('http://api.example.com/')).text(), 'sent')
 })
 
+test('a proving fetch that was given no audience says so where it is made', () => {
+  for (const options of [undefined, {}, { audience: undefined }]) {
+    assert.throws(() => provingFetch(wits, options as never), { name: 'TypeError', message: /needs \{ audience \}/ })
+  }
+})
+
 test('a proof does not follow a redirect', async () => {
   const seen: IncomingMessage[] = []
   const port = await listen(

@@ -24,11 +24,14 @@ export interface ProvingFetchOptions {
  * A `fetch` that proves who sends each request, for its method, target and body. Bodies are read whole before they are
  * sent. Redirects are an error unless `redirect` is `manual`: a proof is for one target.
  *
- * Throws TypeError for plain http to another machine, and for an `Authorization` that the profile cannot carry.
+ * Throws TypeError without an audience, for plain http to another machine, and for an `Authorization` that the profile cannot carry.
  *
  * Convenient, and several times slower than `provingRequest`.
  */
 export function provingFetch(wits: WitSource, options: ProvingFetchOptions): typeof globalThis.fetch {
+  if (typeof options?.audience !== 'string' && typeof options?.audience !== 'function') {
+    throw new TypeError("provingFetch needs { audience }: the service's own name, e.g. 'https://api.example.com'")
+  }
   const { fetch = globalThis.fetch, clock = systemClock, contextTokens = [] } = options
   const lifetime = options.lifetime === undefined ? {} : { lifetime: options.lifetime }
   return async (input, init) => {

@@ -55,7 +55,11 @@ const MAX_SEGMENTS = 64
  * @throws {@link AimsError} `authorization.unknown_method`, `.ambiguous_path`, `.path_too_long`
  */
 export function httpAction(method: string, target: string): Extract<Action, { kind: 'http' }> {
-  if (!isHttpMethod(method)) throw new AimsError('authorization.unknown_method', 'no policy can name this HTTP method')
+  if (!isHttpMethod(method))
+    throw new AimsError(
+      'authorization.unknown_method',
+      'no policy can name this HTTP method: they are in upper case, e.g. GET',
+    )
   return { kind: 'http', method, path: canonicalPath(target) }
 }
 

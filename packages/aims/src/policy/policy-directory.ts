@@ -33,7 +33,8 @@ export async function readPolicyDirectory(directory: string): Promise<readonly P
     root = await realpath(directory)
     entries = await readdir(root, { withFileTypes: true })
   } catch (cause) {
-    throw new AimsError('policy.unreadable', 'the policy directory cannot be read', { cause })
+    const reason = (cause as NodeJS.ErrnoException).code ?? 'unreadable'
+    throw new AimsError('policy.unreadable', `${directory}: the policy directory cannot be read (${reason})`, { cause })
   }
   const files: PolicyFile[] = []
   let total = 0

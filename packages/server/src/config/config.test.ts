@@ -65,8 +65,8 @@ for (const [what, text, message] of [
   ['a port out of range', 'trustDomain: a\nlisten: {port: 65536}\n', '"listen.port": an integer from 0 to 65535'],
   ['a value where a map belongs', 'trustDomain: a\nlisten: 8443\n', 'aims.yaml:2:1: "listen": a map is needed'],
   ['a map where a text belongs', 'trustDomain: {a: b}\n', 'aims.yaml:1:1: "trustDomain"'],
-  ['no trust domain', 'listen: {port: 1}\n', '"trustDomain": a value is needed'],
-  ['an empty file', '', '"trustDomain": a value is needed'],
+  ['no trust domain', 'listen: {port: 1}\n', '"trustDomain": a value is needed, in the file or as AIMS_TRUST_DOMAIN'],
+  ['an empty file', '', '"trustDomain": a value is needed, in the file or as AIMS_TRUST_DOMAIN'],
   [
     'a mode without quotes',
     'trustDomain: a\nagent: {socketMode: 0660}\n',

@@ -61,7 +61,8 @@ type Writable = { -readonly [Key in keyof Configuration]: Configuration[Key] }
 function readSetting<T>(key: string, setting: Setting<T>, found: Value | undefined, above: Partial<Configuration>): T {
   const { type, default: fallback } = setting
   if (found === undefined) {
-    if (fallback === undefined) throw invalid('configuration', key, 'a value is needed')
+    if (fallback === undefined)
+      throw invalid('configuration', key, `a value is needed, in the file or as ${environmentName(key)}`)
     // Defaults depend on settings above them only, and those are complete.
     return 'value' in fallback ? fallback.value : fallback.from(above as Configuration)
   }
