@@ -1,6 +1,8 @@
 import { AimsError } from 'aims/base'
 import { Command, CommanderError } from 'commander'
 import { EXIT, FailedError, UsageError } from './exit.ts'
+import { exitCodeFor } from './exit-codes.ts'
+import { meaningOf } from './meaning.ts'
 import { print } from './output.ts'
 import { VERSION } from './version.ts'
 
@@ -71,10 +73,7 @@ function report(error: unknown, json: boolean): number {
   if (error instanceof UsageError || error instanceof TypeError)
     return say('operation.usage', error.message, EXIT.usage, json)
   if (error instanceof FailedError) return say(error.code, error.message, EXIT.failed, json)
-  if (AimsError.is(error)) {
-    const code = error.code.startsWith('operation.config') || error.code === 'policy.invalid' ? EXIT.usage : EXIT.failed
-    return say(error.code, error.message, code, json)
-  }
+  if (AimsError.is(error)) return say(error.code, error.message, exitCodeFor(error), json)
   // A defect of ours: the stack helps, and carries no secrets because messages carry none.
   return say(
     'operation.defect',
@@ -85,7 +84,8 @@ function report(error: unknown, json: boolean): number {
 }
 
 function say(code: string, message: string, exit: number, json: boolean, onError = true): number {
-  if (json) print({ ok: false, code, message }, true)
-  else if (onError) process.stderr.write(`aims: ${message} [${code}]\n`)
+  const hint = meaningOf(code)
+  if (json) print({ ok: false, code, message, hint }, true)
+  else if (onError) process.stderr.write(`aims: ${message} [${code}]\n${hint === undefined ? '' : `      ${hint}\n`}`)
   return exit
 }

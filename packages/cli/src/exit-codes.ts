@@ -24,9 +24,22 @@ const BY_CODE: { readonly [code in AimsErrorCode]?: ExitCode } = {
   'operation.request_malformed': 2,
   'operation.not_permitted': 1,
   'operation.unauthenticated': 1,
+  'policy.unreadable': 3,
   'provisioning.malformed_entry': 2,
+  'provisioning.malformed_selector': 2,
+  'provisioning.no_selectors': 2,
   'provisioning.unknown_member': 2,
   'provisioning.missing_member': 2,
+  'provisioning.no_endpoint': 2,
+  'provisioning.invalid_endpoint': 2,
+  'provisioning.endpoint_unavailable': 3,
+  'provisioning.endpoint_refused': 3,
+  'provisioning.unimplemented': 3,
+  'provisioning.malformed_message': 3,
+  'provisioning.message_too_large': 3,
+  'provisioning.invalid_response': 3,
+  'provisioning.timeout': 3,
+  'provisioning.closed': 3,
 }
 
 /** The exit code for an error that ended a program or a command; what is not an {@link AimsError} could not be done. */

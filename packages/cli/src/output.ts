@@ -1,4 +1,5 @@
 import { AimsError } from 'aims/base'
+import { meaningOf } from './meaning.ts'
 
 /** What a command found out: `ok` decides the exit code, the rest is printed. */
 export type Result = { readonly ok: boolean } & { readonly [name: string]: unknown }
@@ -10,28 +11,40 @@ export const output: { write(text: string): void } = {
   },
 }
 
-/** Prints a result: one JSON object with `--json`, otherwise one `name: value` line per member. */
+/** Prints a result: one JSON object with `--json`, otherwise one `name: value` line per member that says something. */
 export function print(result: Result, json: boolean): void {
   output.write(json ? `${JSON.stringify(result, plain)}\n` : readable(result))
 }
 
 /** The result of a refusal. Anything but an AimsError is a defect or an outside failure and stays thrown. */
 export function refusal(error: unknown): Result {
-  if (AimsError.is(error)) return { ok: false, code: error.code, message: error.message }
+  if (AimsError.is(error)) {
+    return { ok: false, code: error.code, message: error.message, hint: meaningOf(error.code) }
+  }
   throw error
 }
 
 function readable(result: Result): string {
   const { ok, ...rest } = result
   const lines = Object.entries(rest)
-    .filter(([, value]) => value !== undefined && !(Array.isArray(value) && value.length === 0))
-    .map(([name, value]) => `  ${name}: ${typeof value === 'string' ? printable(value) : JSON.stringify(value, plain)}`)
+    .filter(([, value]) => value !== undefined && value !== '' && !(Array.isArray(value) && value.length === 0))
+    .map(([name, value]) => `  ${name}:${Array.isArray(value) ? list(value) : ` ${text(value)}`}`)
   return `${[ok ? 'ok' : 'refused', ...lines].join('\n')}\n`
 }
 
+// Several things get a line each.
+function list(values: readonly unknown[]): string {
+  const before = values.length > 1 ? '\n    ' : ' '
+  return values.map((value) => `${before}${text(value)}`).join('')
+}
+
+function text(value: unknown): string {
+  return typeof value === 'string' ? printable(value) : JSON.stringify(value, plain)
+}
+
 // Text from a token may hold control characters: they do not reach the terminal.
-function printable(text: string): string {
-  return /^[\x20-\x7e]*$/.test(text) ? text : JSON.stringify(text)
+function printable(value: string): string {
+  return /^[\x20-\x7e]*$/.test(value) ? value : JSON.stringify(value)
 }
 
 function plain(_name: string, value: unknown): unknown {

@@ -3,6 +3,7 @@ import { resolve } from 'node:path'
 import { type ApiClient, apiClient, isJsonObject, type JsonObject } from 'aims/base'
 import { type ConfigSources, type Configuration, loadConfig } from 'aims-server'
 import type { Command } from 'commander'
+import { DEV_DIRECTORY } from './dev-directory.ts'
 import { FailedError } from './exit.ts'
 
 /** How a command finds the server. */
@@ -11,9 +12,6 @@ export interface ServerOptions {
   readonly config?: string
   readonly json?: true
 }
-
-/** Where `aims dev` keeps everything, relative to the working directory. */
-export const DEV_DIRECTORY = '.aims/dev'
 
 /** Adds the options of commands that speak to the server, and an example to the help. */
 export function serverOptions(command: Command, example: string): Command {

@@ -1,9 +1,10 @@
-import { existsSync, readFileSync, statSync } from 'node:fs'
+import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import {
   AuditReader,
   type AuditRecord,
   databaseSource,
+  exportLog,
   folderSource,
   formatReceipt,
   type LogVerdict,
@@ -13,13 +14,17 @@ import {
 import type { Command } from 'commander'
 import { EXIT, FailedError, UsageError } from '../exit.ts'
 import { readInput } from '../input.ts'
+import { databaseOf, LOG_OPTION, logOf } from '../log-options.ts'
 import { output, print, refusal } from '../output.ts'
 
-interface VerifyOptions {
-  readonly log: string
+interface LogOptions {
+  readonly log?: string
+  readonly json?: true
+}
+
+interface VerifyOptions extends LogOptions {
   readonly vkey?: string
   readonly checkpoint: readonly string[]
-  readonly json?: true
 }
 
 /** `aims audit`: reads, proves and verifies a transparency log, with no server. */
@@ -27,7 +32,7 @@ export function define(command: Command): void {
   command
     .command('list')
     .description('show records, newest first')
-    .requiredOption('--log <path>', "the log's database, or the data directory of the server")
+    .option(...LOG_OPTION)
     .option('--type <name>', 'only records of this type, e.g. authorization.decided')
     .option('--agent <id>', 'only records about this agent')
     .option('--correlation <id>', 'only the records of one transaction')
@@ -41,15 +46,24 @@ export function define(command: Command): void {
     .command('prove')
     .description('show that a record is in the log: the record, and a receipt that anybody can check')
     .argument('<index>', 'the index of the record')
-    .requiredOption('--log <path>', "the log's database, or the data directory of the server")
+    .option(...LOG_OPTION)
     .option('--json', 'print one JSON object and nothing else')
     .addHelpText('after', '\nExample:\n  $ aims audit prove 7 --log .aims/dev')
-    .action((index: string, options: { log: string; json?: true }) => prove(index, options))
+    .action((index: string, options: LogOptions) => prove(index, options))
+
+  command
+    .command('export')
+    .description('write the log into a new folder that anybody can verify without AIMS')
+    .argument('<folder>', 'is created')
+    .option(...LOG_OPTION)
+    .option('--json', 'print one JSON object and nothing else')
+    .addHelpText('after', '\nExample:\n  $ aims audit export ./for-the-auditor --log .aims/dev')
+    .action((folder: string, options: LogOptions) => exportTo(folder, options))
 
   command
     .command('verify')
     .description('check a whole log: every record, the tree and every signed checkpoint')
-    .requiredOption('--log <path>', 'an exported folder, the database, or the data directory of the server')
+    .option('--log <path>', `an exported folder, or ${LOG_OPTION[1]}`)
     .option('--vkey <key>', 'the verifier key you know from elsewhere (text or file); without it the one in the log')
     .option('--checkpoint <file>', 'a checkpoint you kept: the log must continue it; repeatable', collect, [])
     .option('--json', 'print one JSON object and nothing else')
@@ -61,14 +75,12 @@ function collect(value: string, previous: readonly string[]): readonly string[] 
   return [...previous, value]
 }
 
-interface ListOptions {
-  readonly log: string
+interface ListOptions extends LogOptions {
   readonly type?: string
   readonly agent?: string
   readonly correlation?: string
   readonly decision?: string
   readonly limit: string
-  readonly json?: true
 }
 
 function list(options: ListOptions): void {
@@ -79,7 +91,7 @@ function list(options: ListOptions): void {
   if (decision !== undefined && decision !== 'allow' && decision !== 'deny' && decision !== 'none') {
     throw new UsageError('--decision takes allow, deny or none')
   }
-  using reader = AuditReader.openFile(databaseOf(options.log))
+  using reader = AuditReader.openFile(databaseOf(logOf(options)))
   const entries = reader.list({
     limit,
     ...(type === undefined ? {} : { type }),
@@ -98,10 +110,10 @@ function line({ index, time, type, decision, agent, action, resource, reasons = 
     .trimEnd()
 }
 
-function prove(text: string, options: { log: string; json?: true }): void {
+function prove(text: string, options: LogOptions): void {
   const index = Number(text)
   if (!Number.isSafeInteger(index) || index < 0) throw new UsageError('the index is a number from 0')
-  using reader = AuditReader.openFile(databaseOf(options.log))
+  using reader = AuditReader.openFile(databaseOf(logOf(options)))
   const receipt = reader.receipt(index)
   const [entry] = reader.read(index, index + 1)
   if (entry === undefined) throw new FailedError('audit.unknown_index', 'the log has no such record')
@@ -114,17 +126,25 @@ function prove(text: string, options: { log: string; json?: true }): void {
   output.write(`${record}\n\n${formatReceipt(receipt)}\nverified with ${reader.vkey}\n`)
 }
 
+function exportTo(folder: string, options: LogOptions): void {
+  if (existsSync(folder)) throw new UsageError(`${folder} exists: name a folder that does not`)
+  using reader = AuditReader.openFile(databaseOf(logOf(options)))
+  const { size } = exportLog(reader, folder)
+  print({ ok: true, folder, size, vkey: reader.vkey }, options.json === true)
+}
+
 function verify(options: VerifyOptions): void {
+  const log = logOf(options)
   const remembered = options.checkpoint.map((path) => readInput(path).toString())
-  const exported = existsSync(join(options.log, 'records.jsonl'))
+  const exported = existsSync(join(log, 'records.jsonl'))
   const check = (source: Parameters<typeof verifyLog>[0]): LogVerdict =>
     verifyLog(source, { vkey: readKey(options.vkey) ?? source.vkey, remembered })
   const warnings = options.vkey === undefined ? ['the key was taken from the log itself: pass --vkey'] : []
   let result: Parameters<typeof print>[0]
   try {
-    if (exported) result = { ...check(folderSource(options.log)), warnings }
+    if (exported) result = { ...check(folderSource(log)), warnings }
     else {
-      using source = databaseSource(databaseOf(options.log))
+      using source = databaseSource(databaseOf(log))
       result = { ...check(source), warnings }
     }
   } catch (error) {
@@ -138,13 +158,4 @@ function verify(options: VerifyOptions): void {
 function readKey(text: string | undefined): string | undefined {
   if (text === undefined) return undefined
   return existsSync(text) ? readFileSync(text, 'utf8').trim() : text
-}
-
-function databaseOf(path: string): string {
-  try {
-    return statSync(path).isDirectory() ? join(path, 'log.sqlite') : path
-  } catch (cause) {
-    const reason = (cause as NodeJS.ErrnoException).code ?? 'unreadable'
-    throw new FailedError('operation.input_unreadable', `cannot read ${path}: ${reason}`, { cause })
-  }
 }

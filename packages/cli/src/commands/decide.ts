@@ -1,7 +1,8 @@
 import { type AuthenticationMethod, assumePrincipal, type Principal } from 'aims/authentication'
 import { authorize, createCedarEngine, httpAction, serviceResource, toolCall } from 'aims/authorization'
+import { AimsError } from 'aims/base'
 import { PROFILES, type Profile } from 'aims/credentials'
-import { parseWorkloadSpiffeId } from 'aims/identifiers'
+import { parseWorkloadSpiffeId, type WorkloadId } from 'aims/identifiers'
 import { loadPolicyDirectory } from 'aims/policy'
 import type { Command } from 'commander'
 import { EXIT, UsageError } from '../exit.ts'
@@ -49,14 +50,25 @@ export function define(command: Command): void {
 function access(
   options: Options,
 ): ReturnType<typeof toolCall> | Pick<Parameters<typeof authorize>[0], 'action' | 'resource'> {
-  const service = parseWorkloadSpiffeId(options.service)
+  const service = readId('--service', options.service)
   if (options.tool !== undefined) return toolCall(service, options.tool)
   if (options.path === undefined) throw new UsageError('give --path, or --tool')
   return { action: httpAction(options.method ?? 'GET', options.path), resource: serviceResource(service) }
 }
 
+function readId(option: string, text: string): WorkloadId {
+  try {
+    return parseWorkloadSpiffeId(text)
+  } catch (error) {
+    if (!AimsError.is(error)) throw error
+    throw new UsageError(
+      `${option} takes a SPIFFE ID such as spiffe://example.com/agent/calendar-bot: ${error.message}`,
+    )
+  }
+}
+
 function assumedPrincipal(options: Options): Principal {
-  const id = parseWorkloadSpiffeId(options.agent)
+  const id = readId('--agent', options.agent)
   const method = METHODS.find((name) => name === options.authenticatedBy)
   const profile = PROFILES.find((name): name is Profile => name === options.profile)
   if (method === undefined) throw new UsageError(`--authenticated-by takes one of ${METHODS.join(', ')}`)

@@ -7,11 +7,12 @@ import { type Configuration, makeDataDirectory, type RunningServer, startServer 
 import type { Command } from 'commander'
 import { runDemo, writeDemoPolicy } from '../demo/scenario.ts'
 import { timeline } from '../demo/timeline.ts'
+import { DEV_DIRECTORY } from '../dev-directory.ts'
 import { ensureEntry } from '../dev-entries.ts'
 import { EXIT, UsageError } from '../exit.ts'
 import { print } from '../output.ts'
 import { runUntilStopped } from '../running.ts'
-import { configOf, DEV_DIRECTORY } from '../server-options.ts'
+import { configOf } from '../server-options.ts'
 
 interface Options {
   readonly demo?: true
@@ -70,6 +71,7 @@ async function run(options: Options): Promise<void> {
       const { port, logKey } = server
       const endpoint = `unix://${config['agent.socket']}`
       print({ ok: true, trustDomain, endpoint, apiSocket: config['api.socket'], port, logKey }, json)
+      if (!json) process.stdout.write(howToUse(config, trustDomain))
       await runUntilStopped(closing)
       return
     }
@@ -114,16 +116,33 @@ function socketDirectory(dataDirectory: string): { readonly path: string; remove
   return { path, remove: () => rmSync(path, { recursive: true, force: true }) }
 }
 
+// Inside the repository there is no installed `aims`.
+const SELF = ['start', 'aims'].includes(process.env.npm_lifecycle_event ?? '') ? 'npm run --silent aims --' : 'aims'
+
+function howToUse(config: Configuration, trustDomain: string): string {
+  const uid = process.getuid?.() ?? 0
+  return `
+It stays up until you press Ctrl-C. In another terminal:
+
+  export SPIFFE_ENDPOINT_SOCKET=unix://${config['agent.socket']}
+  export AIMS_API_SOCKET=${config['api.socket']}
+  ${SELF} svid fetch
+  ${SELF} entry create --spiffe-id spiffe://${trustDomain}/agent/my-agent --selector unix:uid:${uid} --owner me
+
+Programs that are started there with the first variable set get an identity; see docs/quickstart.md.
+`
+}
+
 function whatNext(config: Configuration, server: RunningServer, servicePort: number): string {
   const data = config.dataDirectory
   return `
 It stays up until you press Ctrl-C. In another terminal:
 
-  npm run --silent aims -- entry list
-  npm run --silent aims -- audit list --log ${data} --decision deny
-  npm run --silent aims -- audit verify --log ${data} --vkey '${server.logKey}'
-  npm run --silent aims -- explain <id of a refusal> --log ${data}
-  npm run --silent aims -- svid fetch --socket unix://${config['agent.socket']} --write ./my-svid
+  ${SELF} entry list --socket ${config['api.socket']}
+  ${SELF} audit list --log ${data} --decision deny
+  ${SELF} audit verify --log ${data} --vkey '${server.logKey}'
+  ${SELF} explain <id of a refusal> --log ${data}
+  ${SELF} svid fetch --socket ${config['agent.socket']} --write ./my-svid
   curl --cacert ./my-svid/bundle.pem --cert ./my-svid/svid.pem --key ./my-svid/key.pem https://localhost:${servicePort}/api/v1/events
 
 The last one is authenticated over mTLS, and denied: no policy mentions you. The policies are in ${join(data, 'policies')}.

@@ -1,9 +1,8 @@
-import { existsSync } from 'node:fs'
-import { join } from 'node:path'
-import { ERROR_CODES } from 'aims/base'
 import { type AuditEntry, AuditReader } from 'aims/monitoring'
 import type { Command } from 'commander'
-import { EXIT, FailedError } from '../exit.ts'
+import { EXIT, UsageError } from '../exit.ts'
+import { databaseOf, LOG_OPTION, logOf } from '../log-options.ts'
+import { meaningOf, similarCodes } from '../meaning.ts'
 import { print } from '../output.ts'
 
 interface Options {
@@ -15,7 +14,7 @@ interface Options {
 export function define(command: Command): void {
   command
     .argument('<id-or-code>', 'the id of a problem response, or an error code such as proof.expired')
-    .option('--log <path>', "the log's database, or the data directory of the server")
+    .option(...LOG_OPTION)
     .option('--json', 'print one JSON object and nothing else')
     .addHelpText('after', '\nExample:\n  $ aims explain proof.wit_mismatch\n  $ aims explain 0b0f... --log .aims/dev')
     .action((what: string, options: Options) => {
@@ -24,16 +23,14 @@ export function define(command: Command): void {
         print({ ok: true, code: what, meaning }, options.json === true)
         return
       }
-      if (options.log === undefined) {
-        throw new FailedError('operation.unknown_code', 'no such code; for the id of a refusal give --log')
-      }
-      explainRecords(what, options.log, options.json === true)
+      // Ids have no dot; what has one is a code that somebody misremembers.
+      if (what.includes('.')) throw new UsageError(noSuchCode(what))
+      explainRecords(what, logOf(options), options.json === true)
     })
 }
 
 function explainRecords(id: string, log: string, json: boolean): void {
-  const file = existsSync(join(log, 'log.sqlite')) ? join(log, 'log.sqlite') : log
-  using reader = AuditReader.openFile(file)
+  using reader = AuditReader.openFile(databaseOf(log))
   const entries = reader.find(id)
   if (entries.length === 0) {
     process.exitCode = EXIT.negative
@@ -43,12 +40,13 @@ function explainRecords(id: string, log: string, json: boolean): void {
   print({ ok: true, id, records: entries.map(explainRecord) }, json)
 }
 
+function noSuchCode(text: string): string {
+  const similar = similarCodes(text)
+  return `there is no such code${similar.length === 0 ? '' : `; did you mean ${similar.join(', ')}?`}`
+}
+
 function explainRecord({ record }: AuditEntry): object {
   const { index, time, type, agent, action, resource, decision, policy, posture, reasons = [], details } = record
   const explained = reasons.map((reason) => ({ reason, meaning: meaningOf(reason) }))
   return { index, time, type, agent, action, resource, decision, policy, posture, reasons: explained, details }
-}
-
-function meaningOf(code: string): string | undefined {
-  return Object.hasOwn(ERROR_CODES, code) ? ERROR_CODES[code as keyof typeof ERROR_CODES] : undefined
 }

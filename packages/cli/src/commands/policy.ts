@@ -1,7 +1,7 @@
-import { loadPolicyDirectory } from 'aims/policy'
+import { findPolicyProblems, formatPolicyProblem, parsePolicySet, readPolicyDirectory } from 'aims/policy'
 import type { Command } from 'commander'
 import { EXIT } from '../exit.ts'
-import { print, type Result, refusal } from '../output.ts'
+import { print, type Result } from '../output.ts'
 
 /** `aims policy validate`: whether a directory of policies loads, and as which version. */
 export function define(command: Command): void {
@@ -19,10 +19,15 @@ export function define(command: Command): void {
 }
 
 async function validate(directory: string): Promise<Result> {
-  try {
-    const { version, policies } = await loadPolicyDirectory(directory)
-    return { ok: true, version, policies: policies.map(({ id }) => id) }
-  } catch (error) {
-    return refusal(error)
+  const files = await readPolicyDirectory(directory)
+  const problems = await findPolicyProblems(files)
+  const [first] = problems
+  if (first !== undefined) {
+    // One mistake can be wrong for several actions.
+    const lines = [...new Set(problems.map(formatPolicyProblem))]
+    return { ok: false, code: first.code, message: formatPolicyProblem(first), problems: lines }
   }
+  const { version, policies } = await parsePolicySet(files)
+  const warnings = policies.length === 0 ? ['there are no policies here: every decision is a deny'] : []
+  return { ok: true, version, policies: policies.map(({ id }) => id), warnings }
 }

@@ -1,9 +1,10 @@
-import { mkdirSync, writeFileSync } from 'node:fs'
-import { join } from 'node:path'
+import { existsSync, mkdirSync, writeFileSync } from 'node:fs'
+import { join, resolve } from 'node:path'
 import { encodePem } from 'aims/base'
 import { trustDomainOf } from 'aims/identifiers'
-import { connectWorkload, type Workload } from 'aims/provisioning'
+import { connectWorkload, ENDPOINT_VARIABLE, type Workload } from 'aims/provisioning'
 import type { Command } from 'commander'
+import { DEV_DIRECTORY } from '../dev-directory.ts'
 import { UsageError } from '../exit.ts'
 import { print, type Result } from '../output.ts'
 
@@ -19,20 +20,31 @@ export function define(command: Command): void {
   command
     .command('fetch')
     .description('fetch the credentials of this process from the Workload API')
-    .option('--socket <address>', 'unix:///path; default SPIFFE_ENDPOINT_SOCKET')
+    .option('--socket <address>', 'path, or unix:///path; default SPIFFE_ENDPOINT_SOCKET, or that of aims dev')
     .option('--write <directory>', 'write svid.pem, key.pem (mode 0600) and bundle.pem there')
-    .option('--audience <uri>', 'also fetch a JWT-SVID for this audience, and write it to jwt-svid.txt')
+    .option('--audience <uri>', 'also fetch a JWT-SVID for this audience, into jwt-svid.txt of --write')
     .option('--json', 'print one JSON object and nothing else')
     .addHelpText('after', '\nExample:\n  $ aims svid fetch --socket unix:///run/aims/workload.sock --write ./my-svid')
     .action(async (options: Options) => {
       if (options.audience !== undefined && options.write === undefined)
         throw new UsageError('--audience needs --write')
-      const address = options.socket === undefined ? {} : { address: options.socket }
+      const socket = options.socket ?? socketOfDev()
+      const address = socket === undefined ? {} : { address: addressOf(socket) }
       using workload = await connectWorkload({ ...address, readyTimeout: 10_000 })
       const result = describe(workload)
       if (options.write !== undefined) await write(workload, options.write, options.audience)
       print(result, options.json === true)
     })
+}
+
+function socketOfDev(): string | undefined {
+  const socket = join(DEV_DIRECTORY, 'workload.sock')
+  return process.env[ENDPOINT_VARIABLE] === undefined && existsSync(socket) ? socket : undefined
+}
+
+// Other commands take the path of a socket as it is; so does this one.
+function addressOf(socket: string): string {
+  return /^[a-z]+:/.test(socket) ? socket : `unix://${resolve(socket)}`
 }
 
 function describe({ x509, wit, spiffeId }: Workload): Result {
