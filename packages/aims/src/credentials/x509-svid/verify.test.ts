@@ -275,6 +275,10 @@ test('options out of range are misuse', () => {
   const leaf = buildSvid({ issuer: root })
   assert.throws(() => verify([leaf], { now: Number.NaN }), TypeError)
   assert.throws(() => verify([leaf], { maxCertificates: 9 }), TypeError)
+  // As from a configuration file.
+  for (const mode of ['SVID', 'strict', '', null]) {
+    assert.throws(() => verify([leaf], { mode: mode as 'svid' }), TypeError)
+  }
 })
 
 test('validity is inclusive at both ends, to the second', () => {

@@ -43,6 +43,8 @@ const CLIENT_AUTH = '1.3.6.1.5.5.7.3.2'
  */
 export function verifyX509Svid(chain: readonly Uint8Array[], expected: X509SvidExpectations): VerifiedX509Svid {
   const { bundles, now, mode = 'svid', maxCertificates = DEFAULT_MAX_CERTIFICATES } = expected
+  // Anything else would be the laxer one.
+  if (mode !== 'svid' && mode !== 'wic') throw new TypeError('mode is svid or wic')
   const { leaf, intermediates } = decodeUnverifiedX509Svid(chain, { maxCertificates })
   const subject = readIdentifier(leaf, mode)
   checkProfile(leaf, mode)
