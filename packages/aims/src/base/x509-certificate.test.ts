@@ -148,6 +148,7 @@ const REFUSED: readonly (readonly [string, CertificateOptions, string])[] = [
     raw('2.5.29.19', sequence(Uint8Array.of(1, 1, 255, 2, 1, 255))),
     'x509.malformed',
   ],
+  ['a path length though it is no CA', raw('2.5.29.19', sequence(Uint8Array.of(2, 1, 0))), 'x509.invalid_extension'],
   [
     'bytes after the value of an extension',
     raw('2.5.29.19', Buffer.concat([sequence(), Buffer.of(0)])),

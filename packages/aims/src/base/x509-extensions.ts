@@ -94,6 +94,8 @@ function readBasicConstraints(value: DerReader, critical: boolean, into: Extensi
   const ca = readDefaultFalse(fields)
   const pathLength = fields.isAtEnd ? undefined : fields.smallInteger()
   fields.end()
+  // RFC 5280 section 4.2.1.9.
+  if (!ca && pathLength !== undefined) throw invalid('a path length without CA')
   into.basicConstraints = { critical, ca, ...(pathLength === undefined ? {} : { pathLength }) }
 }
 
