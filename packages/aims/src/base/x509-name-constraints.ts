@@ -2,6 +2,7 @@ import { asBuffer } from './bytes.ts'
 import { encodeOid } from './der-writer.ts'
 import { AimsError } from './errors.ts'
 import type { Certificate } from './x509-certificate.ts'
+import { mayBeWithin } from './x509-name-overlap.ts'
 import { type GeneralNames, rdnsOf } from './x509-names.ts'
 
 type Constraints = NonNullable<Certificate['extensions']['nameConstraints']>
@@ -136,13 +137,14 @@ const IP: Kind<Uint8Array> = {
     }),
 }
 
-/** Directory name: the constraint is a prefix, RDN by RDN, byte for byte. */
+/** Directory name: the constraint is a prefix, RDN by RDN, byte for byte; excluded is also what may be the same name. */
 const DIRECTORY: Kind<Uint8Array> = {
   constraint: () => true,
   matches: (name, constraint) => {
     const rdns = rdnsOf(name)
     return rdnsOf(constraint).every((rdn, i) => asBuffer(rdn).equals(rdns[i] ?? new Uint8Array()))
   },
+  overlaps: mayBeWithin,
 }
 
 // RFC 5280 section 4.2.1.10: constraints on email reach the emailAddress attribute of the subject, which is not read here.

@@ -219,6 +219,11 @@ const names = (...list: readonly Uint8Array[]): TestExtensions => ({ subjectAltN
 const email = (text: string): Buffer => ascii(0x81, text)
 const ip = (...bytes: readonly number[]): Buffer => tlv(0x87, Uint8Array.from(bytes))
 const directory = (commonName: string): Buffer => tlv(0xa4, name(commonName))
+const attribute = (type: string, tag: number, value: Uint8Array | string): Buffer =>
+  sequence(oid(type), tlv(tag, Buffer.from(value as string)))
+// One RDN with these attributes.
+const directoryOf = (...attributes: readonly Uint8Array[]): Buffer => tlv(0xa4, sequence(tlv(0x31, ...attributes)))
+const CN = '2.5.4.3'
 const other = tlv(0xa0, oid('1.2.3'), tlv(0xa0, ascii(0x0c, 'x')))
 const ID = uri('spiffe://example.com/a')
 
@@ -273,6 +278,33 @@ const CONSTRAINTS: readonly (readonly [
   ['directory name within', [directory('a')], [directory('a')], [], true],
   ['directory name outside', [directory('b')], [directory('a')], [], false],
   ['directory name excluded', [directory('a')], [], [directory('a')], false],
+  ['directory name not excluded', [directory('a')], [], [directory('b')], true],
+  ['directory name excluded in another case', [directory('EVIL')], [], [directory('evil')], false],
+  ['directory name excluded with more blanks', [directory(' e  v ')], [], [directory('e v')], false],
+  ['directory name excluded as another string', [directoryOf(attribute(CN, 0x13, 'a'))], [], [directory('a')], false],
+  ['directory name beyond ASCII', [directory('z\u00fcrich')], [], [directory('Z\u00dcRICH')], false],
+  [
+    'directory name in two bytes a character',
+    [directoryOf(attribute(CN, 0x1e, Uint8Array.of(0, 0x61)))],
+    [],
+    [directory('a')],
+    false,
+  ],
+  [
+    'directory name excluded with one attribute more',
+    [directoryOf(attribute(CN, 0x0c, 'A'), attribute('2.5.4.10', 0x0c, 'b'))],
+    [],
+    [directory('a')],
+    false,
+  ],
+  [
+    'directory name with another attribute',
+    [directoryOf(attribute('2.5.4.10', 0x0c, 'a'))],
+    [],
+    [directory('a')],
+    true,
+  ],
+  ['directory name shorter than excluded', [tlv(0xa4, sequence())], [], [directory('a')], true],
   ['another kind than constrained', [ID], [dns('example.com')], [], true],
   ['a kind that is not processed, though no such name occurs', [ID], [], [other], false],
   ['a malformed DNS constraint', [ID], [], [dns('*.example.com')], false],
