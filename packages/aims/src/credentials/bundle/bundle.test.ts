@@ -221,6 +221,14 @@ test('every signature key of a JWK Set counts for JWT-SVIDs and WITs', () => {
   assert.deepEqual(parseJwks(serializeJwks(bundle.jwtAuthorities), trustDomain), bundle)
 })
 
+// C6: a key counts for what its publisher says it is for.
+test('a key of a JWK Set that says what it is for counts for nothing else [credentials.bundle.03]', () => {
+  const plain = { ...token('sig', 'both'), use: undefined }
+  const { jwtAuthorities, witAuthorities } = parseJwks(JSON.stringify({ keys: [jwt, wit, plain] }), trustDomain)
+  assert.deepEqual([...jwtAuthorities.keys()], ['jwt-1', 'both'])
+  assert.deepEqual([...witAuthorities.keys()], ['wit-1', 'both'])
+})
+
 test('a sole key of a JWK Set may lack kid, and is printed without', () => {
   const bundle = parseJwks(JSON.stringify({ keys: [{ ...jwt, kid: undefined, use: undefined }] }), trustDomain)
   assert.deepEqual([...bundle.witAuthorities.keys()], [''])
@@ -231,6 +239,7 @@ const JWKS: readonly (readonly [why: string, document: object, code: string])[] 
   ['without keys', {}, 'bundle.missing_keys'],
   ['with a private key', { keys: [{ ...jwt, d: jwt.x }] }, 'bundle.private_key'],
   ['with one kid twice', { keys: [jwt, token('sig', 'jwt-1')] }, 'bundle.duplicate_kid'],
+  ['with one kid for two uses', { keys: [jwt, token('wit-svid', 'jwt-1')] }, 'bundle.duplicate_kid'],
   ['with one of two keys without kid', { keys: [{ ...jwt, kid: undefined }, wit] }, 'bundle.missing_kid'],
   [
     'with two keys without kid',

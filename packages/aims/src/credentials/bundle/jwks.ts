@@ -7,10 +7,9 @@ import type { TrustBundle } from './bundle.ts'
 import { readDocument, readKeys } from './document.ts'
 
 /**
- * Reads a plain JWK Set, as the Workload API and OpenID providers publish it: every signature key counts for JWT-SVIDs
- * and for WITs alike. Keys with another `use` or
- * `key_ops`, or of a type that is not supported, are ignored. A key without `kid` is
- * accepted when it is the only one.
+ * Reads a plain JWK Set, as the Workload API and OpenID providers publish it: a signature key counts for JWT-SVIDs and for
+ * WITs alike, unless its `use` is `jwt-svid` or `wit-svid`: then for those alone. Keys with another `use` or `key_ops`, or
+ * of a type that is not supported, are ignored. A key without `kid` is accepted when it is the only one.
  *
  * The document does not say whose it is: `trustDomain` comes from where you got it.
  *
@@ -26,7 +25,8 @@ const SIGNATURE_USES: ReadonlySet<unknown> = new Set([undefined, 'sig', 'jwt-svi
 
 /** {@link parseJwks} of a document already read. */
 export function readJwks(document: JsonObject, trustDomain: TrustDomain): TrustBundle {
-  const authorities = new Map<string, VerificationKey>()
+  const jwtAuthorities = new Map<string, VerificationKey>()
+  const witAuthorities = new Map<string, VerificationKey>()
   const entries = readKeys(document).filter(isForVerification)
   for (const jwk of entries) {
     const key = readTokenAuthority(jwk)
@@ -35,10 +35,13 @@ export function readJwks(document: JsonObject, trustDomain: TrustDomain): TrustB
     if (kid === '' && entries.length > 1) {
       throw new AimsError('bundle.missing_kid', 'a key has no kid although it is not the only one')
     }
-    if (authorities.has(kid)) throw new AimsError('bundle.duplicate_kid', 'two keys of the set have the same kid')
-    authorities.set(kid, key)
+    if (jwtAuthorities.has(kid) || witAuthorities.has(kid)) {
+      throw new AimsError('bundle.duplicate_kid', 'two keys of the set have the same kid')
+    }
+    if (jwk.use !== 'wit-svid') jwtAuthorities.set(kid, key)
+    if (jwk.use !== 'jwt-svid') witAuthorities.set(kid, key)
   }
-  return { trustDomain, x509Authorities: [], jwtAuthorities: authorities, witAuthorities: authorities }
+  return { trustDomain, x509Authorities: [], jwtAuthorities, witAuthorities }
 }
 
 function isForVerification({ use, key_ops: operations }: JsonObject): boolean {

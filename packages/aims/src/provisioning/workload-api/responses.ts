@@ -3,6 +3,7 @@ import { asBuffer } from '../../base/bytes.ts'
 import { AimsError, refuseAs } from '../../base/errors.ts'
 import { isJsonObject, type JsonObject, parseJsonObject } from '../../base/json.ts'
 import { importPrivateKey, importVerificationKey, type VerificationKey, WorkloadKey } from '../../base/keys.ts'
+import type { TrustBundle } from '../../credentials/bundle/bundle.ts'
 import { parseJwks } from '../../credentials/bundle/jwks.ts'
 import { decodeUnverifiedJwtSvid } from '../../credentials/jwt-svid/decode.ts'
 import { holdJwtSvid, type JwtSvid } from '../../credentials/jwt-svid/source.ts'
@@ -106,22 +107,26 @@ export function readJwtSvids(response: JwtSvidResponse, audience: string): reado
 
 /** Reads the JWT bundles of all trust domains. */
 export function readJwtBundles(response: JwtBundlesResponse): TokenBundles {
-  return readTokenBundles(response.bundles, 'jwt-svid')
+  return readTokenBundles(response.bundles, 'jwt-svid', ({ jwtAuthorities }) => jwtAuthorities)
 }
 
 /** Reads the WIT bundles of all trust domains. */
 export function readWitBundles(response: WitBundlesResponse): TokenBundles {
-  return readTokenBundles(response.bundles, 'wit-svid')
+  return readTokenBundles(response.bundles, 'wit-svid', ({ witAuthorities }) => witAuthorities)
 }
 
-function readTokenBundles(documents: ReadonlyMap<string, Uint8Array | string>, use: string): TokenBundles {
+function readTokenBundles(
+  documents: ReadonlyMap<string, Uint8Array | string>,
+  use: string,
+  authoritiesOf: (bundle: TrustBundle) => ReadonlyMap<string, VerificationKey>,
+): TokenBundles {
   return reading(() => {
     if (documents.size === 0) throw invalid('a mandatory field is absent')
     const bundles = new Map<TrustDomain, ReadonlyMap<string, VerificationKey>>()
     for (const [name, document] of documents) {
       requireUse(parseJsonObject(document), use)
       const domain = readTrustDomain(name)
-      bundles.set(domain, parseJwks(document, domain).jwtAuthorities)
+      bundles.set(domain, authoritiesOf(parseJwks(document, domain)))
     }
     return bundles
   })
