@@ -612,6 +612,9 @@ test('a service that does not know its own name does not start', () => {
   }
   assert.throws(() => createAuthenticator({ ...options, audiences: [] }), TypeError)
   assert.throws(() => createAuthenticator({ ...options, audiences: [''] }), TypeError)
+  for (const bad of [{ maxLifetime: Number.NaN }, { clockSkew: '5' as never }, { maxLifetime: 0 }]) {
+    assert.throws(() => createAuthenticator({ ...options, audiences: [AUDIENCE], ...bad }), TypeError)
+  }
   assert.throws(() => createAuthenticator({ ...options, audiences: [AUDIENCE], profiles: ALL }), TypeError)
 })
 

@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { systemClock } from '../base/clock.ts'
 import { AimsError } from '../base/errors.ts'
+import { DEFAULT_CLOCK_SKEW, requireTimeOptions } from '../credentials/lifetime.ts'
 import { refusalOf } from './audit.ts'
 import { bearerJudge } from './by-bearer.ts'
 import { certificateJudge } from './by-certificate.ts'
@@ -9,6 +10,7 @@ import { type Carried, readCarriage } from './carriage.ts'
 import type { AuthenticationMethod, Principal } from './principal.ts'
 import { type ProblemResponse, problemFor } from './problem.ts'
 import type { AuthenticatorOptions, IncomingRequest, Judge } from './request.ts'
+import { DEFAULT_MAX_LIFETIME } from './wpt/verify.ts'
 
 /** Tells who calls. */
 export interface Authenticator {
@@ -37,6 +39,7 @@ export function createAuthenticator(options: AuthenticatorOptions): Authenticato
   if (options.audiences.length === 0 || options.audiences.includes('')) {
     throw new TypeError('an authenticator needs its own audiences')
   }
+  requireTimeOptions(0, options.clockSkew ?? DEFAULT_CLOCK_SKEW, options.maxLifetime ?? DEFAULT_MAX_LIFETIME)
   const byMethod: { readonly [method in AuthenticationMethod]: Judge } = {
     'wit+wpt': proofJudge(options),
     mtls: certificateJudge(options),

@@ -65,9 +65,10 @@ const MAX_CLOCK_SKEW = 120
 
 /** Refuses a configuration that would make time checks meaningless. @throws TypeError */
 export function requireTimeOptions(now: number, clockSkew: number, maxLifetime: number): void {
+  // Types first: text compares like a number, and `now + '5'` is ten times the time.
   if (!Number.isFinite(now)) throw new TypeError('now must be a time in seconds')
-  if (!(clockSkew >= 0 && clockSkew <= MAX_CLOCK_SKEW)) {
+  if (typeof clockSkew !== 'number' || !(clockSkew >= 0 && clockSkew <= MAX_CLOCK_SKEW)) {
     throw new TypeError(`clockSkew must be between 0 and ${MAX_CLOCK_SKEW} seconds`)
   }
-  if (!(maxLifetime > 0)) throw new TypeError('maxLifetime must be positive')
+  if (typeof maxLifetime !== 'number' || !(maxLifetime > 0)) throw new TypeError('maxLifetime must be positive')
 }

@@ -534,3 +534,20 @@ test('a WIT that verifyWit has not made is a mistake of the caller, whatever it 
   }
   assert.equal((await verifyWpt(proofWith(wit, {}), expected)).kind, 'verified-proof')
 })
+
+test('expectations that would leave a check out are misuse', async () => {
+  const wit = witOf('wimse')
+  const expired = proofWith(wit, { claims: { exp: NOW - 1 } })
+  const misused: readonly Partial<WptExpectations>[] = [
+    { now: Number.NaN },
+    { now: undefined as never },
+    { now: String(NOW) as never },
+    { clockSkew: Number.NaN },
+    { clockSkew: '5' as never },
+    { maxLifetime: Number.NaN },
+    { audiences: AUDIENCE as never },
+  ]
+  for (const expected of misused) {
+    await assert.rejects(verifyWpt(expired, { ...expectation(wit), ...expected }), TypeError)
+  }
+})

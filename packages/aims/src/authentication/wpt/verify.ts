@@ -4,6 +4,7 @@ import { AimsError, type AimsErrorCode } from '../../base/errors.ts'
 import { decodeUnverifiedJws, type UnverifiedJws, verifyJws } from '../../base/jose.ts'
 import { isJsonObject, type JsonObject } from '../../base/json.ts'
 import { type Sealed, sealInTypes } from '../../base/seal.ts'
+import { DEFAULT_CLOCK_SKEW, requireTimeOptions } from '../../credentials/lifetime.ts'
 import type { Profile } from '../../credentials/profile.ts'
 import { VERIFIED_WITS, type VerifiedWit } from '../../credentials/wit/wit.ts'
 import { PROFILE_RULES, type ProfileRules } from '../profile-rules.ts'
@@ -87,6 +88,9 @@ export async function verifyWpt(proof: string, expected: WptExpectations): Promi
   return toVerifiedProof(checked, body)
 }
 
+/** How long a proof may live at most, in seconds, unless the service says otherwise. */
+export const DEFAULT_MAX_LIFETIME = 300
+
 /** A proof that passed everything but its body and its single use. Internal to this layer. */
 export interface CheckedProof {
   readonly profile: Profile
@@ -103,7 +107,10 @@ export interface CheckedProof {
 
 /** The part of {@link verifyWpt} that waits for nothing: all checks but the body and the replay. */
 export function checkProof(proof: string, expected: ProofExpectations): CheckedProof {
-  const { wit, clockSkew = DEFAULT_CLOCK_SKEW } = expected
+  const { wit, now, audiences, clockSkew = DEFAULT_CLOCK_SKEW, maxLifetime = DEFAULT_MAX_LIFETIME } = expected
+  // Every comparison with NaN is false, and most of those below refuse when true.
+  requireTimeOptions(now, clockSkew, maxLifetime)
+  if (!Array.isArray(audiences)) throw new TypeError('audiences is a list')
   const rules = PROFILE_RULES[expected.profile]
   if (!VERIFIED_WITS.isSealed(wit)) throw new TypeError('wit is not what verifyWit returned')
   if (wit.profile !== expected.profile) {
@@ -226,12 +233,11 @@ function checkAudience(
 }
 
 const QUERY_OR_FRAGMENT = /[?#].*$/s
-const DEFAULT_CLOCK_SKEW = 30
 const MAX_AGE = 60
 const MAX_COMPAT_LIFETIME = 300
 
 function checkTimes(claims: JsonObject, expected: ProofExpectations, rules: ProfileRules): number {
-  const { now, clockSkew = DEFAULT_CLOCK_SKEW, maxLifetime = 300 } = expected
+  const { now, clockSkew = DEFAULT_CLOCK_SKEW, maxLifetime = DEFAULT_MAX_LIFETIME } = expected
   const expiresAt = requiredTime(claims, 'exp')
   if (expiresAt <= now) throw new AimsError('proof.expired', 'exp has passed')
   // No leeway on top: a maker whose clock is ahead has it in the difference between its lifetime and ours.

@@ -459,7 +459,12 @@ test('rules that would leave a check out are misuse', () => {
     { clockSkew: 121 },
     { clockSkew: -1 },
     { clockSkew: Number.NaN },
+    { clockSkew: '5' as never },
     { maxLifetime: 0 },
+    { maxLifetime: '3600' as never },
+    { svid: 'true' as never },
+    { trustDomains: 'an-example.com' as never },
+    { issuers: { 'example.com': 'https://issuer.example.com' as never } },
     { now: Number.NaN },
     { now: Number.POSITIVE_INFINITY },
   ]

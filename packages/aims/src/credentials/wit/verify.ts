@@ -128,12 +128,19 @@ export function checkWitTimes(times: TokenTimes, expected: WitExpectations): voi
 
 /** Refuses rules that would leave a check out. @throws TypeError */
 export function requireRules(expected: WitExpectations): void {
-  const { profile, issuers, audience, clockSkew = DEFAULT_CLOCK_SKEW, maxLifetime = 86_400 } = expected
+  const { profile, issuers, audience, svid = false, clockSkew = DEFAULT_CLOCK_SKEW, maxLifetime = 86_400 } = expected
   if (!Object.hasOwn(WIT_SHAPES, profile)) throw new TypeError('profile is not one of PROFILES')
   if (WIT_SHAPES[profile].aims && (issuers === undefined || audience === undefined || audience === '')) {
     throw new TypeError(`profile ${profile} needs issuers and audience`)
   }
+  if (typeof svid !== 'boolean') throw new TypeError('svid is true or false')
+  requireList(expected.trustDomains, 'trustDomains')
   requireTimeOptions(expected.now, clockSkew, maxLifetime)
+}
+
+// Text has `includes` too, and finds a part of a name in it.
+function requireList(list: readonly string[] | undefined, what: string): void {
+  if (list !== undefined && !Array.isArray(list)) throw new TypeError(`${what} is a list`)
 }
 
 function readSubject(claims: JsonObject, spiffeOnly: boolean): WorkloadId {
@@ -155,6 +162,7 @@ function requireExpectedDomain(found: TrustDomain, { trustDomain, trustDomains }
 function requireIssuer(found: string | undefined, trustDomain: TrustDomain, { issuer, issuers }: WitRules): void {
   if (issuer === undefined && issuers === undefined) return
   const allowed = issuers === undefined || (Object.hasOwn(issuers, trustDomain) ? issuers[trustDomain] : undefined)
+  if (allowed !== true) requireList(allowed, 'each member of issuers')
   const listed = allowed === true || (found !== undefined && allowed?.includes(found) === true)
   if (!listed || (issuer !== undefined && issuer !== found)) {
     throw new AimsError('credential.issuer_mismatch', 'iss is not the issuer configured for the trust domain')
