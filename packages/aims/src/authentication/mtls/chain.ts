@@ -5,6 +5,8 @@ import type { VerifiedX509Svid } from '../../credentials/x509-svid/x509-svid.ts'
 interface Verified {
   readonly svid: VerifiedX509Svid
   readonly bundle: TrustBundle | undefined
+  /** What the bundle held then: its array may have been written to since. */
+  readonly authorities: readonly Uint8Array[]
   readonly at: number
 }
 
@@ -12,8 +14,8 @@ interface Verified {
 const verified = new WeakMap<readonly Uint8Array[], Verified>()
 
 /**
- * As `verifyX509Svid`, once for all requests of a connection: again only when the bundle that vouched is another one,
- * the mode is, or the time is outside that of the certificates.
+ * As `verifyX509Svid`, once for all requests of a connection: again only when the bundle that vouched is another one or
+ * holds other authorities, the mode is another, or the time is outside that of the certificates.
  *
  * @param chain - The array of the connection, the same for each request; its content must not change.
  * @throws {@link AimsError} `x509.*`
@@ -28,11 +30,17 @@ export function verifyChain(
     known.svid.mode === mode &&
     known.at <= now &&
     now < known.svid.expiresAt &&
-    bundles.bundleFor(known.svid.trustDomain) === known.bundle
+    bundles.bundleFor(known.svid.trustDomain) === known.bundle &&
+    holdsSame(known.bundle.x509Authorities, known.authorities)
   ) {
     return known.svid
   }
   const svid = verifyX509Svid(chain, { bundles, mode, now })
-  verified.set(chain, { svid, bundle: bundles.bundleFor(svid.trustDomain), at: now })
+  const bundle = bundles.bundleFor(svid.trustDomain)
+  verified.set(chain, { svid, bundle, authorities: [...(bundle?.x509Authorities ?? [])], at: now })
   return svid
+}
+
+function holdsSame(now: readonly Uint8Array[], then: readonly Uint8Array[]): boolean {
+  return now.length === then.length && now.every((der, i) => der === then[i])
 }

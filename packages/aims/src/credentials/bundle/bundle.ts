@@ -2,7 +2,8 @@ import type { VerificationKey } from '../../base/keys.ts'
 import type { Scheme, TrustDomain } from '../../identifiers/spiffe-id.ts'
 
 /**
- * The keys of one origin, sorted by what they may authenticate. Never merged with another's.
+ * The keys of one origin, sorted by what they may authenticate. Never merged with another's, and never changed: other
+ * keys are another bundle. Caches rely on it.
  *
  * An origin is a scheme and a trust domain: authorities of `spiffe://td` do not vouch for `wimse://td`.
  *

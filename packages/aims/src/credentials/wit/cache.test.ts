@@ -3,7 +3,7 @@ import { test } from 'node:test'
 import { AUDIENCE, NOW, testDomain } from '../../../../../test/support/identities.ts'
 import { assertRefused } from '../../../../../test/support/tokens.ts'
 import { signJwsLocally } from '../../base/jose.ts'
-import { verificationKey } from '../../base/keys.ts'
+import { verificationKey, WorkloadKey } from '../../base/keys.ts'
 import type { TrustBundle } from '../bundle/bundle.ts'
 import { cachingWitVerifier } from './cache.ts'
 import { decodeUnverifiedWit } from './decode.ts'
@@ -52,6 +52,18 @@ test('a changed bundle drops what it vouched for, at once', () => {
   assertRefused(() => verify(wit.token, NOW), 'credential.untrusted_domain')
   bundles.bundle = domain.bundle
   assert.ok(verify(wit.token, NOW))
+})
+
+// [credentials.jws.10]
+test('a key taken out of the map of a bundle vouches for nothing, at once', () => {
+  const { bundles, verify } = verifier()
+  const witAuthorities = new Map(domain.bundle.witAuthorities)
+  bundles.bundle = { ...domain.bundle, witAuthorities }
+  const first = verify(wit.token, NOW)
+  witAuthorities.set('another', verificationKey(WorkloadKey.generate().publicKey))
+  assert.equal(verify(wit.token, NOW), first)
+  witAuthorities.delete(domain.signer.kid as string)
+  assertRefused(() => verify(wit.token, NOW), 'credential.unknown_key')
 })
 
 // [credentials.jws.10]

@@ -1,3 +1,4 @@
+import type { VerificationKey } from '../../base/keys.ts'
 import type { TrustBundle } from '../bundle/bundle.ts'
 import type { TokenTimes } from '../lifetime.ts'
 import { checkWitTimes, requireRules, verifyWitContent, type WitRules } from './verify.ts'
@@ -15,6 +16,7 @@ interface Entry {
   readonly wit: VerifiedWit
   readonly times: TokenTimes
   readonly bundle: TrustBundle
+  readonly authority: VerificationKey
   readonly bytes: number
 }
 
@@ -25,7 +27,7 @@ const ENTRY_BYTES = 3400
  * Verifies WITs and remembers those that were good, so that a caller's next request costs no signature check.
  *
  * Remembers by the exact token and by identity of the trust bundle: a changed bundle, or one that no longer exists,
- * drops what it vouched for. Times are checked on every call. Refusals and `cnf.kid` lookups are never remembered.
+ * drops what it vouched for, and so does a key that was taken out of the bundle's own map. Times are checked on every call. Refusals and `cnf.kid` lookups are never remembered.
  *
  * @returns A function that answers as `verifyWit` would.
  */
@@ -47,18 +49,18 @@ export function cachingWitVerifier(options: CachingWitVerifierOptions): (token: 
     const known = entries.get(token)
     if (known !== undefined) {
       remove(token, known)
-      if (rules.bundles.bundleFor(known.wit.trustDomain) === known.bundle) {
+      if (stillVouches(rules.bundles.bundleFor(known.wit.trustDomain), known)) {
         checkWitTimes(known.times, expected)
         entries.set(token, known)
         bytes += known.bytes
         return known.wit
       }
     }
-    const { wit: checked, times, bundle, cacheable } = verifyWitContent(token, rules)
+    const { wit: checked, times, bundle, authority, cacheable } = verifyWitContent(token, rules)
     checkWitTimes(times, expected)
     const wit = VERIFIED_WITS.seal(checked)
     if (cacheable) {
-      const entry = { wit, times, bundle, bytes: ENTRY_BYTES + token.length }
+      const entry = { wit, times, bundle, authority, bytes: ENTRY_BYTES + token.length }
       entries.set(token, entry)
       bytes += entry.bytes
       for (const [oldest, old] of entries) {
@@ -68,4 +70,11 @@ export function cachingWitVerifier(options: CachingWitVerifierOptions): (token: 
     }
     return wit
   }
+}
+
+// A bundle should never change, but it has a map, and whoever revokes a key there means it.
+function stillVouches(bundle: TrustBundle | undefined, { bundle: vouching, authority }: Entry): boolean {
+  if (bundle === undefined || bundle !== vouching) return false
+  for (const key of bundle.witAuthorities.values()) if (key === authority) return true
+  return false
 }

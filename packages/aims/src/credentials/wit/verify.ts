@@ -3,6 +3,7 @@ import { sha256Base64url } from '../../base/bytes.ts'
 import { AimsError, refuseAs } from '../../base/errors.ts'
 import { verifyJws } from '../../base/jose.ts'
 import type { JsonObject } from '../../base/json.ts'
+import type { VerificationKey } from '../../base/keys.ts'
 import type { Unsealed } from '../../base/seal.ts'
 import { withSecrets } from '../../base/secret.ts'
 import { parseWorkloadSpiffeId, type TrustDomain, trustDomainOf, type WorkloadId } from '../../identifiers/spiffe-id.ts'
@@ -68,8 +69,9 @@ export function verifyWit(token: string, expected: WitExpectations): VerifiedWit
 export interface TimelessWit {
   readonly wit: Unsealed<VerifiedWit>
   readonly times: TokenTimes
-  /** The bundle that vouched for it. */
+  /** The bundle that vouched for it, and its key that did. */
   readonly bundle: TrustBundle
+  readonly authority: VerificationKey
   /** False when something outside token and bundle was asked: then the answer may change at any time. */
   readonly cacheable: boolean
 }
@@ -116,7 +118,7 @@ export function verifyWitContent(token: string, rules: WitRules): TimelessWit {
     },
     { token },
   )
-  return { wit, times, bundle, cacheable: embedded }
+  return { wit, times, bundle, authority, cacheable: embedded }
 }
 
 /** Checks the times of a WIT. @throws {@link AimsError} `credential.expired`, `.not_yet_valid`, `.issued_in_future`, `.lifetime_too_long` */
