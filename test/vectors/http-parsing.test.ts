@@ -1,5 +1,5 @@
 import { once } from 'node:events'
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { mkdtempSync, rmSync } from 'node:fs'
 import { createServer, type Server } from 'node:http'
 import { createConnection } from 'node:net'
 import { tmpdir } from 'node:os'
@@ -8,17 +8,8 @@ import { after } from 'node:test'
 import { bindSocket } from '../../packages/aims/src/base/unix-socket.ts'
 import { readTarget } from '../../packages/server/src/http/request-reader.ts'
 import { HTTP_OPTIONS, harden } from '../../packages/server/src/http/server-options.ts'
+import { type ParserCase, readParserCases } from './llhttp.ts'
 import { type Case, type Outcome, suite } from './suite.ts'
-
-interface ParserCase {
-  readonly file: string
-  readonly title: string
-  readonly type: string | null
-  readonly input_b64: string
-  readonly strict_error: string | null
-  /** Messages that are complete before the error. */
-  readonly messages: number
-}
 
 // A listener as the server's, with an application that takes every path: only the parser and the first look can refuse.
 const dir = mkdtempSync(join(tmpdir(), 'aims-http-'))
@@ -52,7 +43,7 @@ after(() => {
 // [authentication.http.01]
 suite('http-parsing', 'suites/http-parsing', async (data) => {
   await listening
-  const { cases }: { cases: readonly ParserCase[] } = JSON.parse(readFileSync(join(data, 'llhttp-cases.json'), 'utf8'))
+  const cases = readParserCases(data)
   return cases.flatMap((one, index): Case[] => {
     if (one.type === null || !one.type.startsWith('request')) return []
     // A lenient parser accepts what only the lenient cases have, so for ours they are errors or harmless.
