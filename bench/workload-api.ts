@@ -1,12 +1,13 @@
 // Goal P11: a call of the Workload API costs the server no more than one by grpc-js, and a rotation for a thousand
 // connected workloads at most 40 us each. grpc-js does not attest its caller, so the goal is on the same work; what the
-// kernel's word costs on every call and every push stands beside it. The servers are processes of their own.
-import { type ChildProcess, fork } from 'node:child_process'
+// kernel's word costs on every call and every push stands beside it. The servers are processes of their own. The workloads
+// are one process, whose connections share the look at it: what a look at a process of its own adds is measured last.
+import { type ChildProcess, fork, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdtempSync, rmSync } from 'node:fs'
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { type AttestationResult, unixAttestor } from 'aims/attestation'
+import { type AttestationResult, type PeerCredentials, unixAttestor } from 'aims/attestation'
 import { noObserver } from 'aims/base'
 import { WorkloadApiClient } from 'aims/provisioning'
 import { WorkloadApiServer } from 'aims-agent'
@@ -54,6 +55,36 @@ async function drive(): Promise<void> {
   console.log(`  ${cost <= 40 ? 'met' : 'MISSED'}  P11, rotation: ${cost.toFixed(1)} us <= 40 (depends on the machine)`)
   for (const { child } of servers) child.disconnect()
   rmSync(directory, { recursive: true, force: true })
+  await looks()
+}
+
+// Processes that each are looked at once, as in a rotation for as many workloads.
+async function looks(): Promise<void> {
+  const children = Array.from({ length: 100 }, () => spawn('sleep', ['600'], { stdio: 'ignore' }))
+  await Promise.all(children.map((child) => once(child, 'spawn')))
+  const [uid, gid] = [process.geteuid?.() ?? 0, process.getegid?.() ?? 0]
+  const peers = children.map(({ pid = 0 }) => ({ pid, uid, gid }))
+  const attestor = unixAttestor()
+  const measured = (name: string, look: (peer: PeerCredentials) => unknown): CpuCase => ({
+    name,
+    async use(times) {
+      const before = process.cpuUsage()
+      for (let i = 0; i < times; i += peers.length) await Promise.all(peers.map(look))
+      const { user, system } = process.cpuUsage(before)
+      return user + system
+    },
+  })
+  const status = ({ pid }: PeerCredentials): unknown =>
+    [`/proc/${pid}/status`, `/proc/${pid}/stat`].map((path) => readFileSync(path, 'utf8'))
+  const cases = [
+    measured('status and stat read', status),
+    measured('attested', (peer) => attestor.attest(peer, { now: 0 })),
+  ]
+  report(
+    'processes of their own looked at, processor time for each',
+    await cpuRounds(cases, { rounds: 9, times: 1000 }),
+  )
+  for (const child of children) child.kill()
 }
 
 async function start(name: string, index: number, path: string): Promise<Running> {

@@ -1,5 +1,4 @@
-import { statSync } from 'node:fs'
-import { readFile } from 'node:fs/promises'
+import { readFileSync, statSync } from 'node:fs'
 
 /** Names of numeric ids from a file like `/etc/passwd` or `/etc/group`, read again when the file changes. */
 export class AccountNames {
@@ -11,15 +10,15 @@ export class AccountNames {
     this.#file = file
   }
 
-  /** The first name in the file for this id, as `getpwuid` gives it; nothing when there is none. */
-  async nameOf(id: number): Promise<string | undefined> {
+  /** The first name in the file for each id, as `getpwuid` gives it. */
+  read(): ReadonlyMap<number, string> {
     const { mtimeNs, ctimeNs, ino, size } = statSync(this.#file, { bigint: true, throwIfNoEntry: false }) ?? {}
     const stamp = `${mtimeNs}-${ctimeNs}-${ino}-${size}`
     if (stamp !== this.#stamp) {
-      this.#names = size === undefined ? new Map() : parseAccounts(await readFile(this.#file, 'utf8'))
+      this.#names = size === undefined ? new Map() : parseAccounts(readFileSync(this.#file, 'utf8'))
       this.#stamp = stamp
     }
-    return this.#names.get(id)
+    return this.#names
   }
 }
 

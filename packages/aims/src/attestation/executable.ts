@@ -8,8 +8,11 @@ export interface Executable {
   readonly path?: string
   /** Lower-case hex. */
   readonly sha256?: string
-  /** Changes when the process starts another program, or the file changes. */
-  readonly stamp?: string
+}
+
+interface Hash {
+  readonly running: Promise<string | undefined>
+  value: string | undefined
 }
 
 const CHUNK = 1024 * 1024
@@ -18,51 +21,74 @@ const MAX_REMEMBERED = 1024
 /** Looks at the program behind `/proc/<pid>/exe`, and hashes each file once. */
 export class ExecutableReader {
   readonly #maxSize: number
-  readonly #hashes = new Map<string, Promise<string | undefined>>()
+  readonly #hashes = new Map<string, Hash>()
+  readonly #looking = new Map<string, Promise<BigIntStats | undefined>>()
 
   constructor(maxSize: number) {
     this.#maxSize = maxSize
   }
 
-  /** Nothing is known when this process may not look: it needs to be root or the same user. */
-  async read(process: ProcessHandle): Promise<Executable> {
+  /**
+   * Nothing is known when this process may not look: it needs to be root or the same user. The last thing awaited is a
+   * look at the program, so what is read right after was true together with it.
+   *
+   * @returns nothing when the process starts another program, or the file changes, while it is looked at
+   */
+  async read(process: ProcessHandle): Promise<Executable | undefined> {
     const path = process.readLink('exe')
-    const stats = path === undefined ? undefined : await statIfAllowed(process.path('exe'))
-    if (path === undefined || stats === undefined) return {}
-    const sha256 = await this.#hash(process, stats)
-    return {
-      ...((await isSameFile(path, stats)) ? { path } : {}),
-      ...(sha256 === undefined ? {} : { sha256 }),
-      stamp: identity(stats),
+    if (path === undefined) return {}
+    const here = await this.#statHere(path)
+    const stats = await statIfAllowed(process.path('exe'))
+    if (stats === undefined) return {}
+    const stamp = identity(stats)
+    let sha256 = this.#hashes.get(stamp)?.value
+    if (sha256 === undefined && stats.isFile() && stats.size <= this.#maxSize) {
+      sha256 = await this.#hash(process, stamp)
+      if (!(await runs(process, stamp))) return undefined
     }
+    if (process.readLink('exe') !== path) return undefined
+    // The link shows the path as the process sees it. In a mount namespace of its own any user can make that path say
+    // anything, so it counts only when it leads here to the very same file.
+    const isHere = here !== undefined && here.dev === stats.dev && here.ino === stats.ino
+    return { ...(isHere ? { path } : {}), ...(sha256 === undefined ? {} : { sha256 }) }
   }
 
-  /** Whether the process still runs the program that was read. */
-  async isUnchanged(process: ProcessHandle, { stamp }: Executable): Promise<boolean> {
-    if (stamp === undefined) return true
-    try {
-      return identity(await stat(process.path('exe'), { bigint: true })) === stamp
-    } catch {
-      return false
+  // Many processes run one program: those looked at together share the look at its path.
+  async #statHere(path: string): Promise<BigIntStats | undefined> {
+    if (hasControlCharacter(path)) return undefined
+    let looking = this.#looking.get(path)
+    if (looking === undefined) {
+      looking = stat(path, { bigint: true })
+        .catch(() => undefined)
+        .finally(() => this.#looking.delete(path))
+      this.#looking.set(path, looking)
     }
+    return await looking
   }
 
-  async #hash(process: ProcessHandle, stats: BigIntStats): Promise<string | undefined> {
-    if (!stats.isFile() || stats.size > this.#maxSize) return undefined
-    const key = identity(stats)
-    let hash = this.#hashes.get(key)
+  async #hash(process: ProcessHandle, stamp: string): Promise<string | undefined> {
+    let hash = this.#hashes.get(stamp)
     if (hash === undefined) {
-      hash = hashFile(process.path('exe'), key)
-      this.#hashes.set(key, hash)
-      // A file that could not be hashed is tried again at the next attestation.
-      hash.then(
-        (value) => value === undefined && this.#hashes.delete(key),
-        () => this.#hashes.delete(key),
-      )
+      hash = { value: undefined, running: hashFile(process.path('exe'), stamp) }
+      this.#hashes.set(stamp, hash)
       const oldest = this.#hashes.keys().next().value
       if (this.#hashes.size > MAX_REMEMBERED && oldest !== undefined) this.#hashes.delete(oldest)
     }
-    return await hash
+    try {
+      hash.value = await hash.running
+      return hash.value
+    } finally {
+      // A file that could not be hashed is tried again at the next attestation.
+      if (hash.value === undefined && this.#hashes.get(stamp) === hash) this.#hashes.delete(stamp)
+    }
+  }
+}
+
+async function runs(process: ProcessHandle, stamp: string): Promise<boolean> {
+  try {
+    return identity(await stat(process.path('exe'), { bigint: true })) === stamp
+  } catch {
+    return false
   }
 }
 
@@ -89,18 +115,6 @@ async function hashFile(path: string, expected: string): Promise<string | undefi
 // A change of content changes ctime, which no program can set.
 function identity({ dev, ino, mtimeNs, ctimeNs, size }: BigIntStats): string {
   return `${dev}-${ino}-${mtimeNs}-${ctimeNs}-${size}`
-}
-
-// The link shows the path as the process sees it. In a mount namespace of its own any user can make that path say
-// anything, so it counts only when it leads here to the very same file.
-async function isSameFile(path: string, { dev, ino }: BigIntStats): Promise<boolean> {
-  if (hasControlCharacter(path)) return false
-  try {
-    const here = await stat(path, { bigint: true })
-    return here.dev === dev && here.ino === ino
-  } catch {
-    return false
-  }
 }
 
 async function statIfAllowed(path: string): Promise<BigIntStats | undefined> {

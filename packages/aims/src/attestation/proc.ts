@@ -59,9 +59,9 @@ export function parseStartTime(stat: string): string {
 /** Reads the effective ids (second of `Uid:` and `Gid:`) and the supplementary groups. */
 export function parseStatus(status: string): ProcessIdentity {
   return {
-    effectiveUid: idAt(field(status, 'Uid'), 1),
-    effectiveGid: idAt(field(status, 'Gid'), 1),
-    supplementaryGids: field(status, 'Groups').map((_, at, ids) => idAt(ids, at)),
+    effectiveUid: idAt(field(status, UID), 1),
+    effectiveGid: idAt(field(status, GID), 1),
+    supplementaryGids: field(status, GROUPS).map((_, at, ids) => idAt(ids, at)),
   }
 }
 
@@ -97,8 +97,12 @@ export function isErrno(error: unknown, code: string): boolean {
   return error instanceof Error && 'code' in error && error.code === code
 }
 
-function field(status: string, name: string): readonly string[] {
-  const match = new RegExp(`^${name}:[ \\t]*([0-9 \\t]*)$`, 'm').exec(status)
+const UID = /^Uid:[ \t]*([0-9 \t]*)$/m
+const GID = /^Gid:[ \t]*([0-9 \t]*)$/m
+const GROUPS = /^Groups:[ \t]*([0-9 \t]*)$/m
+
+function field(status: string, line: RegExp): readonly string[] {
+  const match = line.exec(status)
   if (match === null) throw malformed()
   return (match[1] ?? '').split(/[ \t]+/).filter((id) => id !== '')
 }

@@ -146,6 +146,22 @@ test('a PID that passed to another process is noticed by its start time on the n
   assert.equal((await unix.attest(peer(), now)).attributes.start_time, '6000')
 })
 
+test('connections of one process that are attested at once share the look at it, and nothing that is their own', async () => {
+  const unix = attestor()
+  const old = peer()
+  await unix.attest(old, now)
+  write('stat', stat(6000))
+  const living = pinned('Pid:\t4711\n') as ReturnType<typeof peer>
+  const evidence = [living, peer(), { ...peer(), pidfd: 98 }, { ...peer(), uid: 0 }, { ...peer(), gid: 0 }, old]
+  const answers = await Promise.allSettled(evidence.map((one) => unix.attest(one, now)))
+  assert.deepEqual(
+    answers.map((one) => (one.status === 'fulfilled' ? one.value.attributes.start_time : one.reason.code)),
+    ['6000', '6000', 'attestation.process_gone', ...Array(3).fill('attestation.process_changed')],
+  )
+  write('status', STATUS.replace('1000', '0'))
+  await assert.rejects(unix.attest(living, now), code('attestation.process_changed'), 'no look outlives itself')
+})
+
 test('a process that changes while it is looked at is refused', async () => {
   writeFileSync(program, Buffer.alloc(8 * 1024 * 1024))
   for (const change of [

@@ -4,7 +4,15 @@ import { AccountNames } from './accounts.ts'
 import type { AttestationResult, Attestor } from './attestor.ts'
 import { ExecutableReader } from './executable.ts'
 import type { PeerCredentials } from './peer-credentials.ts'
-import { isErrno, ProcessHandle, parseCgroup, parseStartTime, parseStatus, systemdUnit } from './proc.ts'
+import {
+  isErrno,
+  ProcessHandle,
+  type ProcessIdentity,
+  parseCgroup,
+  parseStartTime,
+  parseStatus,
+  systemdUnit,
+} from './proc.ts'
 
 /** Where a Unix attestor looks. The defaults are right outside tests. */
 export interface UnixAttestorOptions {
@@ -42,64 +50,89 @@ export function unixAttestor(options: UnixAttestorOptions = {}): Attestor<PeerCr
   const executables = new ExecutableReader(maxExecutableSize)
   // The process that each connection was first seen to have.
   const startTimes = new WeakMap<PeerCredentials, string>()
+  // Connections of one process that are looked at together share the look at the process. It ends with reading, after
+  // the last of them joined, that the process is still the same; that it is also theirs, each finds out for itself.
+  const looking = new Map<string, Promise<Facts>>()
 
   async function attest(peer: PeerCredentials, { now }: { readonly now: number }): Promise<AttestationResult> {
-    if (peer.pid <= 0) {
+    const { pid, uid, gid, pidfd } = peer
+    if (pid <= 0) {
       throw new AimsError('attestation.foreign_pid_namespace', 'the peer is in a PID namespace out of sight')
     }
-    const process = new ProcessHandle(procRoot, peer.pid)
-    try {
-      const startTime = parseStartTime(process.read('stat'))
-      if (startTime !== (startTimes.get(peer) ?? startTime)) throw changed()
-      const status = parseStatus(process.read('status'))
-      if (status.effectiveUid !== peer.uid || status.effectiveGid !== peer.gid) throw changed()
-      const cgroup = parseCgroup(process.read('cgroup'))
-      const unit = systemd && cgroup !== undefined ? systemdUnit(cgroup) : undefined
-      const executable = await executables.read(process)
+    const key = `${pid} ${uid} ${gid}`
+    let look = looking.get(key)
+    if (look === undefined) {
+      look = lookAt(peer, () => looking.delete(key))
+      looking.set(key, look)
+    }
+    const { selectors, startTime } = await look
+    if (startTime !== (startTimes.get(peer) ?? startTime)) throw changed()
+    // A PID has one owner at a time: had the look begun with another, that one would be gone, and the look have failed.
+    if (pidfd !== undefined) requireAlive(procRoot, pidfd, pid)
+    startTimes.set(peer, startTime)
+    return {
+      type: 'unix',
+      selectors,
+      verifiedAt: now,
+      binding: 'channel',
+      freshness: 'live',
+      debug: false,
+      warnings: [],
+      attributes: { pid: String(pid), start_time: startTime, pinned: String(pidfd !== undefined) },
+    }
+  }
 
+  async function lookAt({ pid, uid, gid, pidfd }: PeerCredentials, onEnd: () => void): Promise<Facts> {
+    // Not before everybody who is to be looked at now has come.
+    await undefined
+    let process: ProcessHandle | undefined
+    try {
+      process = new ProcessHandle(procRoot, pid)
+      // What a pidfd shows in the end, only the start time can show without one.
+      const before = pidfd === undefined ? parseStartTime(process.read('stat')) : undefined
+      requireIds(parseStatus(process.read('status')), uid, gid)
+      const executable = await executables.read(process)
+      if (executable === undefined) throw changed()
+
+      // Nothing is awaited any more: what was true before the program was looked at, and still is, was true with it.
+      const status = parseStatus(process.read('status'))
+      requireIds(status, uid, gid)
+      const cgroup = parseCgroup(process.read('cgroup'))
+      const userNames = users.read()
+      const groupNames = groups.read()
+      const startTime = parseStartTime(process.read('stat'))
+      if (startTime !== (before ?? startTime)) throw changed()
       const selectors = [
-        `unix:uid:${peer.uid}`,
-        ...optional('unix:user', await users.nameOf(peer.uid)),
-        `unix:gid:${peer.gid}`,
-        ...optional('unix:group', await groups.nameOf(peer.gid)),
-      ]
-      for (const gid of status.supplementaryGids) {
-        selectors.push(
-          `unix:supplementary_gid:${gid}`,
-          ...optional('unix:supplementary_group', await groups.nameOf(gid)),
-        )
-      }
-      selectors.push(
+        `unix:uid:${uid}`,
+        ...optional('unix:user', userNames.get(uid)),
+        `unix:gid:${gid}`,
+        ...optional('unix:group', groupNames.get(gid)),
+        ...status.supplementaryGids.flatMap((id) => [
+          `unix:supplementary_gid:${id}`,
+          ...optional('unix:supplementary_group', groupNames.get(id)),
+        ]),
         ...optional('unix:path', executable.path),
         ...optional('unix:sha256', executable.sha256),
         ...optional('unix:cgroup', cgroup),
-        ...optional('systemd:unit', unit),
-      )
-
-      // Everything above was true at one moment if the process still lives and still is what it was.
-      if (!(await executables.isUnchanged(process, executable))) throw changed()
-      const after = parseStatus(process.read('status'))
-      if (after.effectiveUid !== peer.uid || after.effectiveGid !== peer.gid) throw changed()
-      if (parseStartTime(process.read('stat')) !== startTime) throw changed()
-      if (peer.pidfd !== undefined) requireAlive(procRoot, peer.pidfd, peer.pid)
-      startTimes.set(peer, startTime)
-
-      return {
-        type: 'unix',
-        selectors,
-        verifiedAt: now,
-        binding: 'channel',
-        freshness: 'live',
-        debug: false,
-        warnings: [],
-        attributes: { pid: String(peer.pid), start_time: startTime, pinned: String(peer.pidfd !== undefined) },
-      }
+        ...optional('systemd:unit', systemd && cgroup !== undefined ? systemdUnit(cgroup) : undefined),
+      ]
+      return { selectors, startTime }
     } finally {
-      process.close()
+      onEnd()
+      process?.close()
     }
   }
 
   return { type: 'unix', attest }
+}
+
+interface Facts {
+  readonly selectors: readonly string[]
+  readonly startTime: string
+}
+
+function requireIds({ effectiveUid, effectiveGid }: ProcessIdentity, uid: number, gid: number): void {
+  if (effectiveUid !== uid || effectiveGid !== gid) throw changed()
 }
 
 function optional(key: string, value: string | undefined): readonly string[] {
