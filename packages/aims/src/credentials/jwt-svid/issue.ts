@@ -3,7 +3,7 @@ import { SPIFFE_ALGORITHMS } from '../../base/algorithms.ts'
 import { AimsError } from '../../base/errors.ts'
 import { signJws } from '../../base/jose.ts'
 import type { Signer } from '../../base/keys.ts'
-import type { SpiffeId } from '../../identifiers/spiffe-id.ts'
+import { parseWorkloadSpiffeId, type SpiffeId } from '../../identifiers/spiffe-id.ts'
 
 /** Who gets a JWT-SVID, for whom it is meant, and for how long. */
 export interface JwtSvidRequest {
@@ -21,7 +21,8 @@ export interface JwtSvidRequest {
 /**
  * Issues a JWT-SVID. Does not decide who may have the identity.
  *
- * @throws {@link AimsError} `credential.unsupported_alg` for a signer outside the nine algorithms.
+ * @throws {@link AimsError} `credential.unsupported_alg` for a signer outside the nine algorithms; `identifier.*` for a
+ *   subject without a path, or that no parser made.
  * @throws TypeError for a signer without `kid`, an empty audience, or a TTL that is not positive.
  * @see JWT-SVID sections 2 and 3
  */
@@ -36,6 +37,8 @@ export async function issueJwtSvid(
   if (!SPIFFE_ALGORITHMS.has(signer.alg)) {
     throw new AimsError('credential.unsupported_alg', 'a JWT-SVID is signed with an RSA or ECDSA algorithm')
   }
+  // A cast is no parse, and what is signed cannot be taken back.
+  parseWorkloadSpiffeId(subject)
   const iat = Math.floor(now)
   const exp = iat + ttl
   const claims = { sub: subject, aud: audiences, exp, iat, jti: id }

@@ -5,7 +5,7 @@ import fc from 'fast-check'
 import { assertRefused, forge, type Part } from '../../../../../test/support/tokens.ts'
 import { AimsError } from '../../base/errors.ts'
 import { exportPublicJwk, type LocalSigner, type Signer, verificationKey, WorkloadKey } from '../../base/keys.ts'
-import { parseSpiffeId } from '../../identifiers/spiffe-id.ts'
+import { parseSpiffeId, type SpiffeId } from '../../identifiers/spiffe-id.ts'
 import { parseTrustDomain } from '../../identifiers/trust-domain.ts'
 import { bundleSource, emptyBundle } from '../bundle/source.ts'
 import { decodeUnverifiedJwtSvid } from './decode.ts'
@@ -196,3 +196,14 @@ test('property: whatever stands in the claims, a refusal is typed, and what pass
     { numRuns: 300 },
   )
 })
+
+for (const [text, code] of [
+  ['spiffe://example.com', 'identifier.missing_path'],
+  ['spiffe://example.com/a/../admin', 'identifier.dot_segment'],
+  ['spiffe://example.com/a\0', 'identifier.bad_path_char'],
+  ['spiffe://example.com/a, URI:spiffe://example.com/b', 'identifier.bad_path_char'],
+] as const) {
+  test(`a subject that was cast and not parsed is not certified: ${JSON.stringify(text)}`, async () => {
+    await assert.rejects(issueJwtSvid({ ...request, subject: text as SpiffeId }, signer), { code })
+  })
+}

@@ -4,7 +4,7 @@ import { test } from 'node:test'
 import { compactVerify } from 'jose'
 import { AimsError, type AimsErrorCode } from '../../base/errors.ts'
 import { type Signer, WorkloadKey } from '../../base/keys.ts'
-import { parseSpiffeId } from '../../identifiers/spiffe-id.ts'
+import { parseSpiffeId, type SpiffeId } from '../../identifiers/spiffe-id.ts'
 import { parseWimseId } from '../../identifiers/wimse-id.ts'
 import { PROFILES, type Profile } from '../profile.ts'
 import { decodeUnverifiedWit } from './decode.ts'
@@ -129,4 +129,15 @@ const MISUSED: readonly (readonly [why: string, change: Partial<WitRequest>, by:
 
 for (const [why, change, by] of MISUSED) {
   test(`issuing with ${why} is misuse`, () => assert.rejects(issueWit({ ...good, ...change }, by), TypeError))
+}
+
+for (const [text, code] of [
+  ['spiffe://example.com', 'identifier.missing_path'],
+  ['spiffe://example.com/a/../admin', 'identifier.dot_segment'],
+  ['spiffe://example.com/a\0', 'identifier.bad_path_char'],
+  ['spiffe://example.com/a, URI:spiffe://example.com/b', 'identifier.bad_path_char'],
+] as const) {
+  test(`a subject that was cast and not parsed is not certified: ${JSON.stringify(text)}`, async () => {
+    await assert.rejects(issueWit({ ...good, subject: text as SpiffeId }, signer), { code })
+  })
 }

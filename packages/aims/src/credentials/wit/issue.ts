@@ -4,6 +4,7 @@ import { AimsError } from '../../base/errors.ts'
 import { signJws } from '../../base/jose.ts'
 import { defaultAlgorithm, exportPublicJwk, jwkThumbprint, requireFit, type Signer } from '../../base/keys.ts'
 import type { WorkloadId } from '../../identifiers/spiffe-id.ts'
+import { parseWimseId } from '../../identifiers/wimse-id.ts'
 import type { Profile } from '../profile.ts'
 import { WIT_SHAPES } from './profiles.ts'
 
@@ -43,7 +44,8 @@ export interface IssuedToken {
  *
  * Does not decide who may have the identity, and does not check that the key belongs to nobody else.
  *
- * @throws {@link AimsError} `credential.unsupported_alg`, `credential.forbidden_confirmation_alg`, `key.*`
+ * @throws {@link AimsError} `credential.unsupported_alg`, `credential.forbidden_confirmation_alg`, `key.*`; `identifier.*`
+ *   for a subject without a path, or that no parser made
  * @throws TypeError for a signer without `kid`, a TTL that is not positive, or options of another profile.
  * @see draft-ietf-wimse-workload-creds-02, section "Workload Identity Token"; WIT-SVID sections 3 and 4
  */
@@ -58,6 +60,8 @@ export async function issueWit(request: WitRequest, signer: Signer): Promise<Iss
   } = request
   const shape = WIT_SHAPES[profile]
   requireOptions(request, signer)
+  // A cast is no parse, and what is signed cannot be taken back.
+  parseWimseId(subject, { allowReservedEscapes: true })
   const alg = request.confirmationAlg ?? defaultAlgorithm(publicKey)
   requireFit(alg, publicKey)
   if (shape.typ === 'wit+jwt' && subject.startsWith('spiffe://')) requireWitSvidAlgorithms(signer.alg, alg)

@@ -11,7 +11,7 @@ import { AimsError } from '../../base/errors.ts'
 import { type Signer, spkiBytes, WorkloadKey } from '../../base/keys.ts'
 import { encodePem } from '../../base/pem.ts'
 import { parseCertificate } from '../../base/x509-certificate.ts'
-import { parseSpiffeId } from '../../identifiers/spiffe-id.ts'
+import { parseSpiffeId, type SpiffeId } from '../../identifiers/spiffe-id.ts'
 import { parseTrustDomain } from '../../identifiers/trust-domain.ts'
 import { bundleSource, emptyBundle } from '../bundle/source.ts'
 import { createX509Authority, type X509Authority } from './authority.ts'
@@ -332,3 +332,17 @@ test('an authority that createX509Authority has not checked issues nothing', asy
     TypeError,
   )
 })
+
+for (const [text, code] of [
+  ['spiffe://example.com', 'x509.root_path'],
+  ['spiffe://example.com/a/../admin', 'identifier.dot_segment'],
+  ['spiffe://example.com/a\0', 'identifier.bad_path_char'],
+  ['spiffe://example.com/a, URI:spiffe://example.com/b', 'identifier.bad_path_char'],
+] as const) {
+  test(`a subject that was cast and not parsed is not certified: ${JSON.stringify(text)}`, async () => {
+    await assert.rejects(
+      issueX509Svid({ spiffeId: text as SpiffeId, publicKey, notBefore, notAfter }, await rootAuthority()),
+      { code },
+    )
+  })
+}

@@ -3,7 +3,7 @@ import { TAG } from '../../base/der.ts'
 import { DerWriter } from '../../base/der-writer.ts'
 import { AimsError } from '../../base/errors.ts'
 import { isDnsName } from '../../base/x509-names.ts'
-import type { SpiffeId } from '../../identifiers/spiffe-id.ts'
+import { parseSpiffeId, type SpiffeId } from '../../identifiers/spiffe-id.ts'
 import { trustDomainId } from '../../identifiers/trust-domain.ts'
 import { requireAuthority, type X509Authority } from './authority.ts'
 import {
@@ -49,7 +49,7 @@ export interface IssuedX509Svid {
  * Does not decide who may have the identity, and does not check that the requester holds the private key.
  *
  * @throws {@link AimsError} `x509.wrong_trust_domain`, `x509.root_path`, `x509.expired`, `x509.weak_key`,
- * `x509.invalid_extension`, `key.*`
+ * `x509.invalid_extension`, `key.*`; `identifier.*` for what no parser made
  * @throws TypeError for times that are not whole seconds in order.
  * @see X509-SVID sections 2 to 4
  */
@@ -58,6 +58,8 @@ export async function issueX509Svid(request: X509SvidRequest, authority: X509Aut
   requireValidity(notBefore, request.notAfter)
   const { idPrefix, extensions } = templateOf(authority)
   requireOwnIdentifier(spiffeId, idPrefix)
+  // A cast is no parse, and what is signed cannot be taken back.
+  parseSpiffeId(spiffeId)
   if (!dnsNames.every(isDnsName)) throw new AimsError('x509.invalid_extension', 'a DNS name is malformed')
   const notAfter = Math.min(request.notAfter, authority.expiresAt)
   if (notAfter <= notBefore) throw new AimsError('x509.expired', 'the CA ends before the SVID begins')
