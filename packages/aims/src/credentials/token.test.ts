@@ -1,13 +1,16 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { assertRefused } from '../../../../test/support/tokens.ts'
+import { inspect } from 'node:util'
+import { assertRefused, forge } from '../../../../test/support/tokens.ts'
 import { type VerificationKey, verificationKey, WorkloadKey } from '../base/keys.ts'
 import { trustDomainOf } from '../identifiers/spiffe-id.ts'
 import { parseTrustDomain } from '../identifiers/trust-domain.ts'
 import { parseWimseId } from '../identifiers/wimse-id.ts'
 import { parseJwks } from './bundle/jwks.ts'
 import { bundleSource, emptyBundle } from './bundle/source.ts'
+import { decodeUnverifiedJwtSvid } from './jwt-svid/decode.ts'
 import { pickAuthority, requireBundle } from './token.ts'
+import { decodeUnverifiedWit } from './wit/decode.ts'
 
 const trustDomain = parseTrustDomain('example.com')
 const spiffe = emptyBundle(trustDomain)
@@ -81,3 +84,24 @@ test('a JWK Set cannot have a key without kid beside others [credentials.wit.03]
   assertRefused(() => read(jwk('a'), jwk()), 'bundle.missing_kid')
   assertRefused(() => read(jwk(), jwk()), 'bundle.missing_kid')
 })
+
+for (const [kind, decode] of [
+  ['WIT', decodeUnverifiedWit],
+  ['JWT-SVID', decodeUnverifiedJwtSvid],
+] as const) {
+  test(`a decoded ${kind} can be logged without giving the token away`, () => {
+    const token = forge({ alg: 'ES256', typ: 'JWT' }, { sub: 'a' }, WorkloadKey.generate())
+    const signature = token.slice(token.lastIndexOf('.') + 1)
+    const decoded = decode(token)
+    assert.equal(decoded.token, token)
+    assert.equal(decoded.signature.toString('base64url'), signature)
+    const bytes = JSON.stringify(decoded.signature)
+    for (const text of [
+      JSON.stringify(decoded),
+      inspect(decoded, { showHidden: true }),
+      JSON.stringify({ ...decoded }),
+    ]) {
+      for (const secret of [token, signature, bytes]) assert.equal(text.includes(secret), false)
+    }
+  })
+}

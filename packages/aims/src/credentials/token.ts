@@ -2,6 +2,7 @@ import { AimsError, type AimsErrorCode } from '../base/errors.ts'
 import { decodeUnverifiedJws, type UnverifiedJws } from '../base/jose.ts'
 import type { JsonObject } from '../base/json.ts'
 import type { VerificationKey } from '../base/keys.ts'
+import { withSecrets } from '../base/secret.ts'
 import { schemeOf, trustDomainOf, type WorkloadId } from '../identifiers/spiffe-id.ts'
 import type { BundleSource, TrustBundle } from './bundle/bundle.ts'
 
@@ -23,6 +24,11 @@ export function decodeCredential(
     if (!AimsError.is(cause)) throw cause
     throw new AimsError(CREDENTIAL_CODE[cause.code] ?? 'credential.malformed', cause.message, { cause })
   }
+}
+
+/** The same with the token, and what it could be put together from, where only who asks by name sees it. */
+export function hideToken({ token, signature, ...visible }: UnverifiedJws): UnverifiedJws {
+  return withSecrets(visible, { token, signature })
 }
 
 /** Reads a claim that must be a non-empty string when present. @throws {@link AimsError} `credential.invalid_claim` */

@@ -1,11 +1,12 @@
 import type { UnverifiedJws } from '../../base/jose.ts'
-import { decodeCredential } from '../token.ts'
+import { decodeCredential, hideToken } from '../token.ts'
 
 /**
- * Takes a WIT apart without verifying it: for display and diagnosis. Any `typ` passes.
+ * Takes a WIT apart without verifying it: for display and diagnosis. Any `typ` passes. The token and its signature
+ * show up in no log and no JSON of the result.
  *
  * @throws {@link AimsError} `credential.malformed`, `.too_large`, `.forbidden_header`, `.unsupported_alg`
  */
 export function decodeUnverifiedWit(token: string): UnverifiedJws {
-  return decodeCredential(token, {})
+  return hideToken(decodeCredential(token, {}))
 }
