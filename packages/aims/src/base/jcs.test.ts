@@ -27,7 +27,18 @@ for (const [title, value, code] of refusals) {
 }
 
 test('what JSON has no word for is a TypeError', () => {
-  for (const value of [undefined, [undefined], 1n, () => 1, Symbol('x'), new Date(0), new Map()]) {
+  for (const value of [
+    undefined,
+    [undefined],
+    new Array(1),
+    [1, ...new Array(1)],
+    Object.assign([1], { length: 2 }),
+    1n,
+    () => 1,
+    Symbol('x'),
+    new Date(0),
+    new Map(),
+  ]) {
     assert.throws(() => canonicalJson(value), TypeError)
   }
 })

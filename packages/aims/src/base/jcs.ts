@@ -25,7 +25,8 @@ function write(value: unknown, depth: number): string {
   if (value === null || typeof value === 'boolean') return String(value)
   if (typeof value !== 'object') throw new TypeError(`JSON has no ${typeof value}`)
   if (depth >= MAX_DEPTH) throw new AimsError('json.too_deep', `nested deeper than ${MAX_DEPTH}`)
-  if (Array.isArray(value)) return `[${value.map((element) => write(element, depth + 1)).join(',')}]`
+  // Not `map`, which passes over holes: two arrays would have one form.
+  if (Array.isArray(value)) return `[${Array.from(value, (element) => write(element, depth + 1)).join(',')}]`
   return writeObject(value, depth + 1)
 }
 
