@@ -131,6 +131,13 @@ test('a signature counts only with exactly the key’s algorithm [credentials.jw
   assert.equal(verifyJws(jws, verificationKey(WorkloadKey.generate().publicKey)), false)
 })
 
+test('what somebody writes into a header that was read is not read by others', () => {
+  const token = forge({ alg: 'ES256', extra: { list: ['a'] } }, {}, key)
+  const first = decodeUnverifiedJws(token).header.extra as { list: string[] }
+  first.list.push('b')
+  assert.deepEqual({ ...(decodeUnverifiedJws(token).header.extra as object) }, { list: ['a'] })
+})
+
 test('a changed header, payload or signature does not verify', () => {
   const other = forge({ alg: 'ES256', typ: 'wit+jwt', kid: 'two' }, { sub: 'you' }, key).split('.')
   for (const [index, part] of other.entries()) {

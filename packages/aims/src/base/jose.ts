@@ -125,9 +125,12 @@ function decodeHeader(part: string): Header {
   const known = headersRead.get(part)
   if (known !== undefined) return known
   const header = readHeader(part)
-  if (part.length <= MAX_CACHED_HEADER) {
+  // A header that holds objects could be written to by who was given it, and others would read that.
+  const isFlat = Object.values(header.header).every((value) => value === null || typeof value !== 'object')
+  if (isFlat && part.length <= MAX_CACHED_HEADER) {
     if (headersRead.size >= MAX_HEADERS_READ) headersRead.clear()
-    headersRead.set(part, header)
+    // A copy: a part of a token keeps all of the token in memory.
+    headersRead.set(Buffer.from(part, 'latin1').toString('latin1'), header)
   }
   return header
 }
