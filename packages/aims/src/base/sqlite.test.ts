@@ -77,6 +77,15 @@ for (const [title, path, code] of refusals) {
   })
 }
 
+test('no schema is trusted, by readers either', () => {
+  const path = fresh()
+  for (const readOnly of [false, true]) {
+    const db = openDatabase(path, { schema: [V1], label: 'test', readOnly })
+    assert.equal(db.prepare('PRAGMA trusted_schema').get()?.trusted_schema, 0)
+    db.close()
+  }
+})
+
 test('a file that is not there is not created by a reader', () => {
   assert.throws(() => openDatabase(fresh(), { schema: [V1], label: 'test', readOnly: true }), {
     code: 'storage.unwritable',

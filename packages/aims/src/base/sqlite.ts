@@ -35,6 +35,8 @@ export function openDatabase(path: string, options: DatabaseOptions): DatabaseSy
   return storing(label, () => {
     const db = connect(path, { readOnly, timeout: busyTimeout, defensive: true })
     try {
+      // First of all, and for readers too: views and triggers of somebody else's file get no say.
+      db.exec('PRAGMA trusted_schema = OFF')
       requireOurs(db, label, applicationId)
       const version = pragma(db, 'user_version')
       if (version > schema.length) {
@@ -44,7 +46,7 @@ export function openDatabase(path: string, options: DatabaseOptions): DatabaseSy
         throw new AimsError('storage.older_version', `${label}: written by an older version of this program`)
       }
       if (!readOnly) {
-        db.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA trusted_schema = OFF')
+        db.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL')
         if (version < schema.length) migrate(db, schema, applicationId)
       }
       return db
