@@ -14,6 +14,14 @@ export interface HttpsListener {
   use(svid: X509Svid): void
 }
 
+/** Where to listen. */
+export interface HttpsAddress {
+  readonly host: string
+  readonly port: number
+  /** Milliseconds a client has for the TLS handshake, in which it holds a connection and has said nothing. Default 5000. */
+  readonly handshakeTimeout?: number
+}
+
 /**
  * Listens with TLS 1.3 and asks clients for a certificate, which they need not have: whether it is a valid SVID is
  * checked per request, by our own verifier. There is no session resumption.
@@ -22,10 +30,13 @@ export interface HttpsListener {
  */
 export async function listenHttps(
   handler: RequestListener,
-  address: { readonly host: string; readonly port: number },
+  address: HttpsAddress,
   svid: X509Svid,
 ): Promise<HttpsListener> {
-  const server = createServer({ ...HTTP_OPTIONS, ...secureContext(svid), ...REQUEST_CERTIFICATE }, handler)
+  // Node waits two minutes, in which a few idle connections would keep everybody out.
+  const { handshakeTimeout = 5000 } = address
+  const options = { ...HTTP_OPTIONS, ...secureContext(svid), ...REQUEST_CERTIFICATE, handshakeTimeout }
+  const server = createServer(options, handler)
   harden(server)
   // A session that nobody stores cannot be resumed.
   server.on('newSession', (_id, _data, done) => done())
@@ -48,7 +59,7 @@ function secureContext({ certificates, key }: X509Svid): { readonly cert: string
   return { cert, key: key.tlsKey.export({ type: 'pkcs8', format: 'pem' }).toString() }
 }
 
-function listen(server: Server, { host, port }: { readonly host: string; readonly port: number }): Promise<void> {
+function listen(server: Server, { host, port }: HttpsAddress): Promise<void> {
   return new Promise((resolve, reject) => {
     const refuse = (cause: NodeJS.ErrnoException): void => {
       const code = cause.code === 'EADDRINUSE' ? 'operation.port_busy' : 'operation.address_unavailable'

@@ -17,6 +17,9 @@ export const HTTP_OPTIONS: ServerOptions = {
 /** Connections at once. More are closed at once. */
 const MAX_CONNECTIONS = 1024
 
+// A TLS handshake that failed or never came: an answer would wait for its end for ever, and hold the connection.
+const NO_ANSWER = /^(?:ECONNRESET|ERR_(?:TLS|SSL)_.*)$/
+
 const STATUS: { readonly [code: string]: string } = {
   HPE_HEADER_OVERFLOW: '431 Request Header Fields Too Large',
   ERR_HTTP_REQUEST_TIMEOUT: '408 Request Timeout',
@@ -33,7 +36,7 @@ export function harden(server: Server): void {
   const current = new WeakMap<Duplex, Exchange>()
   server.on('request', (request, response) => current.set(request.socket, { request, response }))
   server.on('clientError', (error: NodeJS.ErrnoException, socket: Duplex) => {
-    if (!socket.writable || error.code === 'ECONNRESET') return socket.destroy()
+    if (!socket.writable || NO_ANSWER.test(error.code ?? '')) return socket.destroy()
     const last = current.get(socket)
     if (last === undefined || isOver(last) || isUnanswered(last)) {
       const status = STATUS[error.code ?? ''] ?? '400 Bad Request'

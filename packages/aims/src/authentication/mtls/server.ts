@@ -24,8 +24,12 @@ export function serverTlsOptions(source: X509SvidSource, options: ServerTlsOptio
     requestCert: true,
     rejectUnauthorized: false,
     ca: [],
+    // Node waits two minutes for clients that connect and say nothing.
+    handshakeTimeout: HANDSHAKE_TIMEOUT,
   }
 }
+
+const HANDSHAKE_TIMEOUT = 10_000
 
 /** Which clients a server accepts, and how it follows its SVID. */
 export interface RotatingServerOptions extends PeerRules, ServerTlsOptions {
