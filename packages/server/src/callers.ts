@@ -1,6 +1,7 @@
 import type { Socket } from 'node:net'
 import { TLSSocket } from 'node:tls'
 import { loadPeerCredentialProvider, releasePeerCredentials } from 'aims/attestation'
+import { peerCertificatesOf } from 'aims/authentication'
 import { AimsError, type Clock, type Observer } from 'aims/base'
 import { type BundleSource, verifyX509Svid } from 'aims/credentials'
 import type { SpiffeId, TrustDomain } from 'aims/identifiers'
@@ -60,15 +61,15 @@ export interface TlsCallersOptions {
 }
 
 /**
- * Callers on the HTTPS listener, by the X.509-SVID of the handshake: workloads of the own trust domain report, those
- * whose entry says so administer. Without a certificate a caller is anonymous; one that does not verify is recorded and
+ * Callers on the HTTPS listener, by the X.509-SVID of the handshake: workloads of the own trust domain report while they
+ * have an entry, those whose entry says so administer. Without a certificate a caller is anonymous; one that does not verify is recorded and
  * refused. It is verified at every request, so that neither an expired credential nor a removed authority lives on in
  * an open connection (X8), and a resumed session proves nothing (X5).
  */
 export function tlsCallers({ trustDomain, bundles, clock, observer, findBySubject }: TlsCallersOptions): Identify {
   return async (socket, id) => {
     if (!(socket instanceof TLSSocket)) throw new TypeError('not a TLS connection')
-    const chain = peerChain(socket)
+    const chain = peerCertificatesOf(socket)
     if (chain.length === 0 || socket.isSessionReused()) return ANONYMOUS
     try {
       const svid = verifyX509Svid(chain, { bundles, now: clock(), trustDomain })
@@ -76,7 +77,7 @@ export function tlsCallers({ trustDomain, bundles, clock, observer, findBySubjec
       return {
         name: svid.subject,
         method: 'mtls',
-        access: new Set(RIGHTS[entry?.admin === true ? 'admin' : 'reporter']),
+        access: new Set(RIGHTS[accessOfEntry(entry)]),
         credential: { type: 'x509-svid', id: svid.serialNumber },
       }
     } catch (error) {
@@ -94,14 +95,8 @@ export function tlsCallers({ trustDomain, bundles, clock, observer, findBySubjec
   }
 }
 
-// Node links certificates up to a self-signed one, which links to itself.
-function peerChain(socket: TLSSocket): readonly Uint8Array[] {
-  const chain: Uint8Array[] = []
-  let certificate = socket.getPeerCertificate(true)
-  while (certificate?.raw !== undefined && chain.length < 8) {
-    chain.push(certificate.raw)
-    if (certificate.issuerCertificate === certificate) break
-    certificate = certificate.issuerCertificate
-  }
-  return chain
+// Whose entry was deleted is nobody here, also while the last certificate lives (O5).
+function accessOfEntry(entry: RegistrationEntry | undefined): Access {
+  if (entry === undefined) return 'public'
+  return entry.admin ? 'admin' : 'reporter'
 }

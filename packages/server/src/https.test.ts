@@ -227,6 +227,28 @@ test('an open connection does not outlive the credential it began with', async (
   agent.destroy()
 })
 
+test('a workload whose entry was deleted reports no more, and one that lost its rights administers no more', async () => {
+  const admin = adminClient(local)
+  const entry = { id: 'temp', spiffeId: 'spiffe://example.com/temp', selectors: ['unix:uid:1000'], admin: true }
+  const { revision } = await admin.createEntry(entry)
+  const certificate = await certificateOf('temp')
+  const status = async () => (await get('/v1/status', certificate)).status
+  assert.equal(await status(), 200)
+  await admin.updateEntry('temp', { ...entry, admin: false }, revision)
+  assert.equal(await status(), 403)
+  const body = JSON.stringify({
+    type: 'agent.note',
+    resource: { type: 'x', id: 'y' },
+    action: 'z',
+    decision: 'none',
+    correlationId: 'c',
+  })
+  const report = async () => (await get('/v1/audit/events', { ...certificate, method: 'POST', body })).json.code
+  assert.equal(await report(), undefined)
+  await admin.deleteEntry('temp')
+  assert.equal(await report(), 'operation.not_permitted')
+})
+
 test('a session is not resumed', async () => {
   const agent = new Agent({ ...(await certificateOf('bot')), rejectUnauthorized: false, maxCachedSessions: 10 })
   for (const _ of [1, 2, 3]) assert.equal((await get('/healthz', { agent })).resumed, false)
