@@ -106,6 +106,17 @@ test('a workload gets the identities whose selectors it shows, and the same snap
   backend.close()
 })
 
+test('several identities come in the order of their SPIFFE IDs, whatever their entries are called', async () => {
+  const named = (id: string, name: string): RegistrationEntry => ({ ...entry(name), id })
+  const backend = await start(new FakeServer(), named('1', 'user'), named('2', 'agent'), named('3', 'bot'))
+  const { identities } = await backend.snapshot(workload)
+  assert.deepEqual(
+    identities.map(({ spiffeId }) => spiffeId),
+    ['spiffe://example.com/agent', 'spiffe://example.com/bot', 'spiffe://example.com/user'],
+  )
+  backend.close()
+})
+
 test('workloads that come at once share one issuance', async () => {
   const server = new FakeServer()
   const backend = await start(server, entry('bot', { credentialTypes: ['x509-svid'] }))

@@ -79,7 +79,8 @@ export function startServerBackend(options: ServerBackendOptions): ServerBackend
     return state
   }
   const entriesOf = ({ selectors }: AttestationResult): readonly RegistrationEntry[] =>
-    matchEntries(known().entries, selectors)
+    // The first one is what workloads use that name none: it must not depend on ids that were made up.
+    [...matchEntries(known().entries, selectors)].sort((a, b) => (a.spiffeId < b.spiffeId ? -1 : 1))
 
   void follow()
   return {
