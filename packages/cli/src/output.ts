@@ -32,10 +32,11 @@ function readable(result: Result): string {
   return `${[ok ? 'ok' : 'refused', ...lines].join('\n')}\n`
 }
 
-// Several things get a line each.
+// Several things get a line each, unless they are short.
 function list(values: readonly unknown[]): string {
-  const before = values.length > 1 ? '\n    ' : ' '
-  return values.map((value) => `${before}${text(value)}`).join('')
+  const texts = values.map(text)
+  const joined = texts.join(', ')
+  return values.length > 1 && joined.length > 80 ? texts.map((one) => `\n    ${one}`).join('') : ` ${joined}`
 }
 
 function text(value: unknown): string {

@@ -23,6 +23,13 @@ interface Options {
   readonly json?: true
 }
 
+const IN_REPOSITORY = 'npm run --silent aims --'
+const SELVES: { readonly [lifecycleEvent: string]: string } = {
+  start: IN_REPOSITORY,
+  aims: IN_REPOSITORY,
+  npx: 'npx aims',
+}
+
 /** `aims dev`: server and agent in one process, on embedded storage, for the current user. */
 export function define(command: Command): void {
   command
@@ -116,8 +123,8 @@ function socketDirectory(dataDirectory: string): { readonly path: string; remove
   return { path, remove: () => rmSync(path, { recursive: true, force: true }) }
 }
 
-// Inside the repository there is no installed `aims`.
-const SELF = ['start', 'aims'].includes(process.env.npm_lifecycle_event ?? '') ? 'npm run --silent aims --' : 'aims'
+// How whoever reads this started us: by a script of the repository, by npx, or as an installed command.
+const SELF = SELVES[process.env.npm_lifecycle_event ?? ''] ?? 'aims'
 
 function howToUse(config: Configuration, trustDomain: string): string {
   const uid = process.getuid?.() ?? 0

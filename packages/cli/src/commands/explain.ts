@@ -3,7 +3,7 @@ import type { Command } from 'commander'
 import { EXIT, UsageError } from '../exit.ts'
 import { databaseOf, LOG_OPTION, logOf } from '../log-options.ts'
 import { meaningOf, similarCodes } from '../meaning.ts'
-import { print } from '../output.ts'
+import { output, print } from '../output.ts'
 
 interface Options {
   readonly log?: string
@@ -37,7 +37,23 @@ function explainRecords(id: string, log: string, json: boolean): void {
     print({ ok: false, code: 'audit.unknown_id', message: 'the log has no record with this id' }, json)
     return
   }
-  print({ ok: true, id, records: entries.map(explainRecord) }, json)
+  const records = entries.map(explainRecord)
+  if (json) print({ ok: true, id, records }, true)
+  else output.write(records.map(readable).join('\n'))
+}
+
+// The log has encoded control characters already.
+function readable(record: Explained): string {
+  const { index, time, type, agent, action, resource, decision, policy, reasons } = record
+  const policies = policy === undefined || policy.ids.length === 0 ? 'none' : policy.ids.join(', ')
+  const lines = [
+    `${time}  ${decision}  ${type}  (record ${index})`,
+    `  who:    ${agent?.id ?? 'nobody who could prove it'}${agent?.method === undefined ? '' : `, by ${agent.method}`}`,
+    `  what:   ${action} ${resource.type} ${resource.id}`,
+    ...reasons.map(({ reason, meaning }) => `  why:    ${reason}${meaning === undefined ? '' : `: ${meaning}`}`),
+    ...(policy === undefined ? [] : [`  policy: ${policies}, of ${policy.version}`]),
+  ]
+  return `${lines.join('\n')}\n`
 }
 
 function noSuchCode(text: string): string {
@@ -45,7 +61,9 @@ function noSuchCode(text: string): string {
   return `there is no such code${similar.length === 0 ? '' : `; did you mean ${similar.join(', ')}?`}`
 }
 
-function explainRecord({ record }: AuditEntry): object {
+type Explained = ReturnType<typeof explainRecord>
+
+function explainRecord({ record }: AuditEntry) {
   const { index, time, type, agent, action, resource, decision, policy, posture, reasons = [], details } = record
   const explained = reasons.map((reason) => ({ reason, meaning: meaningOf(reason) }))
   return { index, time, type, agent, action, resource, decision, policy, posture, reasons: explained, details }
