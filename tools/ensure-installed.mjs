@@ -14,9 +14,13 @@ if (!fresh) {
   process.stderr.write('aims: installing the locked dependencies (npm ci) ...\n')
   const npm = process.env.npm_execpath
   const [command, args] = npm?.endsWith('.js') ? [process.execPath, [npm]] : ['npm', []]
-  // Everything npm prints goes to standard error: standard output belongs to the command itself.
+  // Everything npm prints goes to standard error: standard output belongs to the command itself. Its warnings are about
+  // the Node that is about to be replaced.
   const install = (...what) =>
-    spawnSync(command, [...args, ...what, '--no-audit', '--no-fund'], { cwd: root, stdio: ['ignore', 2, 2] })
+    spawnSync(command, [...args, ...what, '--no-audit', '--no-fund', '--loglevel=error'], {
+      cwd: root,
+      stdio: ['ignore', 2, 2],
+    })
   // A registry that lacks packages of other platforms makes `npm ci` give up; `npm install` keeps to the same lock.
   const done = install('ci').status === 0 || install('install', '--no-save').status === 0
   if (!done || !existsSync(nodeBinary)) {
