@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { encodePem } from 'aims/base'
 import { trustDomainOf } from 'aims/identifiers'
@@ -65,11 +65,19 @@ async function write({ x509, jwt, bundles }: Workload, directory: string, audien
   const pem = (certificates: readonly Uint8Array[]): string =>
     certificates.map((der) => encodePem('CERTIFICATE', der)).join('')
   writeFileSync(join(directory, 'svid.pem'), pem(svid.certificates))
-  writeFileSync(join(directory, 'key.pem'), svid.key.tlsKey.export({ type: 'pkcs8', format: 'pem' }), { mode: 0o600 })
+  writeSecret(join(directory, 'key.pem'), svid.key.tlsKey.export({ type: 'pkcs8', format: 'pem' }).toString())
   writeFileSync(join(directory, 'bundle.pem'), pem(authorities))
   if (audience === undefined) return
   const { token } = await jwt.jwtSvid(audience)
-  writeFileSync(join(directory, 'jwt-svid.txt'), `${token}\n`, { mode: 0o600 })
+  writeSecret(join(directory, 'jwt-svid.txt'), `${token}\n`)
+}
+
+/** Writes a file that only its owner reads, in place of one that others may read, or of a link to elsewhere. */
+export function writeSecret(path: string, text: string): void {
+  const fresh = `${path}.new`
+  rmSync(fresh, { force: true })
+  writeFileSync(fresh, text, { mode: 0o600, flag: 'wx' })
+  renameSync(fresh, path)
 }
 
 function toTime(seconds: number): string {
