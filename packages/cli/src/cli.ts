@@ -3,7 +3,7 @@ import { Command, CommanderError } from 'commander'
 import { EXIT, FailedError, UsageError } from './exit.ts'
 import { exitCodeFor } from './exit-codes.ts'
 import { meaningOf } from './meaning.ts'
-import { print } from './output.ts'
+import { print, visible } from './output.ts'
 import { VERSION } from './version.ts'
 
 /** A command module defines its options and action on the command it is given. */
@@ -86,6 +86,7 @@ function report(error: unknown, json: boolean): number {
 function say(code: string, message: string, exit: number, json: boolean, onError = true): number {
   const hint = meaningOf(code)
   if (json) print({ ok: false, code, message, hint }, true)
-  else if (onError) process.stderr.write(`aims: ${message} [${code}]\n${hint === undefined ? '' : `      ${hint}\n`}`)
+  else if (onError)
+    process.stderr.write(visible(`aims: ${message} [${code}]\n${hint === undefined ? '' : `      ${hint}\n`}`))
   return exit
 }

@@ -7,8 +7,19 @@ export type Result = { readonly ok: boolean } & { readonly [name: string]: unkno
 /** Where results go. Tests put their own function here. */
 export const output: { write(text: string): void } = {
   write: (text) => {
-    process.stdout.write(text)
+    process.stdout.write(visible(text))
   },
+}
+
+// Everything that moves the cursor, changes colours or hides text, but for the line end: C0, DEL, C1, bidi, invisible.
+const UNPRINTABLE = /[\0-\u0009\u000b-\u001f\u007f-\u009f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]/g
+
+/**
+ * Text as a terminal may have it: control and invisible characters are written as `\u001b`, which means the same in JSON.
+ * Words of others (a server, a log, a policy) are among what we print.
+ */
+export function visible(text: string): string {
+  return text.replace(UNPRINTABLE, (char) => `\\u${char.charCodeAt(0).toString(16).padStart(4, '0')}`)
 }
 
 /** Prints a result: one JSON object with `--json`, otherwise one `name: value` line per member that says something. */
