@@ -48,6 +48,9 @@ export async function run(args: readonly string[]): Promise<number> {
     }
   }
   try {
+    if (args.filter((arg) => arg === '-').length > 1) {
+      throw new UsageError('standard input can be read once: only one option takes -')
+    }
     await program.parseAsync(args, { from: 'user' })
     return Number(process.exitCode)
   } catch (error) {

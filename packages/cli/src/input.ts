@@ -1,19 +1,51 @@
-import { readFileSync } from 'node:fs'
+import { closeSync, openSync, readSync } from 'node:fs'
+import { PROFILES, type Profile } from 'aims/credentials'
 import { FailedError, UsageError } from './exit.ts'
+
+const MAX_INPUT = 4 * 1024 * 1024
 
 /** Reads a file, or standard input for `-`. Inputs are credentials and bundles: more than 4 MiB is refused. */
 export function readInput(path: string): Buffer {
   try {
-    const bytes = readFileSync(path === '-' ? 0 : path)
-    if (bytes.length > 4 * 1024 * 1024)
-      throw new FailedError('operation.input_too_large', `${path} is larger than 4 MiB`)
-    return bytes
+    const from = path === '-' ? 0 : openSync(path, 'r')
+    try {
+      return readAll(from, path)
+    } finally {
+      if (from !== 0) closeSync(from)
+    }
   } catch (error) {
     if (error instanceof FailedError) throw error
     const reason = (error as NodeJS.ErrnoException).code ?? 'unreadable'
     throw new FailedError('operation.input_unreadable', `cannot read ${path}: ${reason}`, { cause: error })
   }
 }
+
+// Not readFileSync: it fails for a pipe whose writer is slower than we are, and reads a device without end.
+function readAll(from: number, path: string): Buffer {
+  const chunks: Buffer[] = []
+  let length = 0
+  for (;;) {
+    const chunk = Buffer.alloc(65_536)
+    const count = readSome(from, chunk)
+    if (count === 0) return Buffer.concat(chunks)
+    length += count
+    if (length > MAX_INPUT) throw new FailedError('operation.input_too_large', `${path} is larger than 4 MiB`)
+    chunks.push(chunk.subarray(0, count))
+  }
+}
+
+function readSome(from: number, into: Buffer): number {
+  for (;;) {
+    try {
+      return readSync(from, into)
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'EAGAIN') throw error
+      Atomics.wait(PAUSE, 0, 0, 5)
+    }
+  }
+}
+
+const PAUSE = new Int32Array(new SharedArrayBuffer(4))
 
 /** Reads a token: the file's text without the line end an editor adds, and nothing else trimmed. */
 export function readToken(path: string): string {
@@ -34,4 +66,11 @@ export function readNow(text: string | undefined): number {
   if (Number.isNaN(milliseconds) || !isDay)
     throw new UsageError('--now takes an RFC 3339 time, e.g. 2026-11-24T12:00:00Z')
   return milliseconds / 1000
+}
+
+/** `--profile`: one generation of the drafts. */
+export function readProfile(text: string | undefined): Profile {
+  const profile = PROFILES.find((name) => name === text)
+  if (profile === undefined) throw new UsageError(`--profile takes one of ${PROFILES.join(', ')}`)
+  return profile
 }

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
-import { spawnSync } from 'node:child_process'
+import { spawn, spawnSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
+import { text } from 'node:stream/consumers'
 import { test } from 'node:test'
 import { fileURLToPath } from 'node:url'
 import { WorkloadKey } from 'aims/base'
@@ -73,6 +74,37 @@ for (const [args, input, code] of COMMANDS) {
     else assert.deepEqual([status, lines.length, JSON.parse(lines[0] ?? '').code], [1, 1, code])
   })
 }
+
+test('standard input may come late, and in pieces', async () => {
+  // A shell in between makes it the kind of pipe that does not wait for its writer.
+  const command = [process.execPath, ...flags, main, 'id', 'check', '-', '--json'].join(' ')
+  const child = spawn('sh', ['-c', `(sleep 0.4; echo ${sub}; sleep 0.2; echo spiffe://a) | ${command}`])
+  const printed = await text(child.stdout)
+  assert.deepEqual(
+    printed
+      .split('\n')
+      .slice(0, -1)
+      .map((line) => JSON.parse(line).ok),
+    [true, true],
+  )
+})
+
+test('input without end is refused', { skip: process.platform !== 'linux' && 'needs /dev/zero' }, () => {
+  const { status, lines } = runProcess(['verify', 'bundle', '--bundle', '/dev/zero', ...domain], '')
+  assert.deepEqual([status, JSON.parse(lines[0] ?? '').code], [3, 'operation.input_too_large'])
+})
+
+test('standard input is read once', () => {
+  const { status, lines } = runProcess(['verify', 'wit', '--token', '-', '--bundle', '-', ...domain], wit)
+  assert.deepEqual([status, JSON.parse(lines[0] ?? '').code], [2, 'operation.usage'])
+})
+
+test('id check takes the options of every judging command', () => {
+  const judge = (...options: readonly string[]): unknown => runProcess(['id', 'check', sub, ...options], '').status
+  assert.equal(judge(...at(NOW), '--profile', 'aims-00'), 0)
+  assert.equal(judge('--now', 'today'), 2)
+  assert.equal(judge('--profile', 'none'), 2)
+})
 
 test('wrong use and files that are not there have their own exit codes', () => {
   for (const [args, exit, code] of [

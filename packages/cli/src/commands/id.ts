@@ -1,3 +1,4 @@
+import { PROFILES } from 'aims/credentials'
 import {
   type IdMatcher,
   isBelow,
@@ -12,7 +13,7 @@ import {
 } from 'aims/identifiers'
 import type { Command } from 'commander'
 import { EXIT, UsageError } from '../exit.ts'
-import { readInput } from '../input.ts'
+import { readInput, readNow, readProfile } from '../input.ts'
 import { print, type Result, refusal } from '../output.ts'
 
 interface Options {
@@ -20,6 +21,8 @@ interface Options {
   readonly exactly?: string
   readonly below?: string
   readonly allowEntireTrustDomain?: true
+  readonly now?: string
+  readonly profile?: string
   readonly json?: true
 }
 
@@ -33,9 +36,13 @@ export function define(command: Command): void {
     .option('--exactly <id>', 'the identifier that is expected')
     .option('--below <prefix>', 'only identifiers below this one, by whole segments')
     .option('--allow-entire-trust-domain', 'with --below: the prefix may be a trust domain without a path')
+    .option('--now <rfc3339>', 'as the other judging commands take it; identifiers have no times')
+    .option('--profile <name>', `one of ${PROFILES.join(', ')}; identifiers are the same in all`)
     .option('--json', 'one JSON object per identifier')
     .addHelpText('after', '\nExample:\n  $ aims id check spiffe://example.com/agent/calendar-bot')
     .action((ids: string[], options: Options) => {
+      readNow(options.now)
+      if (options.profile !== undefined) readProfile(options.profile)
       const matcher = readMatcher(options)
       const wanted = ids.length === 0 || (ids.length === 1 && ids[0] === '-') ? lines(readInput('-')) : ids
       for (const id of wanted) {

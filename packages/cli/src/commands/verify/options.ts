@@ -22,7 +22,7 @@ import {
 } from 'aims/identifiers'
 import type { Command } from 'commander'
 import { EXIT, UsageError } from '../../exit.ts'
-import { readInput, readNow } from '../../input.ts'
+import { readInput, readNow, readProfile } from '../../input.ts'
 import { print, type Result, refusal } from '../../output.ts'
 import { hintFor } from './hints.ts'
 
@@ -57,8 +57,7 @@ export async function judge(
   options: JudgingOptions,
   verdict: (judging: Judging) => Result | Promise<Result>,
 ): Promise<void> {
-  const profile = PROFILES.find((name) => name === options.profile)
-  if (profile === undefined) throw new UsageError(`--profile takes one of ${PROFILES.join(', ')}`)
+  const profile = readProfile(options.profile)
   const now = readNow(options.now)
   const clockSkew = Number(options.clockSkew ?? 0)
   if (!(clockSkew >= 0 && clockSkew <= 120)) throw new UsageError('--clock-skew takes 0 to 120 seconds')
