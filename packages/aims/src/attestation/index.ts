@@ -7,6 +7,13 @@ export {
   type Freshness,
   type TcbState,
 } from './attestor.ts'
+export {
+  type AwsNitroTrust,
+  awsNitroVerifier,
+  type NitroClaims,
+} from './aws-nitro/aws-nitro.ts'
+export type { NitroPolicy } from './aws-nitro/policy.ts'
+export { AWS_NITRO_ROOTS } from './aws-nitro/roots.ts'
 export { bindingAudience, bindingDigest, type Challenge, type ExpectedBinding } from './binding.ts'
 export { type CollateralSource, collateralOf, firstOf } from './collateral.ts'
 export {

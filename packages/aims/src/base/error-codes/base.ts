@@ -18,6 +18,11 @@ export const BASE_CODES = {
   'der.malformed': 'the bytes are not strict DER of the structure expected here',
   'der.too_deep': 'the DER is nested deeper than 16',
   'der.too_large': 'the DER is larger than 64 KiB',
+  'cbor.malformed':
+    'the bytes are not CBOR in its shortest form: definite lengths, no floats, integer or text keys, nothing left over',
+  'cbor.duplicate_key': 'a CBOR map has the same key twice',
+  'cbor.too_deep': 'the CBOR is nested deeper than the reader allows',
+  'cbor.too_large': 'the CBOR is larger, or has more items, than the reader allows',
   'pem.malformed': 'no well-formed PEM block of the label expected here',
   'http.malformed': 'not a well-formed HTTP/1.1 message',
   'http.too_large': 'the HTTP message has more fields or bytes than the reader allows',

@@ -4,6 +4,7 @@ export const EVIDENCE_CODES = {
   'attestation.too_large': 'the evidence, or a part of it, is larger than its type allows',
   'attestation.malformed':
     'the evidence does not have the form its type documents: collect it again, and send it unchanged',
+  'attestation.unsupported': 'a version, key type or algorithm of the evidence is not accepted for its type',
   // Authenticate.
   'attestation.untrusted': 'the certificates of the evidence do not lead to a root that is configured for its type',
   'attestation.chain_invalid': 'a certificate of the evidence may not vouch for what it vouches for',
@@ -17,6 +18,7 @@ export const EVIDENCE_CODES = {
   'attestation.binding_missing': 'what the evidence must be bound to was not given: ask for a challenge first',
   'attestation.binding_mismatch':
     'the evidence is not bound to this challenge, key or audience: collect it for the challenge that was given',
+  'attestation.stale': 'the evidence is older than its window: collect it again',
   // Collateral.
   'attestation.collateral_missing':
     'what the vendor says about this platform is not at hand: refresh the collateral, or give its file',
@@ -25,4 +27,7 @@ export const EVIDENCE_CODES = {
   'attestation.collateral_expired': 'a file of collateral is out of its window: refresh the collateral',
   // Appraisal.
   'attestation.policy_malformed': 'the appraisal policy has an unknown member or a value of the wrong form',
+  'attestation.debug': 'the platform runs in debug mode, so its owner can read its memory',
+  'attestation.measurement_mismatch': 'what runs is not among the reference values of the policy',
+  'attestation.not_allowed': 'an attribute of the evidence is not among those the policy allows',
 } as const
