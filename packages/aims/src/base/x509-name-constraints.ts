@@ -37,7 +37,7 @@ export function checkNameConstraints(path: readonly Certificate[]): void {
       // Self-issued CAs are key rollovers: only in leaf position are their names constrained.
       if (below > 0 && certificate.isSelfIssued) continue
       const names = withSubject(certificate)
-      comparisons += count(names) * (count(constraints.permitted) + count(constraints.excluded))
+      comparisons += weigh(names) * (weigh(constraints.permitted) + weigh(constraints.excluded))
       if (comparisons > MAX_COMPARISONS) throw refused('too many names and constraints')
       checkNames(names, constraints)
       checkSubjectEmail(certificate, constraints)
@@ -161,8 +161,12 @@ function withSubject(certificate: Certificate): GeneralNames {
   return subject.length === 2 ? altNames : { ...altNames, directoryNames: [...altNames.directoryNames, subject] }
 }
 
-function count(names: GeneralNames | undefined): number {
-  return names === undefined ? 0 : Object.values(names).reduce((sum, list) => sum + list.length, 0)
+// How many names, directory names by their length: each is read again for every comparison.
+function weigh(names: GeneralNames | undefined): number {
+  if (names === undefined) return 0
+  const { directoryNames } = names
+  const count = Object.values(names).reduce((sum, list) => sum + list.length, 0)
+  return count + directoryNames.reduce((sum, { length }) => sum + Math.floor(length / 16), 0)
 }
 
 function equalsFold(a: string, b: string): boolean {
