@@ -29,6 +29,13 @@ test('a WIT that was good is not verified again', () => {
   assert.equal(verify(String(Buffer.from(wit.token)), NOW + 2), first)
 })
 
+test('what is remembered cannot be changed by who was given it', () => {
+  const { verify } = verifier()
+  const { confirmation } = verify(wit.token, NOW)
+  assert.throws(() => Object.assign(confirmation, { key: WorkloadKey.generate().publicKey }), TypeError)
+  assert.equal(verify(wit.token, NOW).confirmation, confirmation)
+})
+
 test('times are checked on every call', () => {
   const { verify } = verifier()
   verify(wit.token, NOW)

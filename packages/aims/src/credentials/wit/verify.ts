@@ -109,7 +109,8 @@ export function verifyWitContent(token: string, rules: WitRules): TimelessWit {
       profile,
       subject,
       trustDomain,
-      confirmation: key,
+      // A cache hands the same one to every request.
+      confirmation: Object.freeze(key),
       ...(kid === undefined ? {} : { confirmationKid: kid }),
       expiresAt: times.exp,
       ...(issuer === undefined ? {} : { issuer }),
