@@ -78,6 +78,16 @@ export function checkBoundAudience(type: AttestationType, audience: string, expe
   return true
 }
 
+/**
+ * For evidence that can carry neither a nonce nor a key: it can only be verified by a caller that says it expects none.
+ *
+ * @throws {@link AimsError} `attestation.binding_mismatch`
+ */
+export function requireUnbound(expected: ExpectedBinding): void {
+  if (expected.kind === 'unchecked') return
+  throw new AimsError('attestation.binding_mismatch', 'evidence of this type cannot be bound: it is good for first use')
+}
+
 function mismatch(what: string): AimsError {
   return new AimsError('attestation.binding_mismatch', `${what} of the evidence is not what was asked for`)
 }

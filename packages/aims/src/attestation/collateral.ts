@@ -28,3 +28,9 @@ export function firstOf(...sources: readonly CollateralSource[]): CollateralSour
     },
   }
 }
+
+/** A file as an operator has it at hand, recognised by its content. */
+export interface CollateralFile {
+  readonly name: string
+  readonly bytes: Uint8Array
+}

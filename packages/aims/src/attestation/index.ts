@@ -7,6 +7,12 @@ export {
   type Freshness,
   type TcbState,
 } from './attestor.ts'
+export type { AwsIidTrust } from './aws-iid/authenticate.ts'
+export { awsIidVerifier } from './aws-iid/aws-iid.ts'
+export { awsIidCollateral } from './aws-iid/collateral.ts'
+export type { IidClaims } from './aws-iid/document.ts'
+export type { IidPolicy } from './aws-iid/policy.ts'
+export { AWS_IID_CERTIFICATES, AWS_IID_LEGACY_CERTIFICATES, type RegionCertificates } from './aws-iid/roots.ts'
 export {
   type AwsNitroTrust,
   awsNitroVerifier,
@@ -15,7 +21,7 @@ export {
 export type { NitroPolicy } from './aws-nitro/policy.ts'
 export { AWS_NITRO_ROOTS } from './aws-nitro/roots.ts'
 export { bindingAudience, bindingDigest, type Challenge, type ExpectedBinding } from './binding.ts'
-export { type CollateralSource, collateralOf, firstOf } from './collateral.ts'
+export { type CollateralFile, type CollateralSource, collateralOf, firstOf } from './collateral.ts'
 export {
   type Authenticated,
   appraised,

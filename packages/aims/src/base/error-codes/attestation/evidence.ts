@@ -14,6 +14,9 @@ export const EVIDENCE_CODES = {
   'attestation.not_yet_valid': 'the evidence or one of its certificates is not valid yet: look at both clocks',
   'attestation.expired': 'the evidence or one of its certificates has expired: collect fresh evidence',
   'attestation.revoked': 'a certificate or platform of the evidence has been revoked by its vendor',
+  'attestation.issuer_unknown': 'the evidence was made by an issuer, cluster or region that is not configured',
+  'attestation.key_unknown': 'no configured key of the issuer answers for this evidence: refresh the collateral',
+  'attestation.inconsistent': 'two parts of the evidence that belong together do not: send parts of one collection',
   // Binding and freshness.
   'attestation.binding_missing': 'what the evidence must be bound to was not given: ask for a challenge first',
   'attestation.binding_mismatch':
