@@ -9,6 +9,8 @@ for (const [code, exit] of [
   ['operation.config_unreadable', 2],
   ['provisioning.unknown_member', 2],
   ['operation.not_permitted', 1],
+  ['attestation.debug', 1],
+  ['attestation.policy_malformed', 2],
   ['credential.expired', 1],
   ['provisioning.not_entitled', 1],
   ['provisioning.subject_taken', 1],

@@ -6,6 +6,7 @@ export type ExitCode = 0 | 1 | 2 | 3
 // By the area of the code. An area that is absent: could not be done.
 const BY_AREA: { readonly [area: string]: ExitCode } = {
   identifier: 1,
+  attestation: 1,
   credential: 1,
   x509: 1,
   bundle: 1,
@@ -19,6 +20,7 @@ const BY_AREA: { readonly [area: string]: ExitCode } = {
 
 // Where one code differs from its area.
 const BY_CODE: { readonly [code in AimsErrorCode]?: ExitCode } = {
+  'attestation.policy_malformed': 2,
   'operation.config_invalid': 2,
   'operation.config_unreadable': 2,
   'operation.request_malformed': 2,

@@ -1,5 +1,6 @@
 import type { Command } from 'commander'
 import { defineBundle } from './verify/bundle.ts'
+import { defineEvidence } from './verify/evidence.ts'
 import { defineJwtSvid } from './verify/jwt-svid.ts'
 import { defineRequest } from './verify/request.ts'
 import { defineWit } from './verify/wit.ts'
@@ -14,4 +15,5 @@ export function define(command: Command): void {
   defineX509Svid(command)
   defineBundle(command)
   defineRequest(command)
+  defineEvidence(command, 'evidence')
 }

@@ -1,0 +1,99 @@
+import {
+  type AttestationType,
+  AWS_IID_CERTIFICATES,
+  AWS_IID_LEGACY_CERTIFICATES,
+  AWS_NITRO_ROOTS,
+  awsIidCollateral,
+  awsIidVerifier,
+  awsNitroVerifier,
+  type CollateralFile,
+  type CollateralSource,
+  type EvidenceVerifier,
+} from 'aims/attestation'
+
+/** What a command line says about whom to trust. */
+export interface EvidenceTrust {
+  /** Files by the names that verifiers ask for, then what the loose files were recognised as. */
+  readonly collateral: CollateralSource
+  /** `--root`: SHA-256 fingerprints, hex. Absent: those of the vendor, where AIMS has them built in. */
+  readonly roots?: ReadonlySet<string>
+  readonly settings: EvidenceSettings
+}
+
+/** Options that only some types have. */
+export interface EvidenceSettings {
+  /** `--region`. Absent: every region. */
+  readonly regions?: readonly string[]
+  /** `--issuer`. */
+  readonly issuers?: readonly string[]
+  /** `--tenant`. */
+  readonly tenants?: readonly string[]
+  /** `--cluster`. */
+  readonly cluster?: string
+  /** `--cloud`. */
+  readonly clouds?: readonly string[]
+  /** `--legacy`. */
+  readonly legacy?: true
+  /** `--accept-unrated-tcb`. */
+  readonly acceptUnratedTcb?: true
+}
+
+/** How the command line judges one type of evidence. */
+export interface EvidenceType {
+  readonly type: AttestationType
+  /** Other names people use for it. */
+  readonly aliases: readonly string[]
+  readonly proves: string
+  readonly binds: string
+  /** `text`: the platform takes a nonce of characters. `audience`: it signs an audience instead. Default: bytes. */
+  readonly nonce?: 'text' | 'audience'
+  /** Recognises files by their content. Absent: the type needs none. */
+  collateral?(files: readonly CollateralFile[]): CollateralSource
+  verifier(trust: EvidenceTrust): EvidenceVerifier
+}
+
+/** Every type of evidence that is a file. A line here makes it known to `aims verify evidence` and `aims attest`. */
+export const EVIDENCE_TYPES: readonly EvidenceType[] = [
+  {
+    type: 'aws-iid',
+    aliases: ['aws', 'ec2', 'iid', 'aws-ec2', 'aws-instance-identity', 'instance-identity'],
+    proves: 'account, region, instance and image of an EC2 virtual machine',
+    binds: 'nothing: whoever reads the metadata service of the machine has the document; good for one first use',
+    collateral: awsIidCollateral,
+    verifier: ({ collateral, roots, settings: { regions, legacy } }) =>
+      awsIidVerifier({
+        collateral,
+        certificates: ofRegions(anywhere(roots) ?? AWS_IID_CERTIFICATES, regions),
+        ...(legacy === true
+          ? { legacyCertificates: ofRegions(anywhere(roots) ?? AWS_IID_LEGACY_CERTIFICATES, regions) }
+          : {}),
+      }),
+  },
+  {
+    type: 'aws-nitro',
+    aliases: ['nitro', 'nitro-enclave', 'nitro-enclaves', 'aws-nitro-enclave', 'aws-nitro-enclaves'],
+    proves: 'the image, kernel, application, role and instance of an AWS Nitro enclave, by its PCRs',
+    binds: 'nonce, key and their digest are in the document that the hypervisor signs',
+    verifier: ({ roots = AWS_NITRO_ROOTS }) => awsNitroVerifier({ roots }),
+  },
+]
+
+/** The type that a name or alias means; case, `_` and blanks do not matter. */
+export function findEvidenceType(name: string): EvidenceType | undefined {
+  const plain = name.toLowerCase().replaceAll(/[_ ]/g, '-')
+  return EVIDENCE_TYPES.find(({ type, aliases }) => type === plain || aliases.includes(plain))
+}
+
+type ByRegion = { readonly [region: string]: readonly string[] }
+
+// `*` stands for every region that is not named.
+function ofRegions(certificates: ByRegion, regions: readonly string[] | undefined): ByRegion {
+  if (regions === undefined) return certificates
+  return Object.fromEntries(
+    regions.map((region) => [region, [...(certificates[region] ?? []), ...(certificates['*'] ?? [])]]),
+  )
+}
+
+function anywhere(roots: ReadonlySet<string> | undefined): ByRegion | undefined {
+  return roots === undefined ? undefined : { '*': [...roots] }
+}

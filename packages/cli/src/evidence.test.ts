@@ -1,0 +1,141 @@
+import assert from 'node:assert/strict'
+import { describe, test } from 'node:test'
+import { aims, at, file } from '../../../test/support/cli.ts'
+import { NITRO_NOW, nitroDocument, nitroRoot, pcr } from '../../../test/support/nitro.ts'
+import { EVIDENCE_TYPES, findEvidenceType } from './evidence-types.ts'
+
+const nonce = Buffer.alloc(20, 7)
+const evidence = file(nitroDocument({ members: { user_data: nonce, nonce } }))
+const root = file(nitroRoot.der)
+
+// One verdict on the document, with the root of the test instead of the one built in.
+async function verify(...more: readonly string[]): Promise<{ exit: number; result: Record<string, unknown> }> {
+  const args = ['--type', 'nitro', '--evidence', evidence, '--root', root, ...at(NITRO_NOW), ...more]
+  const { exit, results } = await aims('verify', 'evidence', ...args)
+  assert.equal(results.length, 1)
+  return { exit, result: results[0] ?? {} }
+}
+
+describe('aims verify evidence', () => {
+  test('tells what was verified, and warns that nothing was compared', async () => {
+    const { exit, result } = await verify()
+    assert.equal(exit, 0, JSON.stringify(result))
+    assert.equal(result.ok, true)
+    assert.equal(result.type, 'aws-nitro')
+    assert.equal(result.binding, 'none')
+    assert.equal(result.debug, false)
+    assert.match(String(result.warnings), /binding was not compared/)
+    assert.equal(result.evidenceNotAfter, '2025-06-15T18:05:40Z')
+    assert.equal((result.claims as { nonce: string }).nonce, nonce.toString('hex'))
+  })
+
+  test('takes the fingerprint of a root as it takes its file', async () => {
+    const { result } = await verify('--root', nitroRoot.fingerprint)
+    assert.equal(result.hardwareRoot, nitroRoot.fingerprint)
+  })
+
+  test('does not trust the root of the evidence without --root', async () => {
+    const { exit, results } = await aims(
+      'verify',
+      'evidence',
+      '--type',
+      'aws-nitro',
+      '--evidence',
+      evidence,
+      ...at(NITRO_NOW),
+    )
+    assert.equal(exit, 1)
+    assert.equal(results[0]?.code, 'attestation.untrusted')
+  })
+
+  const refused: readonly (readonly [string, readonly string[], number, string])[] = [
+    ['another nonce', ['--nonce', '08'.repeat(20)], 1, 'attestation.binding_mismatch'],
+    ['an audience, which the type has none of', ['--audience', 'https://a.example'], 1, 'attestation.binding_missing'],
+    ['a later time', at(NITRO_NOW + 20_000), 1, 'attestation.expired'],
+    ['another PCR', ['--policy', file({ pcrs: { 0: ['00'.repeat(48)] } })], 1, 'attestation.measurement_mismatch'],
+    [
+      'another PCR, in the policy of an entry',
+      ['--policy', file({ nitro: { pcrs: { 0: ['00'.repeat(48)] } } })],
+      1,
+      'attestation.measurement_mismatch',
+    ],
+    ['a misspelt policy', ['--policy', file({ pcr: {} })], 2, 'attestation.policy_malformed'],
+    [
+      'a misspelt policy of an entry',
+      ['--policy', file({ nitro: {}, requires: [] })],
+      2,
+      'attestation.policy_malformed',
+    ],
+    ['a policy that is no JSON', ['--policy', file('{')], 2, 'attestation.policy_malformed'],
+    ['a nonce that is no hex', ['--nonce', 'xyz'], 2, 'operation.usage'],
+    ['an empty nonce', ['--nonce', ''], 2, 'operation.usage'],
+    ['nonce and audience', ['--nonce', '00', '--audience', 'a'], 2, 'operation.usage'],
+    ['a key without a nonce', ['--key', root], 2, 'operation.usage'],
+    ['a key with a short nonce', ['--nonce', '00', '--key', root], 2, 'operation.usage'],
+    ['a type that there is not', ['--type', 'moon'], 2, 'operation.usage'],
+    ['collateral that is not there', ['--collateral', '/nonexistent'], 3, 'operation.input_unreadable'],
+    ['evidence that is not there', ['--evidence', '/nonexistent'], 3, 'operation.input_unreadable'],
+  ]
+  for (const [what, more, exit, code] of refused) {
+    test(`refuses ${what} with ${code} and exit code ${exit}`, async () => {
+      const verdict = await verify(...more)
+      assert.deepEqual(
+        { exit: verdict.exit, ok: verdict.result.ok, code: verdict.result.code },
+        { exit, ok: false, code },
+      )
+      assert.equal(typeof verdict.result.message, 'string')
+    })
+  }
+
+  test('the nonce that was signed binds', async () => {
+    const { exit, result } = await verify(
+      '--nonce',
+      nonce.toString('hex'),
+      '--policy',
+      file({ pcrs: { 0: [pcr(1).toString('hex')] } }),
+    )
+    assert.deepEqual([exit, result.binding, result.freshness], [0, 'full', 'nonce'], JSON.stringify(result))
+    assert.deepEqual(result.warnings, [])
+  })
+
+  test('says what of the policy of an entry one piece of evidence does not answer', async () => {
+    const { result } = await verify('--policy', file({ nitro: {}, require: ['nitro'] }))
+    assert.match(String(result.warnings), /require and assurance/)
+  })
+})
+
+test('types are found by every name, and each name means one type', () => {
+  const names = EVIDENCE_TYPES.flatMap(({ type, aliases }) => [type, ...aliases])
+  assert.equal(new Set(names).size, names.length)
+  for (const { type, aliases } of EVIDENCE_TYPES) {
+    for (const name of [type, ...aliases]) assert.equal(findEvidenceType(name.toUpperCase())?.type, type, name)
+  }
+  assert.equal(findEvidenceType('aws_nitro')?.type, 'aws-nitro')
+  assert.equal(findEvidenceType('nothing'), undefined)
+})
+
+test('aims attest verify is the same command', async () => {
+  const { exit, results } = await aims(
+    'attest',
+    'verify',
+    '--type',
+    'nitro',
+    '--evidence',
+    evidence,
+    '--root',
+    root,
+    ...at(NITRO_NOW),
+  )
+  assert.deepEqual([exit, results[0]?.ok, results[0]?.type], [0, true, 'aws-nitro'])
+})
+
+test('aims attest types says what each type proves', async () => {
+  const { exit, results } = await aims('attest', 'types')
+  assert.equal(exit, 0)
+  const types = results[0]?.types as readonly { type: string; proves: string; binds: string }[]
+  assert.deepEqual(
+    types.map(({ type }) => type),
+    EVIDENCE_TYPES.map(({ type }) => type),
+  )
+  for (const { proves, binds } of types) assert.ok(proves.length > 20 && binds.length > 5)
+})

@@ -1,0 +1,97 @@
+import { join } from 'node:path'
+import { file, verdict } from '../support/cli.ts'
+import { type Case, suite } from './suite.ts'
+
+// Genuine evidence, judged by `aims verify evidence` with loose files and the roots that are built in.
+
+/** Options of one case; those that name a file are relative to the folder of the vectors. */
+interface Row {
+  readonly id: string
+  readonly evidence: string
+  /** RFC 3339. */
+  readonly now: string
+  readonly collateral?: readonly string[]
+  readonly policy?: object
+  readonly more?: readonly string[]
+  /** Absent: accepted. */
+  readonly code?: string
+}
+
+const ROWS: { readonly [type: string]: readonly Row[] } = {
+  'aws-nitro': [
+    { id: 'valid', evidence: 'aws-nitro/valid-attestation-doc-bytes', now: '2022-10-13T09:00:00Z' },
+    {
+      id: 'expired',
+      evidence: 'aws-nitro/valid-attestation-doc-bytes',
+      now: '2022-10-13T11:58:03Z',
+      code: 'attestation.expired',
+    },
+    {
+      id: 'another nonce',
+      evidence: 'aws-nitro/valid-attestation-doc-bytes',
+      now: '2022-10-13T09:00:00Z',
+      more: ['--nonce', '00'.repeat(32)],
+      code: 'attestation.binding_mismatch',
+    },
+    {
+      id: 'debug',
+      evidence: 'aws-nitro/debug-mode-attestation-doc-bytes',
+      now: '2022-10-12T14:00:00Z',
+      code: 'attestation.debug',
+    },
+    {
+      id: 'debug, allowed',
+      evidence: 'aws-nitro/debug-mode-attestation-doc-bytes',
+      now: '2022-10-12T14:00:00Z',
+      policy: { allowDebug: true },
+    },
+  ],
+  'aws-iid': [
+    {
+      id: 'rsa2048',
+      evidence: 'aws/iid-rsa2048-uswest2.b64',
+      collateral: ['aws/aws-iid-ca.json'],
+      now: '2021-09-03T21:25:50Z',
+    },
+    {
+      id: 'rsa2048, directory',
+      evidence: 'aws/iid-rsa2048-uswest2.b64',
+      collateral: ['aws'],
+      now: '2021-09-03T21:25:50Z',
+    },
+    {
+      id: 'rsa2048, another region',
+      evidence: 'aws/iid-rsa2048-uswest2.b64',
+      collateral: ['aws/aws-iid-ca.json'],
+      more: ['--region', 'us-east-1'],
+      now: '2021-09-03T21:25:50Z',
+      code: 'attestation.issuer_unknown',
+    },
+    {
+      id: 'DSA',
+      evidence: 'aws/iid-pkcs7-dsa-2016.b64',
+      collateral: ['aws/aws-dsa-ca.pem'],
+      now: '2016-04-08T00:00:00Z',
+      code: 'attestation.weak_key',
+    },
+  ],
+}
+
+suite('cli-attestation', 'attestation', (dir) =>
+  Object.entries(ROWS).flatMap(([type, rows]) =>
+    rows.map(
+      ({ id, evidence, now, collateral = [], policy, more = [], code }): Case => ({
+        id: `${type}: ${id}`,
+        expected: code === undefined ? 'accept' : 'reject',
+        ...(code === undefined ? {} : { code }),
+        run: () =>
+          verdict(
+            ...['verify', 'evidence', '--type', type, '--evidence', join(dir, evidence), '--now', now],
+            ...collateral.flatMap((one) => ['--collateral', join(dir, one)]),
+            ...(policy === undefined ? [] : ['--policy', file(policy)]),
+            ...more,
+          ),
+      }),
+    ),
+  ),
+)
