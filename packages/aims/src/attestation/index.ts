@@ -20,6 +20,12 @@ export {
 } from './aws-nitro/aws-nitro.ts'
 export type { NitroPolicy } from './aws-nitro/policy.ts'
 export { AWS_NITRO_ROOTS } from './aws-nitro/roots.ts'
+export { type AzureTrust, azureCollateral, azureIssuerAddresses, azureVerifier } from './azure/azure.ts'
+export { AZURE_CLOUDS, type AzureCloud } from './azure/certificate.ts'
+export type { AzureClaims } from './azure/document.ts'
+export { azureNonce } from './azure/nonce.ts'
+export type { AzurePolicy } from './azure/policy.ts'
+export { AZURE_ROOTS } from './azure/roots.ts'
 export { bindingAudience, bindingDigest, type Challenge, type ExpectedBinding } from './binding.ts'
 export { type CollateralFile, type CollateralSource, collateralOf, firstOf } from './collateral.ts'
 export {
