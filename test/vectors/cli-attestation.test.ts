@@ -75,6 +75,23 @@ const ROWS: { readonly [type: string]: readonly Row[] } = {
       code: 'attestation.weak_key',
     },
   ],
+  azure: [
+    ...['20220419-072721', Buffer.from('20220419-072721').toString('hex')].map((nonce) => ({
+      id: `nonce ${nonce}`,
+      evidence: 'azure/attested-regular-2022.b64',
+      collateral: ['azure/ms-rsa-tls-ca-01.pem', 'azure/baltimore-cybertrust-root.pem'],
+      now: '2022-04-19T02:00:00Z',
+      more: ['--nonce', nonce],
+    })),
+    {
+      id: 'another nonce',
+      evidence: 'azure/attested-regular-2022.der',
+      collateral: ['azure'],
+      now: '2022-04-19T02:00:00Z',
+      more: ['--nonce', '20220419-072722'],
+      code: 'attestation.binding_mismatch',
+    },
+  ],
 }
 
 suite('cli-attestation', 'attestation', (dir) =>

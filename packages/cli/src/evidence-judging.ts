@@ -1,5 +1,6 @@
 import {
   type Authenticated,
+  type AzureCloud,
   authenticateEvidence,
   type EvidenceContext,
   type EvidenceVerifier,
@@ -51,7 +52,7 @@ export function trustOptions(command: Command): Command {
     .option('--region <name>', 'only this region of AWS; repeatable', collect, [])
     .option('--issuer <uri>', 'the iss of the tokens of a cluster, tenant or GitHub server; repeatable', collect, [])
     .option('--tenant <id>', 'a tenant of Azure; repeatable', collect, [])
-    .option('--cloud <name>', 'a cloud of Azure: public, usgovernment, china; repeatable', collect, [])
+    .option('--cloud <name>', 'a cloud of Azure: public, us-government, china; repeatable', collect, [])
     .option('--cluster <name>', 'what you call the Kubernetes cluster')
     .option('--legacy', 'also accept the weak forms a vendor still hands out')
     .option('--accept-unrated-tcb', 'DANGEROUS: accept Intel quotes without the collateral that rates their firmware')
@@ -92,16 +93,23 @@ export function readTrust(options: TrustOptions): (type: EvidenceType) => Eviden
 
 function readSettings(options: TrustOptions): EvidenceSettings {
   const { region, issuer, tenant, cloud, cluster, legacy, acceptUnratedTcb } = options
-  const given = <T>(name: string, values: readonly T[]) => (values.length === 0 ? {} : { [name]: values })
   return {
-    ...given('regions', region),
-    ...given('issuers', issuer),
-    ...given('tenants', tenant),
-    ...given('clouds', cloud),
+    ...(region.length === 0 ? {} : { regions: region }),
+    ...(issuer.length === 0 ? {} : { issuers: issuer }),
+    ...(tenant.length === 0 ? {} : { tenants: tenant }),
+    ...(cloud.length === 0 ? {} : { clouds: cloud.map(readCloud) }),
     ...(cluster === undefined ? {} : { cluster }),
     ...(legacy === undefined ? {} : { legacy }),
     ...(acceptUnratedTcb === undefined ? {} : { acceptUnratedTcb }),
   }
+}
+
+const CLOUDS: readonly AzureCloud[] = ['public', 'us-government', 'china']
+
+function readCloud(name: string): AzureCloud {
+  const cloud = CLOUDS.find((one) => one === name)
+  if (cloud === undefined) throw new UsageError(`--cloud takes one of ${CLOUDS.join(', ')}`)
+  return cloud
 }
 
 /** `--nonce`, `--key`, `--audience`: without any of them nothing is compared. */

@@ -3,9 +3,13 @@ import {
   AWS_IID_CERTIFICATES,
   AWS_IID_LEGACY_CERTIFICATES,
   AWS_NITRO_ROOTS,
+  AZURE_ROOTS,
+  type AzureCloud,
   awsIidCollateral,
   awsIidVerifier,
   awsNitroVerifier,
+  azureCollateral,
+  azureVerifier,
   type CollateralFile,
   type CollateralSource,
   type EvidenceVerifier,
@@ -31,7 +35,7 @@ export interface EvidenceSettings {
   /** `--cluster`. */
   readonly cluster?: string
   /** `--cloud`. */
-  readonly clouds?: readonly string[]
+  readonly clouds?: readonly AzureCloud[]
   /** `--legacy`. */
   readonly legacy?: true
   /** `--accept-unrated-tcb`. */
@@ -75,6 +79,16 @@ export const EVIDENCE_TYPES: readonly EvidenceType[] = [
     proves: 'the image, kernel, application, role and instance of an AWS Nitro enclave, by its PCRs',
     binds: 'nonce, key and their digest are in the document that the hypervisor signs',
     verifier: ({ roots = AWS_NITRO_ROOTS }) => awsNitroVerifier({ roots }),
+  },
+  {
+    type: 'azure',
+    aliases: ['azure-imds', 'azure-attested', 'azure-attested-document', 'azure-vm', 'imds'],
+    proves: 'subscription and identifier of an Azure virtual machine',
+    binds: 'nonce and key are in the nonce of the document, to 160 bits',
+    nonce: 'text',
+    collateral: azureCollateral,
+    verifier: ({ collateral, roots = AZURE_ROOTS, settings: { clouds } }) =>
+      azureVerifier({ collateral, roots, ...(clouds === undefined ? {} : { clouds }) }),
   },
 ]
 
