@@ -31,7 +31,7 @@ export {
   openMemoryReplayStore,
 } from './replay/memory.ts'
 export type { ReplayStore } from './replay/replay-store.ts'
-export { openSqliteReplayStore, type SqliteReplayStore } from './replay/sqlite.ts'
+export { openSqliteReplayStore, type SqliteReplayStore, type SqliteReplayStoreOptions } from './replay/sqlite.ts'
 export type { AuthenticatorOptions, IncomingRequest } from './request.ts'
 export { BODY_DIGEST_CLAIM, bodyDigest } from './wpt/body-digest.ts'
 export {

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { Worker } from 'node:worker_threads'
+import fc from 'fast-check'
 import { replayStoreContract } from '../../../../../test/support/replay-store-contract.ts'
 import { createMemoryReplayStore, openMemoryReplayStore } from './memory.ts'
 
@@ -27,10 +28,44 @@ test('a full store refuses, and takes keys again when old ones have expired', ()
 })
 
 test('holds the capacity it was made for, at 24 bytes a key at most', () => {
-  const capacity = 100_000
-  const store = createMemoryReplayStore({ capacity })
-  for (let i = 0; i < capacity; i += 1) assert.equal(store.consume(`key ${i}`, 100, 10), true)
-  assert.ok(store.memory.byteLength / capacity <= 24)
+  for (const capacity of [1, 89, 90, 179, 1000, 100_000]) {
+    const store = createMemoryReplayStore({ capacity })
+    for (let i = 0; i < capacity; i += 1) assert.equal(store.consume(`key ${i}`, 100, 10), true)
+    for (let i = 0; i < capacity; i += 1) assert.equal(store.consume(`key ${i}`, 100, 10), false)
+    if (capacity >= 100_000) assert.ok(store.memory.byteLength / capacity <= 24)
+  }
+})
+
+test('agrees with a plain map when buckets are full, while keys expire and others come', () => {
+  const uses = fc.array(fc.record({ from: fc.nat(800), count: fc.nat(400), ttl: fc.nat(30), wait: fc.nat(20) }), {
+    maxLength: 12,
+  })
+  let refused = 0
+  fc.assert(
+    fc.property(uses, (steps) => {
+      // Three buckets and a spill, 513 slots: asked for more than that, and mostly for keys that are there.
+      const store = createMemoryReplayStore({ capacity: 250 })
+      const model = new Map<number, number>()
+      let now = 1000
+      for (const { from, count, ttl, wait } of steps) {
+        now += wait
+        for (let key = from; key < from + count; key += 1) {
+          const known = (model.get(key) ?? 0) >= now
+          const answer = attempt(() => store.consume(`key ${key}`, now + ttl, now))
+          if (answer === 'proof.replay_store_full') {
+            refused += 1
+            const living = [...model.values()].filter((until) => until >= now).length
+            assert.ok(!known && living >= 250, `refused at ${living}`)
+          } else {
+            assert.equal(answer, !known)
+            if (!known) model.set(key, now + ttl)
+          }
+        }
+      }
+    }),
+    { numRuns: 200 },
+  )
+  assert.ok(refused > 0, 'no bucket was ever full')
 })
 
 test('capacity that is no capacity is a mistake of the caller', () => {
@@ -66,3 +101,11 @@ test('threads that share the memory use up keys for each other: each key has one
   assert.equal(won.length, KEYS)
   assert.equal(new Set(won).size, KEYS)
 })
+
+function attempt<T>(work: () => T): T | string {
+  try {
+    return work()
+  } catch (error) {
+    return (error as { code: string }).code
+  }
+}

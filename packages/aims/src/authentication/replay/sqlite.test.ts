@@ -29,9 +29,10 @@ test('processes that share the file use up keys for each other: each key has one
   const KEYS = 500
   const path = join(directory, 'shared.db')
   openSqliteReplayStore(path).close()
+  // However long the disk takes, and the machine: who waits is not to be refused here.
   const script = `
     import { openSqliteReplayStore } from ${JSON.stringify(new URL('./sqlite.ts', import.meta.url).href)}
-    const store = openSqliteReplayStore(${JSON.stringify(path)})
+    const store = openSqliteReplayStore(${JSON.stringify(path)}, { busyTimeout: 600_000 })
     const won = []
     for (let i = 0; i < ${KEYS}; i += 1) if (store.consume('key ' + i, 100, 10)) won.push(i)
     process.stdout.write(JSON.stringify(won))`
@@ -58,7 +59,7 @@ test('a file that is something else is not used as a store', () => {
 
 test('a store that does not answer refuses', () => {
   const path = join(directory, 'locked.db')
-  const store = openSqliteReplayStore(path)
+  const store = openSqliteReplayStore(path, { busyTimeout: 20 })
   const other = new DatabaseSync(path)
   other.exec('BEGIN IMMEDIATE')
   assert.throws(() => store.consume('key', 100, 10), { code: 'proof.replay_store_unavailable' })
@@ -66,4 +67,10 @@ test('a store that does not answer refuses', () => {
   assert.equal(store.consume('key', 100, 10), true)
   other.close()
   store.close()
+})
+
+test('a wait that is no number of milliseconds is a mistake of the caller', () => {
+  for (const busyTimeout of [-1, 1.5, Number.NaN]) {
+    assert.throws(() => openSqliteReplayStore(':memory:', { busyTimeout }), TypeError)
+  }
 })

@@ -9,6 +9,15 @@ export interface SqliteReplayStore extends ReplayStore {
   close(): void
 }
 
+/** How patient a replay store in a file is. */
+export interface SqliteReplayStoreOptions {
+  /**
+   * How long `consume` waits, and the thread with it, for another process that is writing, in milliseconds. After that
+   * the request is refused. Default 2000.
+   */
+  readonly busyTimeout?: number
+}
+
 const SCHEMA = [
   `CREATE TABLE used (key BLOB PRIMARY KEY, expires_at INTEGER NOT NULL) STRICT, WITHOUT ROWID;
    CREATE INDEX used_by_expiry ON used (expires_at);
@@ -27,8 +36,12 @@ const SWEEP_EVERY = 30
  *
  * @throws {@link AimsError} `storage.*` when the file cannot be opened
  */
-export function openSqliteReplayStore(path: string): SqliteReplayStore {
-  const db = openDatabase(path, { schema: SCHEMA, label: LABEL, applicationId: APPLICATION_ID, busyTimeout: 1000 })
+export function openSqliteReplayStore(path: string, options: SqliteReplayStoreOptions = {}): SqliteReplayStore {
+  const { busyTimeout = 2000 } = options
+  if (!Number.isSafeInteger(busyTimeout) || busyTimeout < 0)
+    throw new TypeError('busyTimeout is a number of milliseconds')
+  const db = openDatabase(path, { schema: SCHEMA, label: LABEL, applicationId: APPLICATION_ID })
+  db.exec('PRAGMA busy_timeout = 0')
   const insert = db.prepare(
     `INSERT INTO used (key, expires_at) SELECT $key, $expiresAt WHERE $expiresAt > (SELECT until FROM forgotten)
      ON CONFLICT (key) DO UPDATE SET expires_at = excluded.expires_at WHERE used.expires_at < $now`,
@@ -42,13 +55,13 @@ export function openSqliteReplayStore(path: string): SqliteReplayStore {
 
   // In this order, so that a crash in between forgets nothing unnoticed.
   const sweep = (now: number): void => {
-    sweptAt = now
     remember.run({ now })
     forget.run({ now })
+    sweptAt = now
   }
   return {
     consume(key, expiresAt, now) {
-      return answering(() => {
+      return answering(busyTimeout, () => {
         if (Math.abs(now - sweptAt) >= SWEEP_EVERY) sweep(now)
         const row = { key: sha256(key), expiresAt: Math.ceil(expiresAt), now }
         if (insert.run(row).changes === 1) return true
@@ -63,9 +76,9 @@ export function openSqliteReplayStore(path: string): SqliteReplayStore {
   }
 }
 
-function answering<T>(work: () => T): T {
+function answering<T>(busyTimeout: number, work: () => T): T {
   try {
-    return storing(LABEL, work)
+    return whenFree(busyTimeout, () => storing(LABEL, work))
   } catch (cause) {
     if (!AimsError.is(cause) || !cause.code.startsWith('storage.')) throw cause
     const isFull = cause.code === 'storage.full'
@@ -76,3 +89,19 @@ function answering<T>(work: () => T): T {
     )
   }
 }
+
+// SQLite itself asks ever more rarely, after a while ten times a second, and so loses against a process that always
+// writes. A statement that found the file in use has done nothing, and the ones before it do nothing the second time.
+function whenFree<T>(busyTimeout: number, work: () => T): T {
+  const until = performance.now() + busyTimeout
+  for (;;) {
+    try {
+      return work()
+    } catch (error) {
+      if (!AimsError.is(error) || error.code !== 'storage.busy' || performance.now() >= until) throw error
+      Atomics.wait(PAUSE, 0, 0, 1)
+    }
+  }
+}
+
+const PAUSE = new Int32Array(new SharedArrayBuffer(4))
