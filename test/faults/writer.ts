@@ -9,8 +9,8 @@ export interface Writer {
   readonly acks: Map<number, number>
   /** Resolves when all it said has been read. */
   readonly ended: Promise<{ readonly signal: string | null; readonly last: string }>
-  /** Resolves with the first acknowledgement, or the end. */
-  readonly started: Promise<void>
+  /** Resolves with that many acknowledgements, or the end. */
+  acknowledged(enough: number): Promise<void>
 }
 
 /** Starts `append-records.ts`. `wrap` is put in front of the command, e.g. to limit what the process may do. */
@@ -20,7 +20,7 @@ export function startWriter(args: readonly string[], wrap: readonly string[] = [
   const child = spawn(command, rest, { stdio: ['ignore', 'pipe', 'inherit'] })
   const acks = new Map<number, number>()
   let last = ''
-  const started = Promise.withResolvers<void>()
+  const waiting: { readonly enough: number; readonly resolve: () => void }[] = []
   child.stdout.setEncoding('utf8').on('data', (text: string) => {
     const lines = (last + text).split('\n')
     last = lines.pop() ?? ''
@@ -29,15 +29,21 @@ export function startWriter(args: readonly string[], wrap: readonly string[] = [
       if (word === 'ack') acks.set(Number(index), Number(number))
       else last = line
     }
-    started.resolve()
+    for (const { enough, resolve } of waiting) if (acks.size >= enough) resolve()
   })
   const ended = new Promise<{ signal: string | null; last: string }>((resolve) => {
     child.on('close', (_code, signal) => {
-      started.resolve()
       resolve({ signal, last })
     })
   })
-  return { process: child, acks, ended, started: started.promise }
+  return {
+    process: child,
+    acks,
+    ended,
+    acknowledged: async (enough) => {
+      await Promise.race([ended, new Promise<void>((resolve) => waiting.push({ enough, resolve }))])
+    },
+  }
 }
 
 /** The acknowledged records that are not, or not as they were, where they should be. */

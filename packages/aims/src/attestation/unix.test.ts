@@ -1,6 +1,15 @@
 import assert from 'node:assert/strict'
 import { createHash } from 'node:crypto'
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, unlinkSync, writeFileSync } from 'node:fs'
+import {
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  symlinkSync,
+  unlinkSync,
+  writeFileSync,
+} from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, test } from 'node:test'
@@ -168,9 +177,10 @@ test('a process that changes while it is looked at is refused', async () => {
     () => write('stat', stat(6000)),
     () => write('status', STATUS.replace('1000', '0')),
     () => {
+      // In one step, as the kernel does it: without a program in between, there would be nothing to tell.
       writeFileSync(join(root, 'other'), 'other program')
-      unlinkSync(join(root, '4711/exe'))
-      symlinkSync(join(root, 'other'), join(root, '4711/exe'))
+      symlinkSync(join(root, 'other'), join(root, 'exe'))
+      renameSync(join(root, 'exe'), join(root, '4711/exe'))
     },
   ]) {
     const attesting = attestor().attest(peer(), now)
