@@ -9,6 +9,8 @@ export interface Challenge {
   readonly nonce: Uint8Array
   /** SubjectPublicKeyInfo of the key that will be certified, DER. */
   readonly publicKey: Uint8Array
+  /** SHA-256 of the signed manifest that is presented with the evidence, when there is one. */
+  readonly manifest?: Uint8Array
 }
 
 /**
@@ -25,14 +27,18 @@ export type ExpectedBinding =
 const CONTEXT = Buffer.from('AIMS-ATTEST-v1\0')
 
 /**
- * The digest that ties evidence to a challenge: H("AIMS-ATTEST-v1" 00 type 00 nonce SHA-256(SPKI)).
+ * The digest that ties evidence to a challenge: H("AIMS-ATTEST-v1" 00 type 00 nonce SHA-256(SPKI)), and
+ * the SHA-256 of the manifest after it where there is one.
  *
  * @see docs/layers/3-attestation.md, "Binding"
  */
 export function bindingDigest(type: AttestationType, challenge: Challenge, hash: 'sha256' | 'sha512'): Buffer {
   if (challenge.nonce.length !== 32) throw new TypeError('a nonce has 32 bytes')
-  const key = createHash('sha256').update(challenge.publicKey).digest()
-  return createHash(hash).update(CONTEXT).update(`${type}\0`, 'latin1').update(challenge.nonce).update(key).digest()
+  const { nonce, publicKey, manifest = new Uint8Array() } = challenge
+  if (manifest.length !== 0 && manifest.length !== 32) throw new TypeError('the digest of a manifest has 32 bytes')
+  const key = createHash('sha256').update(publicKey).digest()
+  const digest = createHash(hash).update(CONTEXT).update(`${type}\0`, 'latin1')
+  return digest.update(nonce).update(key).update(manifest).digest()
 }
 
 /** The audience that ties a platform's token to a challenge, e.g. `https://example.com/attest?b=...`. */

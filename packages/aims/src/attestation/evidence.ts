@@ -9,6 +9,14 @@ export interface EvidenceContext {
   /** Seconds since the epoch. */
   readonly now: number
   readonly expected: ExpectedBinding
+  /** What {@link EvidenceVerifier.prepare} kept for this challenge. */
+  readonly prepared?: JsonObject
+}
+
+/** What a type that answers a hello gives to the client, and what the server keeps to itself until the evidence comes. */
+export interface Preparation {
+  readonly offer: JsonObject
+  readonly kept: JsonObject
 }
 
 /**
@@ -36,6 +44,12 @@ export interface EvidenceVerifier<Claims extends object = object, Policy extends
   readonly type: AttestationType
   /** Bytes. Larger evidence is refused before it is looked at. */
   readonly maxSize: number
+  /**
+   * Types that need a word of the client before they can challenge it (a TPM's EK and AK) have this. Both halves are JSON.
+   *
+   * @throws {@link AimsError} `attestation.*`
+   */
+  prepare?(hello: JsonObject, context: { readonly now: number }): Preparation
   /**
    * Checks who made the evidence, that it is whole, valid at `now`, and bound to what was expected.
    * Does not check whether it is good enough: {@link appraise} does.

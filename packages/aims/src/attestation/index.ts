@@ -35,6 +35,7 @@ export {
   authenticateEvidence,
   type EvidenceContext,
   type EvidenceVerifier,
+  type Preparation,
 } from './evidence.ts'
 export {
   loadPeerCredentialProvider,

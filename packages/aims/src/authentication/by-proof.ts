@@ -54,6 +54,7 @@ export function proofJudge(options: AuthenticatorOptions): Judge {
       credential: { type: 'wit', id: wit.id ?? wit.confirmation.thumbprint },
       covers: { method: proof.coversMethod, target: proof.coversTarget, body: coversBody },
       expiresAt: wit.expiresAt,
+      ...(wit.attested === undefined ? {} : { attested: wit.attested }),
     })
     if (profile !== 'wimse') await observer.record(compatUseOf(request, principal, id))
     return principal

@@ -1,4 +1,5 @@
 import { createSealer, type Sealed, type Unsealed } from '../base/seal.ts'
+import type { AttestedFacts } from '../credentials/attested.ts'
 import type { Profile } from '../credentials/profile.ts'
 import type { VerifiedX509Svid } from '../credentials/x509-svid/x509-svid.ts'
 import { type TrustDomain, trustDomainOf, type WorkloadId } from '../identifiers/spiffe-id.ts'
@@ -23,6 +24,8 @@ export interface Principal extends Sealed<'Principal'> {
   readonly covers: { readonly method: boolean; readonly target: boolean; readonly body: boolean }
   /** Seconds since the epoch, of the credential. */
   readonly expiresAt: number
+  /** What the issuer of the credential found out by attestation, where the credential says so. */
+  readonly attested?: AttestedFacts
 }
 
 /** What is known of a principal; the rest follows from its identifier. */
@@ -31,7 +34,15 @@ export type PrincipalFacts = Omit<Unsealed<Principal>, 'kind' | 'trustDomain'>
 const sealer = createSealer<Principal>()
 
 /** Makes a principal. For the judges of this layer, once nothing is left to check. */
-export function makePrincipal({ id, method, profile, credential, covers, expiresAt }: PrincipalFacts): Principal {
+export function makePrincipal({
+  id,
+  method,
+  profile,
+  credential,
+  covers,
+  expiresAt,
+  attested,
+}: PrincipalFacts): Principal {
   return sealer.seal({
     kind: 'principal',
     id,
@@ -41,6 +52,7 @@ export function makePrincipal({ id, method, profile, credential, covers, expires
     credential: Object.freeze({ type: credential.type, id: credential.id }),
     covers: Object.freeze({ method: covers.method, target: covers.target, body: covers.body }),
     expiresAt,
+    ...(attested === undefined ? {} : { attested }),
   })
 }
 

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import type { PrincipalFacts } from '../authentication/principal.ts'
 import { parseSpiffeId } from '../identifiers/spiffe-id.ts'
 import { authorize } from './authorize.ts'
 import { createCedarEngine } from './cedar-engine.ts'
@@ -196,4 +197,23 @@ test('two engines do not see each other, and neither changes with what is loaded
   const closed = await createCedarEngine(policies())
   assert.equal(authorize(accessRequest(), open).effect, 'allow')
   assert.equal(authorize(accessRequest(), closed).effect, 'deny')
+})
+
+test('a policy can ask for the assurance, evidence and manifest behind the credential', async () => {
+  const engine = await createCedarEngine(
+    policies(`permit(principal, action, resource) when {
+      principal.assurance >= 3 && principal.attestedBy.contains("tpm") &&
+      principal.model == "vendor/model-4" && principal.tools.contains("create_event")
+    };`),
+  )
+  const manifest = { hash: 'aa', model: 'vendor/model-4', tools: ['create_event'], mcpServers: [] }
+  const attested = { assurance: 'high', types: ['tpm'], manifest } as const
+  const decide = (changes: Partial<PrincipalFacts>) =>
+    authorize(accessRequest({ principal: principal(BOT, changes) }), engine).effect
+  assert.equal(decide({ attested }), 'allow')
+  assert.equal(decide({}), 'deny')
+  assert.equal(decide({ attested: { ...attested, assurance: 'moderate' } }), 'deny')
+  assert.equal(decide({ attested: { ...attested, types: ['gcp'] } }), 'deny')
+  assert.equal(decide({ attested: { ...attested, manifest: { ...manifest, tools: [] } } }), 'deny')
+  assert.equal(decide({ attested: { ...attested, manifest: { ...manifest, model: 'vendor/model-3' } } }), 'deny')
 })

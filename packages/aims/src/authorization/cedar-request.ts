@@ -1,4 +1,5 @@
 import type { Principal } from '../authentication/principal.ts'
+import { ASSURANCE_LEVELS } from '../credentials/attested.ts'
 import { pathOf, trustDomainOf, type WorkloadId } from '../identifiers/spiffe-id.ts'
 import type { AccessRequest, RequestFacts, Resource, UserReference } from './request.ts'
 
@@ -6,7 +7,7 @@ interface Uid {
   type: string
   id: string
 }
-type Value = string | number | boolean | { __entity: Uid } | { [name: string]: Value }
+type Value = string | number | boolean | string[] | { __entity: Uid } | { [name: string]: Value }
 interface Entity {
   uid: Uid
   attrs: Record<string, Value>
@@ -51,7 +52,7 @@ export function toCedarRequest({ principal, action, resource, user, context = {}
 }
 
 function agentEntity(principal: Principal): Entity {
-  const { id, method, profile = 'none', credential, covers } = principal
+  const { id, method, profile = 'none', credential, covers, attested } = principal
   const trustDomain = trustDomainUid(id)
   return {
     uid: { type: 'Agent', id },
@@ -63,6 +64,10 @@ function agentEntity(principal: Principal): Entity {
       profile,
       credential: credential.type,
       covers: { method: covers.method, target: covers.target, body: covers.body },
+      assurance: attested === undefined ? 0 : ASSURANCE_LEVELS.indexOf(attested.assurance) + 1,
+      attestedBy: [...(attested?.types ?? [])],
+      model: attested?.manifest?.model ?? '',
+      tools: [...(attested?.manifest?.tools ?? [])],
     },
     parents: [trustDomain, ...groupsOf(id).map((group) => ({ type: 'AgentGroup', id: group }))],
   }

@@ -10,7 +10,7 @@ import { encodeBase64url, sha256 } from '../base/bytes.ts'
  *
  * @see Cedar 4, "Schema format"
  */
-export const CEDAR_SCHEMA: string = `// AIMS policy schema, version 1.
+export const CEDAR_SCHEMA: string = `// AIMS policy schema, version 2.
 
 // e.g. TrustDomain::"example.com"
 entity TrustDomain;
@@ -27,6 +27,10 @@ entity Agent in [AgentGroup, TrustDomain] {
   profile: String,        // "wimse", "aims-00" ...; "none" where there are none
   credential: String,     // kind of credential: "wit", "x509-svid" ...
   covers: { method: Bool, target: Bool, body: Bool },  // what the proof is bound to
+  assurance: Long,        // of its attestation: 1 low, 2 moderate, 3 high; 0 where the credential does not say
+  attestedBy: Set<String>,  // types of evidence: "unix", "tpm" ...
+  model: String,          // of its manifest; "" where the credential does not say
+  tools: Set<String>,     // of its manifest: the tools that its launcher gave it and its issuer allowed
 };
 
 // On whose behalf the agent acts: issuer, #, subject, e.g. User::"https://login.example.com#alice"

@@ -32,6 +32,10 @@ export interface RegistrationEntry {
   readonly owner: string
   /** May use the administration API. */
   readonly admin: boolean
+  /** What evidence must show beyond the selectors: an appraisal policy, read by the server's verifiers. */
+  readonly attestation?: JsonObject
+  /** What the manifest of the agent must show. Then credentials are issued to whoever presents one that does. */
+  readonly manifest?: JsonObject
   /** Grows with every change of the entry. */
   readonly revision: number
 }
@@ -96,6 +100,8 @@ export function parseEntry(input: JsonValue, rules: EntryRules): RegistrationEnt
     hint: text('hint', input.hint ?? '', MAX_HINT),
     owner: text('owner', input.owner ?? '', 256),
     admin: flag('admin', input.admin ?? false),
+    ...optionalObject('attestation', input.attestation),
+    ...optionalObject('manifest', input.manifest),
     revision: positive('revision', input.revision ?? 1),
   }
   if (entry.profile === 'aims-00' && entry.credentialTypes.includes('wit') && entry.audiences.length === 0) {
@@ -118,6 +124,8 @@ const MEMBERS: ReadonlySet<string> = new Set<keyof RegistrationEntry>([
   'hint',
   'owner',
   'admin',
+  'attestation',
+  'manifest',
   'revision',
 ])
 
@@ -216,6 +224,16 @@ function text(name: string, value: JsonValue, maxLength: number): string {
   // Entries are shown on terminals and in logs (L6).
   if (/\p{Cc}/u.test(value)) throw malformed(`${name} has control characters`)
   return value
+}
+
+// Read in full by whoever has the verifiers of the types it names.
+function optionalObject<Name extends string>(
+  name: Name,
+  value: JsonValue | undefined,
+): { readonly [name in Name]?: JsonObject } {
+  if (value === undefined) return {}
+  if (!isJsonObject(value)) throw malformed(`${name} is an object`)
+  return { [name]: value } as { readonly [name in Name]: JsonObject }
 }
 
 function flag(name: string, value: JsonValue): boolean {

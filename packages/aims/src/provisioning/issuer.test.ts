@@ -265,3 +265,22 @@ test('no record has a token, a certificate or a private key in it', async () => 
     for (const part of secret.split('.')) assert.ok(!text.includes(part))
   }
 })
+
+test('an entry that asks for evidence gives nothing to whoever shows its selectors alone', async () => {
+  for (const member of ['attestation', 'manifest']) {
+    const { issuer, entries } = world({}, entry({ [member]: {}, revision: 3 }))
+    const asked = { ...request, publicKey: newKey() }
+    for (const appraisedRevision of [undefined, 2, 4]) {
+      const appraised = appraisedRevision === undefined ? {} : { appraisedRevision }
+      await assert.rejects(issuer.issueWit({ ...asked, ...appraised }), { code: 'provisioning.not_entitled' })
+      await assert.rejects(issuer.issueX509({ ...asked, ...appraised }), { code: 'provisioning.not_entitled' })
+      await assert.rejects(issuer.issueJwt({ ...request, ...appraised, audiences: ['a'] }), {
+        code: 'provisioning.not_entitled',
+      })
+    }
+    await issuer.issueWit({ ...asked, appraisedRevision: 3 })
+    // The policy that was passed is not the one that holds now.
+    entries.set('bot', entry({ [member]: {}, revision: 4 }))
+    await assert.rejects(issuer.issueWit({ ...asked, appraisedRevision: 3 }), { code: 'provisioning.not_entitled' })
+  }
+})

@@ -3,6 +3,7 @@ import type { Clock } from '../base/clock.ts'
 import { AimsError } from '../base/errors.ts'
 import type { AuditEvent, Observer } from '../base/event.ts'
 import { exportPublicJwk, jwkThumbprint, type PublicJwk, type Signer } from '../base/keys.ts'
+import type { AttestedFacts } from '../credentials/attested.ts'
 import { issueJwtSvid } from '../credentials/jwt-svid/issue.ts'
 import type { Profile } from '../credentials/profile.ts'
 import { type IssuedToken, issueWit } from '../credentials/wit/issue.ts'
@@ -65,6 +66,10 @@ export interface IssuanceRequest {
   readonly entryId: string
   /** All selectors of the entry must be among these. */
   readonly posture: Posture
+  /** The revision of the entry whose attestation and manifest policies the evidence has passed. Absent: none was appraised. */
+  readonly appraisedRevision?: number
+  /** What goes into the WIT about it. */
+  readonly attested?: AttestedFacts
   /** Ties the records of one transaction together. */
   readonly correlationId: string
 }
@@ -142,10 +147,13 @@ export function createIssuer(options: IssuerOptions): Issuer {
         if (!options.isProfileEnabled(profile, now)) {
           throw new AimsError('provisioning.profile_disabled', `profile ${profile} is not enabled`)
         }
-        const { publicKey } = request
+        const { publicKey, attested } = request
         const keyThumbprint = await bindKey(publicKey, subject, now + ttl, now)
         const aims00 = profile === 'aims-00' ? { issuer: options.issuer, audiences } : {}
-        const wit = await issueWit({ subject, publicKey, now, ttl, profile, ...aims00 }, keys.wit())
+        const wit = await issueWit(
+          { subject, publicKey, now, ttl, profile, ...aims00, ...(attested === undefined ? {} : { attested }) },
+          keys.wit(),
+        )
         if (profile === 'aims-00') {
           const jwk = exportPublicJwk(publicKey)
           await confirmations.register({ subject, kid: keyThumbprint, jwk, expiresAt: wit.expiresAt })
@@ -190,7 +198,7 @@ async function issueAndRecord<T>(
   let signed: Signed<T>
   let event: AuditEvent
   try {
-    const entry = requireEntitled(found, type, request.posture)
+    const entry = requireEntitled(found, type, request)
     signed = await sign(entry)
     event = issuance(type, request, entry, signed)
   } catch (error) {
@@ -204,11 +212,15 @@ async function issueAndRecord<T>(
 function requireEntitled(
   entry: RegistrationEntry | undefined,
   type: CredentialType,
-  { selectors }: Posture,
+  { posture: { selectors }, appraisedRevision }: IssuanceRequest,
 ): RegistrationEntry {
   if (entry === undefined) throw new AimsError('provisioning.entry_not_found', 'no entry has this id')
   if (!isMatch(entry, new Set(selectors))) {
     throw new AimsError('provisioning.not_entitled', 'the workload does not show all selectors of the entry')
+  }
+  const needsEvidence = entry.attestation !== undefined || entry.manifest !== undefined
+  if (needsEvidence && appraisedRevision !== entry.revision) {
+    throw new AimsError('provisioning.not_entitled', 'the entry asks for evidence that was not appraised for it')
   }
   if (!entry.credentialTypes.includes(type)) {
     throw new AimsError('provisioning.not_entitled', `the entry does not permit credentials of type ${type}`)

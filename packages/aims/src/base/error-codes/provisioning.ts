@@ -17,6 +17,9 @@ export const PROVISIONING_CODES = {
   'provisioning.entry_not_found': 'no entry has this id',
   'provisioning.revision_conflict': 'the entry was changed in the meantime: read it again',
   'provisioning.not_entitled': 'the workload has no entry that permits this credential',
+  'provisioning.key_proof_invalid':
+    'the proof that the caller holds the key is not one for this challenge and key: sign it again',
+  'provisioning.ambiguous_identity': 'the evidence fits several entries: name the SPIFFE ID that is wanted',
   'provisioning.profile_disabled': 'the profile of the entry is not enabled on this server',
   'provisioning.authority_expired': 'the signing authority is too close to its end: rotate it',
   'provisioning.no_identity': 'no entry matches this workload: register one whose selectors it shows',

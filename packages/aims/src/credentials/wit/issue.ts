@@ -5,6 +5,7 @@ import { signJws } from '../../base/jose.ts'
 import { defaultAlgorithm, exportPublicJwk, jwkThumbprint, requireFit, type Signer } from '../../base/keys.ts'
 import type { WorkloadId } from '../../identifiers/spiffe-id.ts'
 import { parseWimseId } from '../../identifiers/wimse-id.ts'
+import { ATTESTATION_CLAIM, type AttestedFacts } from '../attested.ts'
 import type { Profile } from '../profile.ts'
 import { WIT_SHAPES } from './profiles.ts'
 
@@ -27,6 +28,8 @@ export interface WitRequest {
   readonly profile?: Profile
   /** `aims-00` only, and needed there. */
   readonly audiences?: readonly string[]
+  /** What attestation found out, for the policies of services. */
+  readonly attested?: AttestedFacts
 }
 
 /** A signed token and what its holder needs to know about it. */
@@ -75,6 +78,7 @@ export async function issueWit(request: WitRequest, signer: Signer): Promise<Iss
     exp,
     iat,
     jti: id,
+    [ATTESTATION_CLAIM]: request.attested,
     cnf: shape.aims ? { kid: jwkThumbprint(publicKey), jwk } : { jwk },
   }
   return { token: await signJws({ kid: signer.kid, typ: shape.typ }, claims, signer), expiresAt: exp, id }

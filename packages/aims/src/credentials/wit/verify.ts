@@ -8,6 +8,7 @@ import type { Unsealed } from '../../base/seal.ts'
 import { withSecrets } from '../../base/secret.ts'
 import { parseWorkloadSpiffeId, type TrustDomain, trustDomainOf, type WorkloadId } from '../../identifiers/spiffe-id.ts'
 import { parseWimseId } from '../../identifiers/wimse-id.ts'
+import { readAttestedFacts } from '../attested.ts'
 import type { BundleSource, TrustBundle } from '../bundle/bundle.ts'
 import { checkTimes, DEFAULT_CLOCK_SKEW, readTimes, requireTimeOptions, type TokenTimes } from '../lifetime.ts'
 import type { Profile } from '../profile.ts'
@@ -99,6 +100,7 @@ export function verifyWitContent(token: string, rules: WitRules): TimelessWit {
   const id = optionalString(claims, 'jti')
   requireIssuer(issuer, trustDomain, rules)
   requireAudience(claims, shape, rules)
+  const attested = readAttestedFacts(claims)
   const { key, kid, embedded } = readConfirmation(claims.cnf, shape, {
     svid,
     find: (name) => rules.confirmationKeys?.find(trustDomain, subject, name),
@@ -113,6 +115,7 @@ export function verifyWitContent(token: string, rules: WitRules): TimelessWit {
       confirmation: Object.freeze(key),
       ...(kid === undefined ? {} : { confirmationKid: kid }),
       expiresAt: times.exp,
+      ...(attested === undefined ? {} : { attested }),
       ...(issuer === undefined ? {} : { issuer }),
       ...(id === undefined ? {} : { id }),
       hash: sha256Base64url(token),

@@ -1,6 +1,7 @@
 import type { VerificationKey } from '../../base/keys.ts'
 import { createSealer, type Sealed, type Sealer } from '../../base/seal.ts'
 import type { TrustDomain, WorkloadId } from '../../identifiers/spiffe-id.ts'
+import type { AttestedFacts } from '../attested.ts'
 import type { Profile } from '../profile.ts'
 
 /**
@@ -18,6 +19,8 @@ export interface VerifiedWit extends Sealed<'VerifiedWit'> {
   readonly confirmationKid?: string
   /** Seconds since the epoch. */
   readonly expiresAt: number
+  /** What attestation found out, where the issuer says so. */
+  readonly attested?: AttestedFacts
   /** For audit only, never for identity. */
   readonly issuer?: string
   readonly id?: string

@@ -1,6 +1,8 @@
 /** Why evidence is refused. One vocabulary for all types: a type adds its own code only for what no other type has. */
 export const EVIDENCE_CODES = {
   // Parse.
+  'attestation.unknown_type':
+    'no verifier for this type of evidence is configured: name a type that is, or configure it',
   'attestation.too_large': 'the evidence, or a part of it, is larger than its type allows',
   'attestation.malformed':
     'the evidence does not have the form its type documents: collect it again, and send it unchanged',
@@ -33,4 +35,5 @@ export const EVIDENCE_CODES = {
   'attestation.debug': 'the platform runs in debug mode, so its owner can read its memory',
   'attestation.measurement_mismatch': 'what runs is not among the reference values of the policy',
   'attestation.not_allowed': 'an attribute of the evidence is not among those the policy allows',
+  'attestation.not_enough': 'the evidence sent does not satisfy the combination the policy asks for',
 } as const
