@@ -1,4 +1,13 @@
 export {
+  type Appraisal,
+  type AppraisalPolicy,
+  appraise,
+  type Combination,
+  type EvidenceVerifiers,
+  readAppraisalPolicy,
+} from './appraisal/appraisal.ts'
+export { assuranceOf, compareAssurance } from './appraisal/assurance.ts'
+export {
   ATTESTATION_TYPES,
   type AttestationResult,
   type AttestationType,
@@ -37,6 +46,20 @@ export {
   type EvidenceVerifier,
   type Preparation,
 } from './evidence.ts'
+export {
+  type AcceptedManifest,
+  appraiseManifest,
+  type ManifestPolicy,
+  readManifestPolicy,
+} from './manifest/appraise-manifest.ts'
+export {
+  type ContentDigest,
+  type Manifest,
+  type ManifestPart,
+  signManifest,
+  type VerifiedManifest,
+  verifyManifest,
+} from './manifest/manifest.ts'
 export {
   loadPeerCredentialProvider,
   type PeerCredentialProvider,

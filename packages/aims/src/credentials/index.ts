@@ -1,3 +1,4 @@
+export { ASSURANCE_LEVELS, type Assurance, ATTESTATION_CLAIM, type AttestedFacts } from './attested.ts'
 export type { BundleSource, TrustBundle } from './bundle/bundle.ts'
 export { parseJwks, serializeJwks } from './bundle/jwks.ts'
 export { type ParsedBundle, parseBundle, parseBundleMap } from './bundle/parse.ts'

@@ -9,6 +9,12 @@ export interface EventType {
 export const EVENT_TYPES: { readonly [type: string]: EventType } = {
   'attestation.succeeded': { description: 'evidence about a workload was accepted', agent: false },
   'attestation.refused': { description: 'evidence about a workload was refused', agent: false },
+  'attestation.assurance-lowered': {
+    description: 'a renewal came with weaker evidence than before, and was refused',
+    agent: true,
+  },
+  'attestation.manifest-narrowed': { description: 'tools of an agent were left out of its credential', agent: true },
+  'attestation.forgotten': { description: 'an operator let a first use count as none', agent: false },
   'provisioning.issued': { description: 'a credential was issued', agent: true },
   'provisioning.refused': { description: 'a credential was asked for and not issued', agent: false },
   'provisioning.entry-created': { description: 'a registration entry was created', agent: false },

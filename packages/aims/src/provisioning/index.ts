@@ -10,6 +10,7 @@ export {
   type TtlRule,
   type TtlRules,
 } from './entry.ts'
+export { type KeyProofSubject, signKeyProof, verifyKeyProof } from './evidence/key-proof.ts'
 export {
   type AuthorityKeys,
   type ConfirmationKey,

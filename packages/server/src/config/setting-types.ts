@@ -1,6 +1,5 @@
 import { resolve } from 'node:path'
-import type { JsonValue } from 'aims/base'
-import { isJsonObject } from 'aims/base'
+import { isJsonObject, type JsonObject, type JsonValue, parseJson } from 'aims/base'
 import { PROFILES, type Profile } from 'aims/credentials'
 import { parseTrustDomain, type TrustDomain } from 'aims/identifiers'
 
@@ -108,6 +107,17 @@ export const profiles: SettingType<readonly EnabledProfile[]> = {
       return { profile, until: start / 1000 + 86_400 }
     })
   },
+}
+
+/** An object whose members somebody else reads. */
+export const objectByName: SettingType<JsonObject> = {
+  name: 'map from name to settings',
+  fromText: (value) => parseJson(value),
+  read: (value) => {
+    if (!isJsonObject(value)) throw new Error('a map is needed, from name to settings')
+    return value
+  },
+  print: (value) => JSON.stringify(value),
 }
 
 function readText(value: JsonValue): string {

@@ -1,10 +1,12 @@
 import { join } from 'node:path'
+import type { JsonObject } from 'aims/base'
 import type { TrustDomain } from 'aims/identifiers'
 import {
   duration,
   type EnabledProfile,
   fileMode,
   hostNames,
+  objectByName,
   optionalPath,
   path,
   port,
@@ -40,6 +42,7 @@ export interface Configuration {
   readonly issuer: string
   readonly profiles: readonly EnabledProfile[]
   readonly 'policies.directory': string | undefined
+  readonly attestation: JsonObject
   readonly 'log.origin': string
   readonly 'agent.socket': string
   readonly 'agent.socketMode': number
@@ -153,6 +156,11 @@ export const SETTINGS: { readonly [Key in keyof Configuration]: Setting<Configur
     type: optionalPath,
     default: { value: undefined },
     doc: 'Directory of Cedar policies. Without one every decision is a deny.',
+  },
+  attestation: {
+    type: objectByName,
+    default: { value: {} },
+    doc: 'The types of evidence that are accepted over the API, each with its settings; see docs/layers/3-attestation.md. A type that is not here is off.',
   },
   'log.origin': {
     type: text,

@@ -16,6 +16,7 @@ const STATUS_BY_AREA: { readonly [area: string]: number } = {
   json: 400,
   key: 400,
   credential: 400,
+  attestation: 403,
   provisioning: 400,
   authorization: 400,
   policy: 400,
@@ -25,6 +26,16 @@ const STATUS_BY_AREA: { readonly [area: string]: number } = {
 
 // Where one code differs from its area.
 const STATUS_BY_CODE: { readonly [code in AimsErrorCode]?: number } = {
+  'attestation.malformed': 400,
+  'attestation.too_large': 413,
+  'attestation.unknown_type': 400,
+  'attestation.challenge_unknown': 409,
+  'attestation.replayed': 409,
+  'attestation.taken': 409,
+  'attestation.collateral_missing': 503,
+  'attestation.collateral_expired': 503,
+  'provisioning.key_proof_invalid': 403,
+  'provisioning.no_identity': 403,
   'credential.key_reuse': 409,
   'provisioning.entry_not_found': 404,
   'provisioning.entry_exists': 409,

@@ -1,6 +1,7 @@
 import type { PolicyEngine } from 'aims/authorization'
 import type { Clock, Observer } from 'aims/base'
 import type { Issuer } from 'aims/provisioning'
+import type { EvidenceIssuance } from '../attestation/evidence-issuance.ts'
 import type { ChangeFeed } from '../change-feed.ts'
 import type { Configuration } from '../config/settings.ts'
 import type { EntryRegistry } from '../entries.ts'
@@ -10,6 +11,7 @@ import type { Metrics } from '../metrics.ts'
 import type { Storage } from '../storage.ts'
 import type { StoredKeyBindings } from '../store/key-bindings.ts'
 import { agentRoutes } from './agent.ts'
+import { attestationRoutes } from './attestation.ts'
 import { auditRoutes } from './audit.ts'
 import { authorityRoutes } from './authorities.ts'
 import { authorizationRoutes } from './authorization.ts'
@@ -26,6 +28,7 @@ export interface RouteDependencies {
   readonly entries: EntryRegistry
   readonly authorities: Authorities
   readonly issuer: Issuer
+  readonly evidence: EvidenceIssuance
   readonly changes: ChangeFeed
   readonly engine: PolicyEngine | undefined
   readonly bindings: StoredKeyBindings
@@ -65,6 +68,7 @@ export function serverRoutes(deps: RouteDependencies): readonly Route[] {
       ...entryRoutes(entries),
       ...authorityRoutes(authorities, deps.bindings, deps.clock),
       ...agentRoutes({ ...deps, trustDomain: config.trustDomain }),
+      ...attestationRoutes(deps.evidence, authorities),
       ...auditRoutes(log),
       ...authorizationRoutes(deps.engine, deps.observer),
     ],

@@ -30,6 +30,15 @@ const SCHEMA: readonly string[] = [
   CREATE INDEX key_bindings_expiry ON key_bindings (expires_at);
   CREATE INDEX confirmation_keys_expiry ON confirmation_keys (expires_at);
 `,
+  `
+  CREATE TABLE attested (
+    id TEXT PRIMARY KEY, type TEXT NOT NULL, attested TEXT NOT NULL, spiffe_id TEXT NOT NULL, thumbprint TEXT NOT NULL,
+    assurance TEXT NOT NULL, revision INTEGER NOT NULL, first_seen REAL NOT NULL, last_seen REAL NOT NULL
+  ) STRICT, WITHOUT ROWID;
+  CREATE INDEX attested_subjects ON attested (spiffe_id);
+  CREATE TABLE used_statements (statement TEXT PRIMARY KEY, expires_at REAL NOT NULL) STRICT, WITHOUT ROWID;
+  CREATE INDEX used_statements_expiry ON used_statements (expires_at);
+`,
 ]
 
 /**

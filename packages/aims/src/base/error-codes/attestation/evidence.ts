@@ -24,6 +24,10 @@ export const EVIDENCE_CODES = {
   'attestation.binding_mismatch':
     'the evidence is not bound to this challenge, key or audience: collect it for the challenge that was given',
   'attestation.stale': 'the evidence is older than its window: collect it again',
+  'attestation.replayed': 'this evidence or its challenge has been used before: each is good for one use',
+  'attestation.challenge_unknown':
+    'no such challenge is open: it was used, has expired, or was made for another request; ask for a new one',
+  'attestation.taken': 'this machine or workload was first attested under another key and may not take over its place',
   // Collateral.
   'attestation.collateral_missing':
     'what the vendor says about this platform is not at hand: refresh the collateral, or give its file',
@@ -36,4 +40,5 @@ export const EVIDENCE_CODES = {
   'attestation.measurement_mismatch': 'what runs is not among the reference values of the policy',
   'attestation.not_allowed': 'an attribute of the evidence is not among those the policy allows',
   'attestation.not_enough': 'the evidence sent does not satisfy the combination the policy asks for',
+  'attestation.assurance_lowered': 'the evidence is weaker than the one the credential was first issued for',
 } as const
