@@ -1,5 +1,10 @@
 import { randomUUID } from 'node:crypto'
-import { findUnixSelectorProblem } from 'aims/attestation'
+import {
+  type EvidenceVerifiers,
+  findUnixSelectorProblem,
+  readAppraisalPolicy,
+  readManifestPolicy,
+} from 'aims/attestation'
 import {
   AimsError,
   type AuditEvent,
@@ -53,11 +58,13 @@ export interface EntryRegistryOptions {
   readonly ttls: TtlRules
   readonly clock: Clock
   readonly observer: Observer
+  /** Who reads the appraisal policies of entries. */
+  readonly verifiers: EvidenceVerifiers
 }
 
 /** Makes the registry over a store. */
 export function createEntryRegistry(options: EntryRegistryOptions): EntryRegistry {
-  const { store, trustDomain, ttls, clock, observer } = options
+  const { store, trustDomain, ttls, clock, observer, verifiers } = options
   const listeners = new Set<() => void>()
   const oneAtATime = serializer()
 
@@ -81,6 +88,7 @@ export function createEntryRegistry(options: EntryRegistryOptions): EntryRegistr
         const entry = { ...parseEntry(input, { trustDomain, ttls, id: randomUUID() }), revision: 1 }
         requireFree(store, entry, reuseRetired)
         requireShowable(entry)
+        requireReadable(entry, verifiers)
         await apply(changeEvent('provisioning.entry-created', entry, actor), () => store.insert(entry))
         return entry
       }),
@@ -95,6 +103,7 @@ export function createEntryRegistry(options: EntryRegistryOptions): EntryRegistr
           throw new AimsError('provisioning.subject_fixed', 'an entry keeps its id and its SPIFFE ID')
         }
         requireShowable(parsed)
+        requireReadable(parsed, verifiers)
         const entry = { ...parsed, revision: before.revision + 1 }
         await apply(changeEvent('provisioning.entry-updated', entry, actor), () => store.replace(entry))
         return entry
@@ -120,6 +129,12 @@ function requireShowable({ selectors }: RegistrationEntry): void {
     const problem = findUnixSelectorProblem(selector)
     if (problem !== undefined) throw new AimsError('provisioning.malformed_selector', problem)
   }
+}
+
+// A policy that nobody can read would refuse everybody when it is too late to ask.
+function requireReadable({ attestation, manifest }: RegistrationEntry, verifiers: EvidenceVerifiers): void {
+  if (attestation !== undefined) readAppraisalPolicy(attestation, verifiers)
+  if (manifest !== undefined) readManifestPolicy(manifest)
 }
 
 function requireFree(store: EntryStore, entry: RegistrationEntry, reuseRetired: boolean): void {

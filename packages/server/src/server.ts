@@ -1,9 +1,12 @@
 import { randomUUID } from 'node:crypto'
 import { createServer, type Server } from 'node:http'
 import { dirname } from 'node:path'
+import type { EvidenceVerifiers } from 'aims/attestation'
 import { type AuditEvent, bindSocket, type Clock, type Observer, systemClock } from 'aims/base'
 import { type BundleSource, serializeBundle } from 'aims/credentials'
 import { createIssuer, type Issuer, type RegistrationEntry, type TtlRules } from 'aims/provisioning'
+import { createEvidenceIssuance } from './attestation/evidence-issuance.ts'
+import { createVerifiers } from './attestation/verifiers.ts'
 import { tlsCallers, unixCallers } from './callers.ts'
 import { type ChangeFeed, createChangeFeed } from './change-feed.ts'
 import type { Configuration } from './config/settings.ts'
@@ -19,6 +22,7 @@ import { createOwnIdentity } from './own-identity.ts'
 import { loadPolicies } from './policies.ts'
 import { serverRoutes } from './routes/index.ts'
 import { openStorage, type Storage } from './storage.ts'
+import { openAttestedThings } from './store/attested-things.ts'
 import { openEntryStore } from './store/entry-store.ts'
 import { openKeyBindings } from './store/key-bindings.ts'
 
@@ -42,6 +46,8 @@ export interface ServerOptions {
   readonly clock?: Clock
   /** Takes lines about the server's own faults. Default: standard error. */
   readonly log?: (line: string) => void
+  /** The verifiers of evidence. Default: those that the configuration switches on. */
+  readonly verifiers?: EvidenceVerifiers
 }
 
 /** Milliseconds. */
@@ -64,11 +70,8 @@ export async function startServer(config: Configuration, options: ServerOptions 
   }
 }
 
-async function start(
-  config: Configuration,
-  { clock = systemClock, log: say = (line) => void process.stderr.write(`${line}\n`) }: ServerOptions,
-  undo: (() => unknown)[],
-): Promise<RunningServer> {
+async function start(config: Configuration, options: ServerOptions, undo: (() => unknown)[]): Promise<RunningServer> {
+  const { clock = systemClock, log: say = (line) => void process.stderr.write(`${line}\n`) } = options
   const { trustDomain } = config
   const data: DataDirectory = openDataDirectory(config.dataDirectory)
   undo.push(() => data.release())
@@ -77,9 +80,21 @@ async function start(
   const metrics = createMetrics()
   const observer = countingObserver(storage.log, metrics)
 
-  const core = await openCore(config, storage, clock, observer)
+  const verifiers = options.verifiers ?? createVerifiers(config.attestation)
+  const core = await openCore(config, storage, clock, observer, verifiers)
   const { entries, authorities, changes, issuer, renewOwnSvid } = core
   const engine = await loadPolicies(config['policies.directory'], observer)
+
+  const things = openAttestedThings(storage.db, storage.seal)
+  const evidence = createEvidenceIssuance({
+    trustDomain,
+    verifiers,
+    things,
+    issuer,
+    clock,
+    observer,
+    listEntries: entries.list,
+  })
 
   const stopping = new AbortController()
   let ready = false
@@ -91,6 +106,7 @@ async function start(
     entries,
     authorities,
     issuer,
+    evidence,
     changes,
     engine,
     bindings: core.bindings,
@@ -136,6 +152,7 @@ async function start(
   const tick = async (): Promise<void> => {
     await authorities.advance()
     core.bindings.purge(clock())
+    things.purge(clock())
     if (core.isOwnSvidDue(ownSvid)) {
       ownSvid = await renewOwnSvid()
       https.use(ownSvid)
@@ -179,12 +196,18 @@ interface Core {
 }
 
 // What the server is about, without its listeners.
-async function openCore(config: Configuration, storage: Storage, clock: Clock, observer: Observer): Promise<Core> {
+async function openCore(
+  config: Configuration,
+  storage: Storage,
+  clock: Clock,
+  observer: Observer,
+  verifiers: EvidenceVerifiers,
+): Promise<Core> {
   const { trustDomain } = config
   const { db, meta, wrapping, seal } = storage
   const ttls = ttlRules(config)
   const store = openEntryStore(db, { key: wrapping, meta, seal, trustDomain })
-  const entries = createEntryRegistry({ store, trustDomain, ttls, clock, observer })
+  const entries = createEntryRegistry({ store, trustDomain, ttls, clock, observer, verifiers })
   const bindings = openKeyBindings(db)
   const authorities = await openAuthorities({
     trustDomain,

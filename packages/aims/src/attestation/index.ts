@@ -22,11 +22,7 @@ export { awsIidCollateral } from './aws-iid/collateral.ts'
 export type { IidClaims } from './aws-iid/document.ts'
 export type { IidPolicy } from './aws-iid/policy.ts'
 export { AWS_IID_CERTIFICATES, AWS_IID_LEGACY_CERTIFICATES, type RegionCertificates } from './aws-iid/roots.ts'
-export {
-  type AwsNitroTrust,
-  awsNitroVerifier,
-  type NitroClaims,
-} from './aws-nitro/aws-nitro.ts'
+export { type AwsNitroTrust, awsNitroVerifier, type NitroClaims } from './aws-nitro/aws-nitro.ts'
 export type { NitroPolicy } from './aws-nitro/policy.ts'
 export { AWS_NITRO_ROOTS } from './aws-nitro/roots.ts'
 export { type AzureTrust, azureCollateral, azureIssuerAddresses, azureVerifier } from './azure/azure.ts'
@@ -35,12 +31,20 @@ export type { AzureClaims } from './azure/document.ts'
 export { azureNonce } from './azure/nonce.ts'
 export type { AzurePolicy } from './azure/policy.ts'
 export { AZURE_ROOTS } from './azure/roots.ts'
-export { bindingAudience, bindingDigest, type Challenge, type ExpectedBinding } from './binding.ts'
+export {
+  bindingAudience,
+  bindingDigest,
+  type Challenge,
+  checkBoundAudience,
+  checkBoundData,
+  type ExpectedBinding,
+} from './binding.ts'
 export { type CollateralFile, type CollateralSource, collateralOf, firstOf } from './collateral.ts'
 export {
   type Authenticated,
   appraised,
   attestEvidence,
+  authenticatedEvidence,
   authenticateEvidence,
   type EvidenceContext,
   type EvidenceVerifier,

@@ -17,7 +17,6 @@ import {
 } from 'aims/attestation'
 import {
   AimsError,
-  type AuditEvent,
   type Clock,
   importVerificationKey,
   type JsonObject,
@@ -38,6 +37,7 @@ import {
 } from 'aims/provisioning'
 import type { AttestedThing, AttestedThings } from '../store/attested-things.ts'
 import { createChallenges, type OpenChallenge } from './challenges.ts'
+import { type AcceptedEvidence, lowered, narrowed, postureOf, refused, succeeded } from './evidence-events.ts'
 
 /** What a workload says when it asks for a challenge. */
 export interface ChallengeRequest {
@@ -258,11 +258,8 @@ interface Proven {
   readonly previous: string | undefined
 }
 
-interface Accepted {
-  readonly entry: RegistrationEntry
+interface Accepted extends AcceptedEvidence {
   readonly key: VerificationKey
-  readonly appraisal: Appraisal
-  readonly manifest: AcceptedManifest | undefined
   readonly remember: () => void
 }
 
@@ -326,82 +323,6 @@ function factsOf({ appraisal, manifest }: Accepted): AttestedFacts {
   return { ...facts, manifest: { hash, ...(model === undefined ? {} : { model }), tools, mcpServers } }
 }
 
-function postureOf({ results, selectors }: Appraisal): KeyedIssuanceRequest['posture'] {
-  return {
-    type: results.map(({ type }) => type).join('+'),
-    selectors,
-    binding: results.map(({ binding }) => binding).join('+'),
-  }
-}
-
 function otherRequest(): AimsError {
   return new AimsError('attestation.challenge_unknown', 'the challenge was made for another key or other types')
-}
-
-function succeeded({ entry, appraisal, manifest }: Accepted, correlationId: string): AuditEvent {
-  const { results, assurance } = appraisal
-  return {
-    type: 'attestation.succeeded',
-    agent: { id: entry.spiffeId },
-    resource: { type: 'entry', id: entry.id },
-    action: 'attest',
-    decision: 'allow',
-    correlationId,
-    posture: postureOf(appraisal),
-    details: {
-      assurance,
-      revision: entry.revision,
-      warnings: results.reduce((sum, { warnings }) => sum + warnings.length, 0),
-      ...(manifest === undefined ? {} : { manifest: manifest.hash }),
-    },
-  }
-}
-
-function refused(
-  { evidence, challengeId }: EvidenceRequest,
-  entry: RegistrationEntry | undefined,
-  { code }: AimsError,
-  correlationId: string,
-): AuditEvent {
-  return {
-    type: 'attestation.refused',
-    ...(entry === undefined ? {} : { agent: { id: entry.spiffeId } }),
-    resource: { type: 'challenge', id: challengeId },
-    action: 'attest',
-    decision: 'deny',
-    reasons: [code],
-    correlationId,
-    details: { types: evidence.map(({ type }) => type).join(' ') || 'none' },
-  }
-}
-
-function lowered(
-  { spiffeId, id }: RegistrationEntry,
-  before: string,
-  after: string,
-  correlationId: string,
-): AuditEvent {
-  return {
-    type: 'attestation.assurance-lowered',
-    agent: { id: spiffeId },
-    resource: { type: 'entry', id },
-    action: 'attest',
-    decision: 'deny',
-    reasons: ['attestation.assurance_lowered'],
-    correlationId,
-    details: { before, after },
-  }
-}
-
-function narrowed({ spiffeId, id }: RegistrationEntry, dropped: number, correlationId: string): AuditEvent {
-  return {
-    type: 'attestation.manifest-narrowed',
-    agent: { id: spiffeId },
-    resource: { type: 'entry', id },
-    action: 'attest',
-    decision: 'allow',
-    correlationId,
-    remediation: { action: 'narrow', cause: 'attestation.measurement_mismatch' },
-    details: { dropped },
-  }
 }

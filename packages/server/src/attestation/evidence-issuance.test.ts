@@ -1,0 +1,410 @@
+import assert from 'node:assert/strict'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { after, before, describe, test } from 'node:test'
+import {
+  type AttestationType,
+  authenticatedEvidence,
+  type BindingStrength,
+  bindingDigest,
+  checkBoundData,
+  type EvidenceVerifier,
+  type Manifest,
+  signManifest,
+} from 'aims/attestation'
+import {
+  AimsError,
+  type ApiClient,
+  apiClient,
+  exportPublicJwk,
+  type JsonObject,
+  jwkThumbprint,
+  sha256,
+  spkiBytes,
+  verificationKey,
+  WorkloadKey,
+} from 'aims/base'
+import { bundleSource, parseBundle, verifyWit, verifyX509Svid } from 'aims/credentials'
+import { parseTrustDomain } from 'aims/identifiers'
+import { AuditReader } from 'aims/monitoring'
+import { signKeyProof } from 'aims/provisioning'
+import { decodeUnverifiedJws, signJws, verifyJws } from '../../../aims/src/base/jose.ts'
+import { type AdminClient, adminClient } from '../admin-client.ts'
+import { loadConfig } from '../config/config.ts'
+import { type RunningServer, startServer } from '../server.ts'
+
+const trustDomain = parseTrustDomain('example.com')
+const root = mkdtempSync(join(tmpdir(), 'aims-evidence-'))
+const platform = WorkloadKey.generate()
+const launcher = WorkloadKey.generate()
+let ahead = 0
+const clock = (): number => Date.now() / 1000 + ahead
+let server: RunningServer
+let api: ApiClient
+let admin: AdminClient
+
+interface Claims {
+  readonly image: string
+}
+
+// A platform of our own that signs what runs on it. Real signatures, and a binding where its type has one.
+function platformVerifier(type: AttestationType, binding: BindingStrength): EvidenceVerifier<Claims> {
+  const key = verificationKey(platform.publicKey)
+  return {
+    type,
+    maxSize: 4096,
+    ...(type === 'tpm'
+      ? {
+          prepare: (hello: JsonObject) => {
+            if (typeof hello.ek !== 'string') throw new AimsError('attestation.malformed', 'the hello names no EK')
+            return { offer: { credential: `for ${hello.ek}` }, kept: { secret: `secret of ${hello.ek}` } }
+          },
+        }
+      : {}),
+    authenticate(evidence, { now, expected, prepared }) {
+      const jws = decodeUnverifiedJws(Buffer.from(evidence).toString('latin1'))
+      if (!verifyJws(jws, key)) throw new AimsError('attestation.invalid_signature', 'not signed by the platform')
+      const { instance, image, data = '', id, secret, debug = false } = jws.claims
+      if (prepared !== undefined && prepared.secret !== secret) {
+        throw new AimsError('attestation.binding_mismatch', 'the secret was not activated')
+      }
+      if (binding !== 'none') checkBoundData(type, Buffer.from(String(data), 'base64'), expected)
+      return authenticatedEvidence<Claims>({
+        claims: { image: String(image) },
+        attested: String(instance),
+        ...(typeof id === 'string' ? { statement: id } : {}),
+        result: {
+          type,
+          selectors: [`${type}:image:${String(image)}`],
+          verifiedAt: now,
+          binding,
+          freshness: binding === 'none' ? 'none' : 'nonce',
+          ...(type === 'tpm' ? { hardwareRoot: 'ab' } : {}),
+          debug: debug === true,
+          attributes: {},
+          warnings: [],
+        },
+      })
+    },
+    readPolicy: (document) => {
+      if (Object.keys(document).some((name) => name !== 'images')) {
+        throw new AimsError('attestation.policy_malformed', 'unknown member')
+      }
+      return document
+    },
+    appraise: ({ claims }, policy) => {
+      const { images } = policy as JsonObject
+      if (Array.isArray(images) && !images.includes(claims.image)) {
+        throw new AimsError('attestation.measurement_mismatch', 'not an allowed image')
+      }
+      return []
+    },
+  }
+}
+
+const verifiers = new Map<AttestationType, EvidenceVerifier>([
+  ['tpm', platformVerifier('tpm', 'full')],
+  ['gcp', platformVerifier('gcp', 'full')],
+  ['aws-iid', platformVerifier('aws-iid', 'none')],
+])
+
+before(async () => {
+  const overrides = { trustDomain, dataDirectory: join(root, 'data'), 'listen.port': 0 }
+  server = await startServer(await loadConfig({ env: {}, overrides }), { clock, verifiers })
+  api = apiClient({ socketPath: server.socketPath })
+  admin = adminClient(api)
+  const entry = (name: string, selector: string, more: object = {}) =>
+    admin.createEntry({ id: name, spiffeId: `spiffe://example.com/agent/${name}`, selectors: [selector], ...more })
+  await entry('gcp', 'gcp:image:bot')
+  await entry('hard', 'tpm:image:hard', { attestation: { tpm: { images: ['hard'] }, assurance: 'high' } })
+  await entry('both', 'gcp:image:both', { attestation: { require: ['gcp', 'tpm'] } })
+  await entry('bearer', 'aws-iid:image:bearer', { credentialTypes: ['wit', 'jwt-svid'] })
+  await entry('twin-a', 'gcp:image:twin')
+  await entry('twin-b', 'gcp:image:twin')
+  await entry('lowers', 'gcp:image:lowers')
+  await entry('made', 'gcp:image:made', {
+    manifest: {
+      launchers: [{ ...exportPublicJwk(launcher.publicKey), alg: 'ES256' }],
+      models: ['vendor/model-4'],
+      tools: { create_event: `sha256:${sha256('create').toString('hex')}` },
+      onChange: 'narrow',
+    },
+  })
+})
+after(async () => {
+  api.close()
+  await server.close()
+  rmSync(root, { recursive: true })
+})
+
+interface Attempt {
+  readonly types: readonly AttestationType[]
+  readonly key?: WorkloadKey
+  readonly claims?: JsonObject
+  readonly ask?: JsonObject
+  readonly body?: JsonObject
+  readonly manifest?: string
+  readonly previous?: WorkloadKey
+  /** Runs between challenge and evidence. */
+  readonly wait?: () => void
+}
+
+// What a client does: asks for a challenge, has the platform sign, and sends that. Everything can be changed.
+async function attempt({ types, key = WorkloadKey.generate(), claims = {}, ...more }: Attempt): Promise<JsonObject> {
+  const publicKey = { ...exportPublicJwk(key.publicKey) }
+  const { manifest } = more
+  const digest = manifest === undefined ? undefined : sha256(manifest)
+  const hello = types.includes('tpm') ? { hello: { tpm: { ek: 'EK1' } } } : {}
+  const asked = {
+    types,
+    publicKey,
+    ...hello,
+    ...(digest === undefined ? {} : { manifest: digest.toString('hex') }),
+    ...more.ask,
+  }
+  const offer = (await api.send({ method: 'POST', path: '/v1/attestation/challenges', body: asked })) as JsonObject
+  more.wait?.()
+  const nonce = String(offer.nonce)
+  const bound = {
+    nonce: Buffer.from(nonce, 'base64url'),
+    publicKey: spkiBytes(key.publicKey),
+    ...(digest === undefined ? {} : { manifest: digest }),
+  }
+  const evidence = await Promise.all(
+    types.map(async (type) => {
+      const data = bindingDigest(type, bound, 'sha256').toString('base64')
+      const secret = type === 'tpm' ? { secret: 'secret of EK1' } : {}
+      const token = await signJws({}, { instance: 'i-1', image: 'bot', data, ...secret, ...claims }, platform)
+      return { type, evidence: Buffer.from(token).toString('base64') }
+    }),
+  )
+  const subject = { nonce, trustDomain, thumbprint: jwkThumbprint(key.publicKey) }
+  const previous =
+    more.previous === undefined
+      ? {}
+      : {
+          previous: {
+            publicKey: { ...exportPublicJwk(more.previous.publicKey) },
+            keyProof: await signKeyProof(subject, more.previous),
+          },
+        }
+  const body = {
+    challengeId: String(offer.id),
+    publicKey,
+    keyProof: await signKeyProof(subject, key),
+    evidence,
+    ...(manifest === undefined ? {} : { manifest }),
+    ...previous,
+    ...more.body,
+  }
+  return (await api.send({ method: 'POST', path: '/v1/credentials', body })) as JsonObject
+}
+
+const refused = (made: Promise<unknown>, code: string): Promise<void> => assert.rejects(made, { code })
+
+function witOf(answer: JsonObject) {
+  const { bundle } = parseBundle(String(answer.bundle), trustDomain)
+  const { token } = answer.wit as { token: string }
+  return verifyWit(token, { bundles: bundleSource(bundle), profile: 'wimse', now: clock(), svid: true })
+}
+
+describe('issuance by evidence', () => {
+  test('gives the credentials of the entry that the evidence fits, for the key that it is bound to', async () => {
+    const key = WorkloadKey.generate()
+    const answer = await attempt({ types: ['gcp'], key, body: { audiences: ['https://api.example.com'] } })
+    assert.equal(answer.spiffeId, 'spiffe://example.com/agent/gcp')
+    const wit = witOf(answer)
+    assert.equal(wit.subject, 'spiffe://example.com/agent/gcp')
+    assert.equal(wit.confirmation.thumbprint, jwkThumbprint(key.publicKey))
+    assert.deepEqual(wit.attested, { assurance: 'moderate', types: ['gcp'] })
+    const { bundle } = parseBundle(String(answer.bundle), trustDomain)
+    const { chain } = answer.x509Svid as { chain: string[] }
+    const svid = verifyX509Svid(
+      chain.map((one) => Buffer.from(one, 'base64')),
+      { bundles: bundleSource(bundle), now: clock() },
+    )
+    assert.equal(svid.subject, wit.subject)
+    assert.ok((answer.jwtSvid as JsonObject).token)
+  })
+
+  test('carries the assurance that the evidence reached, and its types', async () => {
+    const answer = await attempt({ types: ['tpm'], claims: { image: 'hard' } })
+    assert.deepEqual(witOf(answer).attested, { assurance: 'high', types: ['tpm'] })
+  })
+
+  test('takes several pieces of evidence for one key', async () => {
+    const answer = await attempt({ types: ['gcp', 'tpm'], claims: { image: 'both' } })
+    assert.deepEqual(witOf(answer).attested, { assurance: 'high', types: ['gcp', 'tpm'] })
+  })
+
+  test('lets a caller choose where the evidence fits several entries', async () => {
+    const spiffeId = 'spiffe://example.com/agent/twin-b'
+    const answer = await attempt({ types: ['gcp'], claims: { image: 'twin' }, ask: { spiffeId } })
+    assert.equal(answer.spiffeId, spiffeId)
+  })
+
+  const rows: readonly (readonly [string, string, Attempt])[] = [
+    [
+      'that is not base64',
+      'operation.request_malformed',
+      { types: ['gcp'], body: { evidence: [{ type: 'gcp', evidence: '*' }] } },
+    ],
+    ['of another image', 'provisioning.no_identity', { types: ['gcp'], claims: { image: 'other' } }],
+    ['that fits two entries', 'provisioning.ambiguous_identity', { types: ['gcp'], claims: { image: 'twin' } }],
+    [
+      'for an identity that it does not fit',
+      'provisioning.no_identity',
+      { types: ['gcp'], ask: { spiffeId: 'spiffe://example.com/agent/hard' } },
+    ],
+    ['bound to another challenge', 'attestation.binding_mismatch', { types: ['gcp'], claims: { data: 'AAAA' } }],
+    [
+      'with a secret that was not activated',
+      'attestation.binding_mismatch',
+      { types: ['tpm'], claims: { image: 'hard', secret: 'x' } },
+    ],
+    ['without the second type', 'attestation.not_enough', { types: ['gcp'], claims: { image: 'both' } }],
+    [
+      'weaker than the entry asks',
+      'attestation.not_enough',
+      { types: ['tpm'], claims: { image: 'hard', debug: true } },
+    ],
+    ['without the manifest', 'attestation.not_enough', { types: ['gcp'], claims: { image: 'made' } }],
+    [
+      'of a type that was not announced',
+      'attestation.challenge_unknown',
+      { types: ['gcp'], body: { evidence: [{ type: 'aws-iid', evidence: 'AAAA' }] } },
+    ],
+    ['of no type', 'provisioning.no_identity', { types: ['gcp'], body: { evidence: [] } }],
+    [
+      'for a challenge that does not exist',
+      'attestation.challenge_unknown',
+      { types: ['gcp'], body: { challengeId: 'x' } },
+    ],
+    [
+      'with another key than announced',
+      'attestation.challenge_unknown',
+      { types: ['gcp'], body: { publicKey: { ...exportPublicJwk(WorkloadKey.generate().publicKey) } } },
+    ],
+    ['without a proof of the key', 'provisioning.key_proof_invalid', { types: ['gcp'], body: { keyProof: 'none' } }],
+    [
+      'with a manifest that was not announced',
+      'attestation.binding_mismatch',
+      { types: ['gcp'], body: { manifest: 'x' } },
+    ],
+    ['for a JWT-SVID for nobody', 'provisioning.missing_audience', { types: ['gcp'], body: { audiences: [] } }],
+    ['of a type that is not configured', 'attestation.unknown_type', { types: ['sgx'] }],
+    ['of a hello without its EK', 'attestation.malformed', { types: ['tpm'], ask: { hello: { tpm: {} } } }],
+    ['of a type twice', 'operation.request_malformed', { types: ['gcp', 'gcp'] }],
+  ]
+  for (const [what, code, change] of rows) {
+    test(`refuses evidence ${what}`, async () => {
+      await refused(attempt(change), code)
+    })
+  }
+
+  test('takes a challenge once, and not after two minutes', async () => {
+    const publicKey = { ...exportPublicJwk(WorkloadKey.generate().publicKey) }
+    const body = { types: ['gcp'], publicKey }
+    const { id } = (await api.send({ method: 'POST', path: '/v1/attestation/challenges', body })) as JsonObject
+    const answer = { challengeId: String(id), publicKey, keyProof: 'x', evidence: [] }
+    await refused(api.send({ method: 'POST', path: '/v1/credentials', body: answer }), 'provisioning.key_proof_invalid')
+    await refused(api.send({ method: 'POST', path: '/v1/credentials', body: answer }), 'attestation.challenge_unknown')
+    const wait = (): void => {
+      ahead += 120
+    }
+    await refused(attempt({ types: ['gcp'], wait }), 'attestation.challenge_unknown')
+    ahead = 0
+  })
+
+  test('gives a bearer document to whoever came first with it, and to the keys that he vouches for', async () => {
+    const first = WorkloadKey.generate()
+    const claims = { image: 'bearer', instance: 'i-bearer' }
+    await attempt({ types: ['aws-iid'], key: first, claims })
+    await refused(attempt({ types: ['aws-iid'], claims }), 'attestation.taken')
+    await refused(attempt({ types: ['aws-iid'], claims, previous: WorkloadKey.generate() }), 'attestation.taken')
+    await attempt({ types: ['aws-iid'], claims, previous: first })
+    // The successor has taken over: the first key vouches for nobody any more.
+    await refused(attempt({ types: ['aws-iid'], claims, previous: first }), 'attestation.taken')
+  })
+
+  test('uses a statement up', async () => {
+    const claims = { id: 'jti-1' }
+    await attempt({ types: ['gcp'], claims })
+    await refused(attempt({ types: ['gcp'], claims }), 'attestation.replayed')
+  })
+
+  test('refuses a renewal with weaker evidence until the entry is changed', async () => {
+    const claims = { image: 'lowers' }
+    await attempt({ types: ['gcp'], claims })
+    await refused(attempt({ types: ['gcp'], claims: { ...claims, debug: true } }), 'attestation.assurance_lowered')
+    const entry = { spiffeId: 'spiffe://example.com/agent/lowers', selectors: ['gcp:image:lowers'], owner: 'platform' }
+    await admin.updateEntry('lowers', entry, 1)
+    await attempt({ types: ['gcp'], claims: { ...claims, debug: true } })
+  })
+
+  describe('with a manifest', () => {
+    const part = (name: string, text: string) => ({ name, digest: `sha256:${sha256(text).toString('hex')}` as const })
+    const manifest: Manifest = {
+      model: { id: 'vendor/model-4' },
+      tools: [part('create_event', 'create'), part('delete_event', 'delete')],
+      mcpServers: [],
+    }
+    const claims = { image: 'made' }
+
+    test('carries what its launcher stated and the entry allows, without what it does not', async () => {
+      const signed = await signManifest(manifest, launcher, clock())
+      const answer = await attempt({ types: ['gcp'], claims, manifest: signed })
+      assert.deepEqual(witOf(answer).attested?.manifest, {
+        hash: sha256(signed).toString('hex'),
+        model: 'vendor/model-4',
+        tools: ['create_event'],
+        mcpServers: [],
+      })
+    })
+
+    test('refuses another model, another launcher, and a manifest that the evidence is not bound to', async () => {
+      const other = await signManifest({ ...manifest, model: { id: 'vendor/model-5' } }, launcher, clock())
+      await refused(attempt({ types: ['gcp'], claims, manifest: other }), 'attestation.measurement_mismatch')
+      const forged = await signManifest(manifest, WorkloadKey.generate(), clock())
+      await refused(attempt({ types: ['gcp'], claims, manifest: forged }), 'attestation.invalid_signature')
+      const signed = await signManifest(manifest, launcher, clock())
+      await refused(
+        attempt({ types: ['gcp'], claims, manifest: signed, body: { manifest: other } }),
+        'attestation.binding_mismatch',
+      )
+    })
+  })
+
+  test('an entry whose policy nobody can read is not registered', async () => {
+    const entry = { spiffeId: 'spiffe://example.com/agent/new', selectors: ['gcp:image:new'] }
+    for (const [more, code] of [
+      [{ attestation: { sgx: {} } }, 'attestation.unknown_type'],
+      [{ attestation: { gcp: { imagse: [] } } }, 'attestation.policy_malformed'],
+      [{ manifest: {} }, 'attestation.policy_malformed'],
+      [{ attestation: 'strict' }, 'provisioning.malformed_entry'],
+    ] as const) {
+      const body = { ...entry, ...more }
+      await refused(api.send({ method: 'POST', path: '/v1/entries', body }), code)
+    }
+  })
+
+  test('whoever is attested by the kernel alone gets nothing of an entry that asks for more', async () => {
+    const publicKey = { ...exportPublicJwk(WorkloadKey.generate().publicKey) }
+    const body = { entryId: 'hard', posture: { type: 'unix', selectors: ['tpm:image:hard'] }, publicKey }
+    await refused(api.send({ method: 'POST', path: '/v1/agent/wits', body }), 'provisioning.not_entitled')
+  })
+
+  test('leaves a record of every outcome before it is told', async () => {
+    using log = AuditReader.openFile(join(root, 'data', 'log.sqlite'))
+    const records = log.read(0, log.size).map(({ record }) => record)
+    const of = (type: string) => records.filter((record) => record.type === type)
+    assert.ok(of('attestation.succeeded').length >= 8)
+    assert.ok(of('attestation.refused').length >= 20)
+    assert.equal(of('attestation.assurance-lowered').length, 1)
+    assert.equal(of('attestation.manifest-narrowed').length, 1)
+    assert.deepEqual(of('attestation.assurance-lowered')[0]?.reasons, ['attestation.assurance_lowered'])
+    const [issued] = records.filter(({ type, posture }) => type === 'provisioning.issued' && posture?.type === 'tpm')
+    assert.equal(issued?.posture?.binding, 'full')
+  })
+})
