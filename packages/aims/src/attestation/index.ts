@@ -40,6 +40,7 @@ export {
   type ExpectedBinding,
 } from './binding.ts'
 export { type CollateralFile, type CollateralSource, collateralOf, firstOf } from './collateral.ts'
+export type { CollectorChallenge, EvidenceCollector } from './collect/collector.ts'
 export {
   type Authenticated,
   appraised,
