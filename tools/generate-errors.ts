@@ -9,6 +9,7 @@ import { CREDENTIAL_CODES } from '../packages/aims/src/base/error-codes/credenti
 import { IDENTIFIER_CODES } from '../packages/aims/src/base/error-codes/identifier.ts'
 import { MONITORING_CODES } from '../packages/aims/src/base/error-codes/monitoring.ts'
 import { OPERATION_CODES } from '../packages/aims/src/base/error-codes/operation.ts'
+import { OUTBOUND_CODES } from '../packages/aims/src/base/error-codes/outbound.ts'
 import { POLICY_CODES } from '../packages/aims/src/base/error-codes/policy.ts'
 import { PROVISIONING_CODES } from '../packages/aims/src/base/error-codes/provisioning.ts'
 
@@ -27,6 +28,7 @@ export const CODE_TABLES: readonly (readonly [title: string, codes: { readonly [
   ['8 Policy', POLICY_CODES],
   ['9 Compliance', COMPLIANCE_CODES],
   ['Running the programs', OPERATION_CODES],
+  ['Fetching from elsewhere', OUTBOUND_CODES],
 ]
 
 export function errorsMarkdown(): string {

@@ -7,6 +7,7 @@ import type { CREDENTIAL_CODES } from './error-codes/credential.ts'
 import type { IDENTIFIER_CODES } from './error-codes/identifier.ts'
 import type { MONITORING_CODES } from './error-codes/monitoring.ts'
 import type { OPERATION_CODES } from './error-codes/operation.ts'
+import type { OUTBOUND_CODES } from './error-codes/outbound.ts'
 import type { POLICY_CODES } from './error-codes/policy.ts'
 import type { PROVISIONING_CODES } from './error-codes/provisioning.ts'
 
@@ -26,6 +27,7 @@ export type AimsErrorCode =
   | keyof typeof POLICY_CODES
   | keyof typeof COMPLIANCE_CODES
   | keyof typeof OPERATION_CODES
+  | keyof typeof OUTBOUND_CODES
 
 /**
  * The one error class AIMS throws for input it refuses; misuse of the API throws `TypeError`.

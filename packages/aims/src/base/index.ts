@@ -23,6 +23,14 @@ export {
   verificationKey,
   WorkloadKey,
 } from './keys.ts'
+export {
+  type Outbound,
+  type OutboundOptions,
+  type OutboundPurpose,
+  type OutboundRequest,
+  type OutboundResponse,
+  outbound,
+} from './outbound.ts'
 export { encodePem, type PemBlock, parsePem } from './pem.ts'
 export { type DatabaseOptions, type FileLock, lockFile, openDatabase, storing, transaction } from './sqlite.ts'
 export { type BoundSocket, bindSocket, type SocketPlace } from './unix-socket.ts'

@@ -8,6 +8,7 @@ import { CREDENTIAL_CODES } from './credential.ts'
 import { IDENTIFIER_CODES } from './identifier.ts'
 import { MONITORING_CODES } from './monitoring.ts'
 import { OPERATION_CODES } from './operation.ts'
+import { OUTBOUND_CODES } from './outbound.ts'
 import { POLICY_CODES } from './policy.ts'
 import { PROVISIONING_CODES } from './provisioning.ts'
 
@@ -24,4 +25,5 @@ export const ERROR_CODES: { readonly [code in AimsErrorCode]: string } = {
   ...POLICY_CODES,
   ...COMPLIANCE_CODES,
   ...OPERATION_CODES,
+  ...OUTBOUND_CODES,
 }

@@ -1,0 +1,61 @@
+import { BlockList, isIP } from 'node:net'
+
+/** IPv4 that is not globally reachable unicast. @see IANA IPv4 Special-Purpose Address Registry */
+const SPECIAL_IPV4 = [
+  '0.0.0.0/8',
+  '10.0.0.0/8',
+  '100.64.0.0/10',
+  '127.0.0.0/8',
+  '169.254.0.0/16',
+  '172.16.0.0/12',
+  '192.0.0.0/24',
+  '192.0.2.0/24',
+  '192.88.99.0/24',
+  '192.168.0.0/16',
+  '198.18.0.0/15',
+  '198.51.100.0/24',
+  '203.0.113.0/24',
+  '224.0.0.0/3',
+  // The host agent of Azure: global by its number, inside by its use.
+  '168.63.129.16/32',
+]
+/** Outside of this nothing of IPv6 is global unicast. */
+const GLOBAL_IPV6 = ['2000::/3']
+/** What is special in it. @see IANA IPv6 Special-Purpose Address Registry */
+const SPECIAL_IPV6 = ['2001::/23', '2001:db8::/32', '2002::/16', '3fff::/20']
+/** Where clouds answer whoever asks. Never reached, whatever is configured. */
+const METADATA = ['169.254.0.0/16', 'fe80::/10', 'fd00:ec2::/32', '168.63.129.16/32', '100.100.100.200/32']
+
+/** A set of addresses, made of networks such as `10.0.0.0/8` or `fd00::/8`. */
+export interface Networks {
+  has(address: string): boolean
+}
+
+/** @throws TypeError for what is no network */
+export function networks(cidrs: readonly string[]): Networks {
+  const list = new BlockList()
+  for (const cidr of cidrs) {
+    const [, address = '', prefix] = /^([0-9a-f.:]+)\/([0-9]{1,3})$/.exec(cidr) ?? []
+    const family = isIP(address)
+    if (family === 0 || Number(prefix) > (family === 4 ? 32 : 128)) throw new TypeError(`not a network: ${cidr}`)
+    list.addSubnet(address, Number(prefix), family === 4 ? 'ipv4' : 'ipv6')
+  }
+  return { has: (address) => isIP(address) !== 0 && list.check(address, isIP(address) === 4 ? 'ipv4' : 'ipv6') }
+}
+
+const specialIpv4 = networks(SPECIAL_IPV4)
+const globalIpv6 = networks(GLOBAL_IPV6)
+const specialIpv6 = networks(SPECIAL_IPV6)
+const metadata = networks(METADATA)
+
+/** True for addresses of the public internet. IPv4 written as IPv6 is none of them. */
+export function isPublicAddress(address: string): boolean {
+  const family = isIP(address)
+  if (family === 4) return !specialIpv4.has(address)
+  return family === 6 && globalIpv6.has(address) && !specialIpv6.has(address)
+}
+
+/** True for addresses at which clouds hand out credentials. */
+export function isMetadataAddress(address: string): boolean {
+  return metadata.has(address)
+}

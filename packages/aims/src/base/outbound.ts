@@ -1,0 +1,254 @@
+import { lookup } from 'node:dns/promises'
+import { type IncomingMessage, request } from 'node:http'
+import { isIPv4, type Socket } from 'node:net'
+import type { TLSSocket } from 'node:tls'
+import { AimsError } from './errors.ts'
+import { isMetadataAddress, isPublicAddress, type Networks, networks } from './outbound-addresses.ts'
+import { openConnection } from './outbound-connection.ts'
+import { isPublicName, type OutboundUrl, parseOutboundUrl } from './outbound-url.ts'
+
+/** What may be reached for one purpose. */
+export interface OutboundPurpose {
+  /**
+   * The hosts, each `name` or `name:port`; without a port 443. `public`: any name of the public DNS, on port 443, for
+   * URLs that others choose.
+   */
+  readonly hosts: readonly string[] | 'public'
+  /** Networks that are not public and may be reached all the same, e.g. `10.0.0.0/8`. Default none. */
+  readonly networks?: readonly string[]
+  /** PEM of the authorities of these hosts. Default: those that come with Node. */
+  readonly authorities?: string
+  /** Bytes of an answer. Default 1 MiB. */
+  readonly maxBody?: number
+  /** Milliseconds until the whole answer must be here. Default 10,000. */
+  readonly timeout?: number
+}
+
+/** Purposes by name, and what tests put in place of the network. */
+export interface OutboundOptions<Purpose extends string> {
+  readonly purposes: { readonly [name in Purpose]: OutboundPurpose }
+  /** Every address of a name. Default: the resolver of the system. */
+  resolve?(host: string): Promise<readonly string[]>
+  /** Opens a TCP connection to an address. Default: the network. */
+  connect?(address: string, port: number): Socket
+}
+
+/** One request. */
+export interface OutboundRequest {
+  /** Default `GET`. */
+  readonly method?: 'GET' | 'POST' | 'PUT'
+  readonly headers?: { readonly [name: string]: string }
+  readonly body?: Uint8Array
+  /** Content types that are taken, e.g. `application/json`. Absent: any. */
+  readonly types?: readonly string[]
+  readonly signal?: AbortSignal
+}
+
+/** A whole answer with a status from 200 to 299, or 404. */
+export interface OutboundResponse {
+  readonly status: number
+  /** Lower-case names; a field that comes more than once is left out. */
+  readonly headers: ReadonlyMap<string, string>
+  readonly body: Buffer
+}
+
+/** Fetches from elsewhere. The only thing in AIMS that follows a URL. */
+export interface Outbound<Purpose extends string = string> {
+  /** @throws {@link AimsError} `outbound.*` */
+  fetch(purpose: Purpose, url: string, request?: OutboundRequest): Promise<OutboundResponse>
+}
+
+const MAX_ADDRESSES = 32
+
+/**
+ * Makes the fetcher for everything a program fetches from elsewhere. Every URL is read in one spelling, its host must be
+ * allowed for the purpose, **every** address of the host must be public (or in a network that is configured), and the
+ * connection goes to the very address that was looked at. No redirect is followed, no content coding undone, no proxy
+ * asked, no TLS session resumed; the answer has a size and a deadline.
+ *
+ * Does not say that the answer is true: what is fetched must be signed, or come from a host that is trusted.
+ */
+export function outbound<Purpose extends string>(options: OutboundOptions<Purpose>): Outbound<Purpose> {
+  const { resolve = resolveBySystem, connect } = options
+  const rules = new Map<string, Rule>()
+  for (const [name, purpose] of Object.entries<OutboundPurpose>(options.purposes)) rules.set(name, readRule(purpose))
+
+  async function fetch(purpose: Purpose, text: string, wanted: OutboundRequest = {}): Promise<OutboundResponse> {
+    const rule = rules.get(purpose)
+    if (rule === undefined) throw new TypeError(`no such purpose: ${purpose}`)
+    const url = parseOutboundUrl(text)
+    if (!rule.allows(url)) throw new AimsError('outbound.host_refused', `${purpose}: the host is not allowed`)
+    const deadline = AbortSignal.timeout(rule.timeout)
+    const signal = wanted.signal === undefined ? deadline : AbortSignal.any([deadline, wanted.signal])
+    let socket: TLSSocket | undefined
+    try {
+      const addresses = await orAborted(signal, vet(url.host, rule, resolve))
+      const { authorities } = rule
+      const through = {
+        ...(authorities === undefined ? {} : { authorities }),
+        ...(connect === undefined ? {} : { connect }),
+      }
+      socket = await openConnection({ host: url.host, port: url.port, addresses, signal, ...through })
+      return await orAborted(signal, exchange(socket, url, wanted, rule.maxBody))
+    } catch (cause) {
+      if (deadline.aborted) throw new AimsError('outbound.timeout', `${purpose}: no whole answer in time`, { cause })
+      if (AimsError.is(cause)) throw cause
+      throw new AimsError('outbound.unreachable', `${purpose}: the connection failed`, { cause })
+    } finally {
+      socket?.destroy()
+    }
+  }
+
+  return { fetch }
+}
+
+interface Rule {
+  readonly networks: Networks
+  readonly authorities: string | undefined
+  readonly maxBody: number
+  readonly timeout: number
+  allows(url: OutboundUrl): boolean
+}
+
+function readRule(purpose: OutboundPurpose): Rule {
+  const { hosts, authorities, maxBody = 1_048_576, timeout = 10_000 } = purpose
+  const allowed = hosts === 'public' ? undefined : new Set(hosts.map(authorityOf))
+  return {
+    networks: networks(purpose.networks ?? []),
+    authorities,
+    maxBody,
+    timeout,
+    allows: ({ host, port }) =>
+      allowed === undefined ? isPublicName(host) && port === 443 : allowed.has(`${host}:${port}`),
+  }
+}
+
+function authorityOf(host: string): string {
+  const { host: name, port, target } = parseOutboundUrl(`https://${host}`)
+  if (target !== '/') throw new TypeError(`not a host: ${host}`)
+  return `${name}:${port}`
+}
+
+async function resolveBySystem(host: string): Promise<readonly string[]> {
+  return (await lookup(host, { all: true, order: 'verbatim' })).map(({ address }) => address)
+}
+
+// One bad address among several refuses: whoever answers for the name decides which one comes first next time.
+async function vet(
+  host: string,
+  rule: Rule,
+  resolve: (host: string) => Promise<readonly string[]>,
+): Promise<readonly string[]> {
+  const addresses = isIPv4(host) ? [host] : await resolve(host).catch(unresolvable)
+  if (addresses.length === 0) return unresolvable()
+  const isFine = (address: string): boolean =>
+    !isMetadataAddress(address) && (isPublicAddress(address) || rule.networks.has(address))
+  if (addresses.length > MAX_ADDRESSES || !addresses.every(isFine)) {
+    throw new AimsError('outbound.address_refused', 'the host has an address that may not be reached')
+  }
+  return addresses.slice(0, 4)
+}
+
+function unresolvable(cause?: unknown): never {
+  throw new AimsError('outbound.unresolvable', 'the name has no address', { cause })
+}
+
+async function orAborted<T>(signal: AbortSignal, work: Promise<T>): Promise<T> {
+  let abort: (() => void) | undefined
+  const aborted = new Promise<never>((_resolve, reject) => {
+    abort = () => reject(signal.reason)
+    if (signal.aborted) abort()
+    signal.addEventListener('abort', abort)
+  })
+  try {
+    return await Promise.race([work, aborted])
+  } finally {
+    if (abort !== undefined) signal.removeEventListener('abort', abort)
+    // Whoever lost the race has nobody left to tell.
+    work.catch(() => {})
+  }
+}
+
+function exchange(
+  socket: TLSSocket,
+  url: OutboundUrl,
+  wanted: OutboundRequest,
+  maxBody: number,
+): Promise<OutboundResponse> {
+  const { method = 'GET', headers = {}, body, types } = wanted
+  return new Promise((resolve, reject) => {
+    const sent = request({
+      createConnection: () => socket,
+      method,
+      path: url.target,
+      headers: {
+        'user-agent': 'aims',
+        accept: types?.join(', ') ?? '*/*',
+        'accept-encoding': 'identity',
+        ...(body === undefined ? {} : { 'content-length': body.length }),
+        ...headers,
+        host: url.port === 443 ? url.host : `${url.host}:${url.port}`,
+        connection: 'close',
+      },
+      maxHeaderSize: 32_768,
+    })
+    const invalid = (cause?: unknown): void =>
+      reject(new AimsError('outbound.invalid_response', 'the answer is not HTTP as it should be', { cause }))
+    sent.on('error', invalid)
+    sent.on('upgrade', () => invalid())
+    sent.on('response', (response) => {
+      try {
+        checkHead(response, types, maxBody)
+      } catch (error) {
+        reject(error as Error)
+        return
+      }
+      readBody(response, maxBody).then((bytes) => {
+        resolve({ status: response.statusCode ?? 0, headers: singleHeaders(response), body: bytes })
+      }, reject)
+    })
+    sent.end(body)
+  })
+}
+
+function checkHead(response: IncomingMessage, types: readonly string[] | undefined, maxBody: number): void {
+  const { statusCode = 0, headers } = response
+  if (statusCode >= 300 && statusCode < 400)
+    throw new AimsError('outbound.redirected', 'the host answered with a redirect')
+  if (statusCode === 429 || statusCode === 503) throw new AimsError('outbound.rate_limited', 'the host asks to wait')
+  if (statusCode < 200 || (statusCode > 299 && statusCode !== 404)) {
+    throw new AimsError('outbound.refused_by_host', `the host answered with status ${statusCode}`)
+  }
+  if (Number(headers['content-length'] ?? 0) > maxBody) throw tooLarge(maxBody)
+  const coding = headers['content-encoding'] ?? 'identity'
+  const type = headers['content-type']?.split(';', 1)[0]?.trim().toLowerCase() ?? ''
+  const isWanted = types === undefined || statusCode === 404 || types.includes(type)
+  if (coding !== 'identity' || !isWanted) {
+    throw new AimsError('outbound.wrong_type', 'the answer has another content type or coding than was asked for')
+  }
+}
+
+async function readBody(response: IncomingMessage, maxBody: number): Promise<Buffer> {
+  const chunks: Buffer[] = []
+  let size = 0
+  try {
+    for await (const chunk of response) {
+      size += chunk.length
+      if (size > maxBody) throw tooLarge(maxBody)
+      chunks.push(chunk)
+    }
+  } catch (cause) {
+    if (AimsError.is(cause)) throw cause
+    throw new AimsError('outbound.invalid_response', 'the answer broke off', { cause })
+  }
+  return Buffer.concat(chunks)
+}
+
+function singleHeaders(response: IncomingMessage): ReadonlyMap<string, string> {
+  const single = Object.entries(response.headersDistinct).filter(([, values]) => values?.length === 1)
+  return new Map(single.map(([name, values]) => [name, values?.[0] ?? '']))
+}
+
+function tooLarge(maxBody: number): AimsError {
+  return new AimsError('outbound.too_large', `the answer has more than ${maxBody} bytes`)
+}
