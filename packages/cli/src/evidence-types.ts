@@ -12,7 +12,11 @@ import {
   azureVerifier,
   type CollateralFile,
   type CollateralSource,
+  type DcapTrust,
+  dcapCollateral,
   type EvidenceVerifier,
+  sgxVerifier,
+  tdxVerifier,
 } from 'aims/attestation'
 
 /** What a command line says about whom to trust. */
@@ -59,6 +63,22 @@ export interface EvidenceType {
 /** Every type of evidence that is a file. A line here makes it known to `aims verify evidence` and `aims attest`. */
 export const EVIDENCE_TYPES: readonly EvidenceType[] = [
   {
+    type: 'sgx',
+    aliases: ['intel-sgx', 'sgx-dcap', 'dcap', 'dcap-sgx'],
+    proves: 'the enclave that runs on a genuine Intel processor, and how Intel rates that platform',
+    binds: 'nonce and key are in the report data that the processor signs',
+    collateral: dcapCollateral,
+    verifier: (trust) => sgxVerifier(dcapTrust(trust)),
+  },
+  {
+    type: 'tdx',
+    aliases: ['intel-tdx', 'tdx-dcap', 'dcap-tdx'],
+    proves: 'the confidential VM that runs on a genuine Intel processor, and how Intel rates that platform',
+    binds: 'nonce and key are in the report data that the processor signs',
+    collateral: dcapCollateral,
+    verifier: (trust) => tdxVerifier(dcapTrust(trust)),
+  },
+  {
     type: 'aws-iid',
     aliases: ['aws', 'ec2', 'iid', 'aws-ec2', 'aws-instance-identity', 'instance-identity'],
     proves: 'account, region, instance and image of an EC2 virtual machine',
@@ -96,6 +116,14 @@ export const EVIDENCE_TYPES: readonly EvidenceType[] = [
 export function findEvidenceType(name: string): EvidenceType | undefined {
   const plain = name.toLowerCase().replaceAll(/[_ ]/g, '-')
   return EVIDENCE_TYPES.find(({ type, aliases }) => type === plain || aliases.includes(plain))
+}
+
+function dcapTrust({ collateral, roots, settings: { acceptUnratedTcb } }: EvidenceTrust): DcapTrust {
+  return {
+    collateral,
+    ...(roots === undefined ? {} : { roots }),
+    ...(acceptUnratedTcb === undefined ? {} : { acceptUnratedTcb }),
+  }
 }
 
 type ByRegion = { readonly [region: string]: readonly string[] }

@@ -1,3 +1,5 @@
+import { AimsError } from '../base/errors.ts'
+
 /**
  * Keys, certificates and statements of vendors, by name, e.g. `intel/tdx/tcb/00806f050000.json`. A cache or a
  * directory: it never fetches, so that verifying evidence never depends on the network. Names are lower case; each type
@@ -33,4 +35,33 @@ export function firstOf(...sources: readonly CollateralSource[]): CollateralSour
 export interface CollateralFile {
   readonly name: string
   readonly bytes: Uint8Array
+}
+
+/**
+ * Remembers the highest number that each statement or revocation list of a vendor has had, under its name, so that an
+ * older one that is still within its dates is not accepted again. The caller keeps it between runs.
+ */
+export interface HighestSeen {
+  get(name: string): bigint | undefined
+  set(name: string, number: bigint): void
+}
+
+/** Remembers in memory, for as long as it lives. */
+export function createHighestSeen(): HighestSeen {
+  return new Map<string, bigint>()
+}
+
+/**
+ * Refuses collateral when any of its numbers is lower than the highest seen under its name; otherwise remembers them all.
+ * For what has been authenticated only.
+ *
+ * @throws {@link AimsError} `attestation.collateral_rollback`
+ */
+export function refuseRollback(seen: HighestSeen, numbers: ReadonlyMap<string, bigint>): void {
+  for (const [name, number] of numbers) {
+    if (number < (seen.get(name) ?? 0n)) {
+      throw new AimsError('attestation.collateral_rollback', 'a newer file of this collateral has been seen')
+    }
+  }
+  for (const [name, number] of numbers) if (number > (seen.get(name) ?? -1n)) seen.set(name, number)
 }

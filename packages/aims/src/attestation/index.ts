@@ -39,8 +39,27 @@ export {
   checkBoundData,
   type ExpectedBinding,
 } from './binding.ts'
-export { type CollateralFile, type CollateralSource, collateralOf, firstOf } from './collateral.ts'
+export {
+  type CollateralFile,
+  type CollateralSource,
+  collateralOf,
+  createHighestSeen,
+  firstOf,
+  type HighestSeen,
+} from './collateral.ts'
 export type { CollectorChallenge, EvidenceCollector } from './collect/collector.ts'
+export { collectTsmReport, type TsmFiles, type TsmReport, type TsmRequest } from './collect/configfs-tsm.ts'
+export type { DcapTcb, DcapTrust } from './dcap/authenticate.ts'
+export { dcapCollateral } from './dcap/files.ts'
+export { type DcapTee, dcapCollateralNames, type PckCa } from './dcap/names.ts'
+export type { DcapPlatform } from './dcap/pck.ts'
+export type { DcapPolicy } from './dcap/policy.ts'
+export type { SgxReport, TdReport } from './dcap/report-body.ts'
+export { INTEL_SGX_ROOT_CA } from './dcap/roots.ts'
+export type { MeasuredEvent } from './dcap/rtmr.ts'
+export { type SgxClaims, type SgxPolicy, sgxVerifier } from './dcap/sgx.ts'
+export type { TcbStatus } from './dcap/tcb-status.ts'
+export { type TdxClaims, type TdxPolicy, tdxVerifier } from './dcap/tdx.ts'
 export {
   type Authenticated,
   appraised,

@@ -210,6 +210,18 @@ export class DerReader {
   }
 }
 
+/**
+ * Reads bytes that are one piece of DER: what `read` leaves over is refused.
+ *
+ * @throws {@link AimsError} `der.*`
+ */
+export function readWholeDer<T>(bytes: Uint8Array, read: (input: DerReader) => T): T {
+  const input = DerReader.of(bytes)
+  const value = read(input)
+  input.end()
+  return value
+}
+
 function malformed(message: string): AimsError {
   return new AimsError('der.malformed', message)
 }

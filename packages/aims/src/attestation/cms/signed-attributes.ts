@@ -1,5 +1,5 @@
 import { asBuffer } from '../../base/bytes.ts'
-import { DerReader, TAG } from '../../base/der.ts'
+import { DerReader, readWholeDer, TAG } from '../../base/der.ts'
 import { AimsError } from '../../base/errors.ts'
 import { readVendorTime } from '../x509/time.ts'
 
@@ -38,7 +38,7 @@ export function readSignedAttributes(
   const contentType = values.get(CONTENT_TYPE)
   const messageDigest = values.get(MESSAGE_DIGEST)
   if (contentType === undefined || messageDigest === undefined) throw malformed('a signed attribute is missing')
-  if (whole(contentType, (value) => value.oid()) !== DATA) throw malformed('the signed content type is not data')
+  if (readWholeDer(contentType, (value) => value.oid()) !== DATA) throw malformed('the signed content type is not data')
   const protection = values.get(ALGORITHM_PROTECTION)
   if (protection !== undefined) checkProtection(protection, digestAlgorithm, signatureAlgorithm)
   const signingTime = values.get(SIGNING_TIME)
@@ -46,8 +46,8 @@ export function readSignedAttributes(
   signed[0] = TAG.set
   return {
     signed,
-    messageDigest: whole(messageDigest, (value) => value.octetString()),
-    ...(signingTime === undefined ? {} : { signingTime: whole(signingTime, readVendorTime) }),
+    messageDigest: readWholeDer(messageDigest, (value) => value.octetString()),
+    ...(signingTime === undefined ? {} : { signingTime: readWholeDer(signingTime, readVendorTime) }),
   }
 }
 
@@ -74,13 +74,6 @@ function checkProtection(element: Uint8Array, digestAlgorithm: Uint8Array, signa
   const same =
     asBuffer(digest).equals(digestAlgorithm) && asBuffer(signature.subarray(1)).equals(signatureAlgorithm.subarray(1))
   if (!same) throw malformed('the protected algorithms are not those of the signature')
-}
-
-function whole<T>(element: Uint8Array, read: (value: DerReader) => T): T {
-  const input = DerReader.of(element)
-  const value = read(input)
-  input.end()
-  return value
 }
 
 function malformed(message: string): AimsError {

@@ -71,11 +71,17 @@ export function parseVendorCertificates(bytes: Uint8Array): readonly VendorCerti
  *
  * @throws {@link AimsError} `attestation.weak_key` for a key that OpenSSL refuses
  */
-export function vendorPublicKey({ spki }: VendorCertificate): KeyObject {
-  const key = publicKeyFromSpki(spki)
+export function vendorPublicKey(certificate: VendorCertificate): KeyObject {
+  const known = KEYS.get(certificate)
+  if (known !== undefined) return known
+  const key = publicKeyFromSpki(certificate.spki)
   if (key === undefined) throw new AimsError('attestation.weak_key', 'a certificate holds an unusable key')
+  KEYS.set(certificate, key)
   return key
 }
+
+// Making a key costs nearly as much as a signature, and one check of a chain asks for it several times.
+const KEYS = new WeakMap<VendorCertificate, KeyObject>()
 
 /** The values of one attribute of a Name, e.g. `2.5.4.3` for the common name, as text. */
 export function nameAttributes(name: Uint8Array, oid: string): readonly string[] {

@@ -59,7 +59,9 @@ export function validateVendorChain(request: VendorChainRequest): VendorChain {
   if (request.roots.size === 0) throw new AimsError('attestation.untrusted', 'no root is configured for this evidence')
   const search = new ChainSearch(request)
   const certificates = search.run()
-  if (certificates === undefined) throw search.failure
+  if (certificates === undefined) {
+    throw search.failure ?? new AimsError('attestation.untrusted', 'no certificate leads to a configured root')
+  }
   return {
     kind: 'vendor-chain',
     certificates,
@@ -69,7 +71,7 @@ export function validateVendorChain(request: VendorChainRequest): VendorChain {
 }
 
 class ChainSearch {
-  failure: AimsError = new AimsError('attestation.untrusted', 'no certificate leads to a configured root')
+  failure: AimsError | undefined
   #furthest = 0
   #checksLeft = MAX_SIGNATURE_CHECKS
   readonly #request: VendorChainRequest

@@ -1,5 +1,8 @@
 /** Why evidence is refused. One vocabulary for all types: a type adds its own code only for what no other type has. */
 export const EVIDENCE_CODES = {
+  // Collect.
+  'attestation.collection_failed':
+    'this machine did not give evidence: run on the platform that is configured, with the right to ask it',
   // Parse.
   'attestation.unknown_type':
     'no verifier for this type of evidence is configured: name a type that is, or configure it',
@@ -34,9 +37,12 @@ export const EVIDENCE_CODES = {
   'attestation.collateral_malformed': 'a file of collateral does not have the form its vendor documents',
   'attestation.collateral_invalid': 'a file of collateral is not signed by its vendor, or is about something else',
   'attestation.collateral_expired': 'a file of collateral is out of its window: refresh the collateral',
+  'attestation.collateral_rollback': 'a file of collateral is older than one that was used before',
   // Appraisal.
   'attestation.policy_malformed': 'the appraisal policy has an unknown member or a value of the wrong form',
   'attestation.debug': 'the platform runs in debug mode, so its owner can read its memory',
+  'attestation.tcb_unknown': 'the vendor lists no trust level that fits this platform',
+  'attestation.tcb_out_of_date': 'firmware or microcode of the platform is below what the policy asks for: update it',
   'attestation.measurement_mismatch': 'what runs is not among the reference values of the policy',
   'attestation.not_allowed': 'an attribute of the evidence is not among those the policy allows',
   'attestation.not_enough': 'the evidence sent does not satisfy the combination the policy asks for',
