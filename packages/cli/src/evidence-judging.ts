@@ -77,9 +77,12 @@ export function readType(name: string): EvidenceType {
 }
 
 /** Makes the verifiers of the types with what the options trust. */
-export function readTrust(options: TrustOptions): (type: EvidenceType) => EvidenceVerifier {
+export function readTrust(options: TrustOptions, isForSeveral = false): (type: EvidenceType) => EvidenceVerifier {
   const { fingerprints, files: rootFiles } = readRoots(options.root)
-  const files = [...readCollateral(options.collateral), ...rootFiles]
+  // Among files for several types each type passes over those of the others.
+  const files = [...readCollateral(options.collateral), ...rootFiles].map((file) =>
+    isForSeveral ? { ...file, isFound: true } : file,
+  )
   const settings = readSettings(options)
   return (type) => {
     const trust: EvidenceTrust = {

@@ -139,3 +139,46 @@ test('aims attest types says what each type proves', async () => {
   )
   for (const { proves, binds } of types) assert.ok(proves.length > 20 && binds.length > 5)
 })
+
+describe('aims attest appraise', () => {
+  const appraise = async (policy: object, ...more: readonly string[]) => {
+    const args = ['--root', root, '--policy', file(policy), ...at(NITRO_NOW), ...more]
+    const { exit, results } = await aims('attest', 'appraise', ...args)
+    return { exit, result: results[0] ?? {} }
+  }
+  const piece = `nitro=${evidence}`
+
+  test('holds all pieces against the policy of an entry, and tells the assurance', async () => {
+    const { exit, result } = await appraise(
+      { 'aws-nitro': {}, require: ['aws-nitro'] },
+      piece,
+      '--nonce',
+      nonce.toString('hex'),
+    )
+    assert.deepEqual(
+      [exit, result.ok, result.assurance, result.warnings],
+      [0, true, 'high', []],
+      JSON.stringify(result),
+    )
+    assert.equal((result.results as readonly { type: string }[])[0]?.type, 'aws-nitro')
+  })
+
+  const refused: readonly (readonly [string, object, readonly string[], number, string])[] = [
+    ['too few pieces', { require: [{ of: ['aws-nitro', 'aws-iid'] }] }, [piece], 1, 'attestation.not_enough'],
+    ['assurance that is too low', { assurance: 'high' }, [piece], 1, 'attestation.not_enough'],
+    ['the same type twice', {}, [piece, piece], 1, 'attestation.not_enough'],
+    ['another image', { nitro: { pcrs: { 0: ['00'.repeat(48)] } } }, [piece], 1, 'attestation.measurement_mismatch'],
+    ['a policy with an unknown type', { moon: {} }, [piece], 2, 'attestation.policy_malformed'],
+    ['a policy that names a type twice', { nitro: {}, 'aws-nitro': {} }, [piece], 2, 'operation.usage'],
+    ['evidence without a type', {}, [evidence], 2, 'operation.usage'],
+  ]
+  for (const [what, policy, more, exit, code] of refused) {
+    test(`refuses ${what} with ${code}`, async () => {
+      const verdict = await appraise(policy, ...more)
+      assert.deepEqual(
+        { exit: verdict.exit, ok: verdict.result.ok, code: verdict.result.code },
+        { exit, ok: false, code },
+      )
+    })
+  }
+})

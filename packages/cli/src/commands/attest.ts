@@ -1,11 +1,13 @@
 import type { Command } from 'commander'
 import { EVIDENCE_TYPES } from '../evidence-types.ts'
 import { print } from '../output.ts'
+import { defineAppraise } from './attest/appraise.ts'
 import { defineEvidence } from './verify/evidence.ts'
 
 /** `aims attest ...`: evidence of platforms. */
 export function define(command: Command): void {
   defineEvidence(command, 'verify')
+  defineAppraise(command)
   command
     .command('types')
     .description('list the kinds of evidence: what each proves, and how it binds')

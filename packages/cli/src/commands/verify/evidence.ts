@@ -1,4 +1,4 @@
-import { type AttestationResult, appraised, type EvidenceVerifier } from 'aims/attestation'
+import { type AttestationResult, appraised, assuranceOf, type EvidenceVerifier } from 'aims/attestation'
 import { AimsError, isJsonObject, type JsonValue, parseJsonObject, refuseAs } from 'aims/base'
 import type { Command } from 'commander'
 import {
@@ -103,6 +103,7 @@ export function describeResult(
     type,
     binding,
     freshness,
+    assurance: assuranceOf(result),
     hardwareRoot,
     tcb,
     debug,
