@@ -85,12 +85,13 @@ export function checkBoundAudience(type: AttestationType, audience: string, expe
 }
 
 /**
- * For evidence that can carry neither a nonce nor a key: it can only be verified by a caller that says it expects none.
+ * For evidence that can carry neither a nonce nor a key. It may come with a challenge, whose server sees `binding: none` in
+ * the result and lets only the first key use it; data and audiences it cannot have.
  *
  * @throws {@link AimsError} `attestation.binding_mismatch`
  */
 export function requireUnbound(expected: ExpectedBinding): void {
-  if (expected.kind === 'unchecked') return
+  if (expected.kind === 'unchecked' || expected.kind === 'challenge') return
   throw new AimsError('attestation.binding_mismatch', 'evidence of this type cannot be bound: it is good for first use')
 }
 

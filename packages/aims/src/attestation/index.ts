@@ -25,6 +25,9 @@ export { AWS_IID_CERTIFICATES, AWS_IID_LEGACY_CERTIFICATES, type RegionCertifica
 export { type AwsNitroTrust, awsNitroVerifier, type NitroClaims } from './aws-nitro/aws-nitro.ts'
 export type { NitroPolicy } from './aws-nitro/policy.ts'
 export { AWS_NITRO_ROOTS } from './aws-nitro/roots.ts'
+export { type AwsStsTrust, awsStsVerifier, type StsClaims } from './aws-sts/aws-sts.ts'
+export type { StsPolicy } from './aws-sts/policy.ts'
+export type { AwsCredentials } from './aws-sts/sigv4.ts'
 export { type AzureTrust, azureCollateral, azureIssuerAddresses, azureVerifier } from './azure/azure.ts'
 export { AZURE_CLOUDS, type AzureCloud } from './azure/certificate.ts'
 export type { AzureClaims } from './azure/document.ts'
@@ -47,8 +50,15 @@ export {
   firstOf,
   type HighestSeen,
 } from './collateral.ts'
-export type { CollectorChallenge, EvidenceCollector } from './collect/collector.ts'
+export { awsIidCollector, awsInstanceCredentials, type MetadataOptions } from './collect/aws-imds.ts'
+export { type AwsStsCollectorOptions, awsStsCollector } from './collect/aws-sts.ts'
+export { azureCollector } from './collect/azure-imds.ts'
+export type {
+  CollectorChallenge,
+  EvidenceCollector,
+} from './collect/collector.ts'
 export { collectTsmReport, type TsmFiles, type TsmReport, type TsmRequest } from './collect/configfs-tsm.ts'
+export { metadataExchange } from './collect/metadata.ts'
 export type { DcapTcb, DcapTrust } from './dcap/authenticate.ts'
 export { dcapCollateral } from './dcap/files.ts'
 export { type DcapTee, dcapCollateralNames, type PckCa } from './dcap/names.ts'
@@ -70,6 +80,7 @@ export {
   type EvidenceVerifier,
   type Preparation,
 } from './evidence.ts'
+export type { Exchange, OutboundRequest, OutboundResponse } from './exchange.ts'
 export {
   type AcceptedManifest,
   appraiseManifest,

@@ -101,6 +101,12 @@ describe('an instance identity document', () => {
     })
   }
 
+  test('answers no challenge, and says so', async () => {
+    const challenge = { nonce: Buffer.alloc(32), publicKey: Buffer.of(1) }
+    const expected = { kind: 'challenge', challenge, trustDomain: 'example.com' } as const
+    assert.equal((await attest(message, { expected })).binding, 'none')
+  })
+
   test('beside another document is refused, however alike (N1)', async () => {
     for (const other of [iidDocument({ accountId: '210987654321' }), Buffer.from(`${document} `)]) {
       await refuses('attestation.inconsistent', json({ rsa2048: lines, document: other.toString() }))
@@ -217,7 +223,7 @@ describe('an instance identity document', () => {
     ['before its certificate', 'attestation.not_yet_valid', {}, { now: 1_000_000_000 }],
     ['after its certificate', 'attestation.expired', {}, { now: 3_000_000_000 }],
     [
-      'for a challenge, which it cannot answer',
+      'for data that it cannot have',
       'attestation.binding_mismatch',
       {},
       { expected: { kind: 'data', data: Buffer.of(1) } },

@@ -1,4 +1,3 @@
-import { sha256 } from '../../base/bytes.ts'
 import { AimsError } from '../../base/errors.ts'
 import { requireUnbound } from '../binding.ts'
 import { type Authenticated, authenticatedEvidence, type EvidenceContext, type EvidenceVerifier } from '../evidence.ts'
@@ -17,7 +16,7 @@ const CLOCK_SKEW = 300
  * Only the document inside the signed message is believed.
  *
  * The document binds to no key and no nonce, and whoever can reach the metadata service of the instance can read it: it
- * is good for one first use. So the only expected binding it can be verified with is `unchecked`.
+ * is good for one first use, whatever the challenge. The result says `binding: none`.
  *
  * Does not ask AWS whether the instance runs.
  *
@@ -49,7 +48,6 @@ function authenticate(
   return authenticatedEvidence<IidClaims>({
     claims,
     attested: `aws-iid:${claims.accountId}:${claims.region}:${claims.instanceId}`,
-    statement: sha256(iid.document).toString('hex'),
     result: {
       type: 'aws-iid',
       selectors: [

@@ -58,7 +58,7 @@ function authenticate(
   return authenticatedEvidence<NitroClaims>({
     claims,
     attested: `aws-nitro:${claims.moduleId}`,
-    statement: sha256(message.payload).toString('hex'),
+    ...(isBound ? {} : { statement: sha256(message.payload).toString('hex') }),
     result: {
       type: 'aws-nitro',
       selectors: [

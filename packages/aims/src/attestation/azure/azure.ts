@@ -81,7 +81,7 @@ function authenticate(
   return authenticatedEvidence<AzureClaims>({
     claims,
     attested: `azure:${claims.subscriptionId}:${claims.vmId}`,
-    statement: sha256(azure.message.content).toString('hex'),
+    ...(isBound ? {} : { statement: sha256(azure.message.content).toString('hex') }),
     result: {
       type: 'azure',
       selectors: [

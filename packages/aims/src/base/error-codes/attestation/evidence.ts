@@ -20,6 +20,8 @@ export const EVIDENCE_CODES = {
   'attestation.expired': 'the evidence or one of its certificates has expired: collect fresh evidence',
   'attestation.revoked': 'a certificate or platform of the evidence has been revoked by its vendor',
   'attestation.issuer_unknown': 'the evidence was made by an issuer, cluster or region that is not configured',
+  'attestation.unconfirmed':
+    'the platform that must confirm the evidence did not answer as it documents: try again, or look at the network',
   'attestation.key_unknown': 'no configured key of the issuer answers for this evidence: refresh the collateral',
   'attestation.inconsistent': 'two parts of the evidence that belong together do not: send parts of one collection',
   // Binding and freshness.
