@@ -1,5 +1,5 @@
 /** One HTTP request, complete. */
-export interface OutboundRequest {
+export interface ExchangeRequest {
   readonly method: 'GET' | 'POST' | 'PUT'
   readonly url: string
   readonly headers: { readonly [name: string]: string }
@@ -7,7 +7,7 @@ export interface OutboundRequest {
 }
 
 /** The answer to it. */
-export interface OutboundResponse {
+export interface ExchangeResponse {
   readonly status: number
   /** Names in lower case. */
   readonly headers: { readonly [name: string]: string | undefined }
@@ -18,4 +18,4 @@ export interface OutboundResponse {
  * Sends a request and returns the answer, whatever its status. Given by whoever owns the network: it follows no
  * redirects, has a timeout and a limit on the answer, and throws when there is none.
  */
-export type Exchange = (request: OutboundRequest) => Promise<OutboundResponse>
+export type Exchange = (request: ExchangeRequest) => Promise<ExchangeResponse>

@@ -7,7 +7,7 @@ import type { JsonObject } from '../../base/json.ts'
 import { bindingAudience, type Challenge, type ExpectedBinding } from '../binding.ts'
 import { type AwsStsCollection, collectAwsSts } from '../collect/aws-sts.ts'
 import { attestEvidence } from '../evidence.ts'
-import type { Exchange, OutboundResponse } from '../exchange.ts'
+import type { Exchange, ExchangeResponse } from '../exchange.ts'
 import { awsStsVerifier } from './aws-sts.ts'
 import { signatureV4, sigV4Date } from './sigv4.ts'
 
@@ -307,7 +307,7 @@ describe('a signed request for GetCallerIdentity', () => {
 
 describe('the answer of AWS', () => {
   const answer =
-    (change: Partial<OutboundResponse> | object, body?: object | string): Exchange =>
+    (change: Partial<ExchangeResponse> | object, body?: object | string): Exchange =>
     async () => ({
       status: 200,
       headers: { 'content-type': 'application/json' },

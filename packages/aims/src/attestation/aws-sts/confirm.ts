@@ -1,6 +1,6 @@
 import { AimsError, refuseAs } from '../../base/errors.ts'
 import { isJsonObject, parseJsonObject } from '../../base/json.ts'
-import type { Exchange, OutboundRequest, OutboundResponse } from '../exchange.ts'
+import type { Exchange, ExchangeRequest, ExchangeResponse } from '../exchange.ts'
 import { BINDING_HEADER, BODY, CONTENT_TYPE, type StsRequest } from './format.ts'
 import { canonicalQuery } from './sigv4.ts'
 
@@ -27,7 +27,7 @@ const ACCEPT = { accept: 'application/json' }
  */
 export async function confirmSts(request: StsRequest, binding: string, exchange: Exchange): Promise<StsIdentity> {
   const message = request.form === 'query' ? queryRequest(request, binding) : headerRequest(request, binding)
-  let answer: OutboundResponse
+  let answer: ExchangeResponse
   try {
     answer = await exchange(message)
   } catch (cause) {
@@ -39,7 +39,7 @@ export async function confirmSts(request: StsRequest, binding: string, exchange:
   return readIdentity(answer)
 }
 
-function queryRequest(request: StsRequest, binding: string): OutboundRequest {
+function queryRequest(request: StsRequest, binding: string): ExchangeRequest {
   const { endpoint, date, expires, sessionToken, signature } = request
   const query = canonicalQuery({
     Action: 'GetCallerIdentity',
@@ -55,7 +55,7 @@ function queryRequest(request: StsRequest, binding: string): OutboundRequest {
   return { method: 'GET', url: `https://${endpoint.host}/?${query}`, headers: { ...ACCEPT, [BINDING_HEADER]: binding } }
 }
 
-function headerRequest(request: StsRequest, binding: string): OutboundRequest {
+function headerRequest(request: StsRequest, binding: string): ExchangeRequest {
   const { endpoint, date, sessionToken, signature } = request
   const headers = {
     'content-type': CONTENT_TYPE,
@@ -77,7 +77,7 @@ function scopeOf({ accessKeyId, date, endpoint }: StsRequest): string {
   return `${accessKeyId}/${date.slice(0, 8)}/${endpoint.region}/sts/aws4_request`
 }
 
-function readIdentity({ status, headers, body }: OutboundResponse): StsIdentity {
+function readIdentity({ status, headers, body }: ExchangeResponse): StsIdentity {
   const isJson = /^application\/(?:json|x-amz-json-1\.[01])\s*(?:;|$)/i.test(headers['content-type'] ?? '')
   if (status !== 200 || !isJson || body.length > MAX_ANSWER) throw unconfirmed()
   const answer = refuseAs('attestation.unconfirmed', 'the answer of AWS is not strict JSON', () =>

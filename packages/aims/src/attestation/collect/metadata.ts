@@ -1,6 +1,6 @@
 import { request as httpRequest } from 'node:http'
 import { AimsError } from '../../base/errors.ts'
-import type { Exchange, OutboundRequest, OutboundResponse } from '../exchange.ts'
+import type { Exchange, ExchangeRequest, ExchangeResponse } from '../exchange.ts'
 
 const MAX_ANSWER = 65_536
 
@@ -44,8 +44,8 @@ export function metadataExchange(timeout = 2000): Exchange {
  *
  * @throws {@link AimsError} `attestation.collection_failed`
  */
-export async function askMetadata(exchange: Exchange, request: OutboundRequest): Promise<Uint8Array | undefined> {
-  let answer: OutboundResponse
+export async function askMetadata(exchange: Exchange, request: ExchangeRequest): Promise<Uint8Array | undefined> {
+  let answer: ExchangeResponse
   try {
     answer = await exchange(request)
   } catch {
