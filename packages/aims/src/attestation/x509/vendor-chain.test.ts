@@ -92,6 +92,11 @@ describe('a chain of a vendor', () => {
     ],
     ['of a leaf with a weak key', 'attestation.weak_key', { leaf: other({ key: newKey('RSA-1024') }) }],
     ['longer than allowed', 'attestation.chain_invalid', { maxCertificates: 2 }],
+    [
+      'of full length under a root that is not configured',
+      'attestation.untrusted',
+      { maxCertificates: 3, roots: new Set([impostor.fingerprint]) },
+    ],
   ]
   for (const [what, code, change] of rows) test(`${what} is refused`, () => refused(code, change))
 

@@ -91,7 +91,12 @@ class ChainSearch {
     const { candidates, roots, maxCertificates = 5 } = this.#request
     const last = path.at(-1) as VendorCertificate
     if (path.length >= maxCertificates) {
-      this.#note(path.length, new AimsError('attestation.chain_invalid', 'the chain is too long'))
+      // What signed itself is an end, only not one that is configured.
+      const isEnd = asBuffer(last.issuer).equals(last.subject)
+      const failure = isEnd
+        ? new AimsError('attestation.untrusted', 'the chain ends in a root that is not configured')
+        : new AimsError('attestation.chain_invalid', 'the chain is too long')
+      this.#note(path.length, failure)
       return undefined
     }
     for (const issuer of candidates) {
