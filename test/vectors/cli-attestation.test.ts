@@ -92,6 +92,44 @@ const ROWS: { readonly [type: string]: readonly Row[] } = {
       code: 'attestation.binding_mismatch',
     },
   ],
+  'sev-snp': [
+    {
+      id: 'Milan, version 3',
+      evidence: 'sev-snp/milan-v3-azure/report.bin',
+      collateral: ['sev-snp/milan-v3-azure/vcek.der', 'sev-snp/milan-v3-azure/ask_ark.pem'],
+      now: '2025-06-01T00:00:00Z',
+      more: ['--nonce', 'af2910341dd8108360e485f1b72494255190b9cdd5ccb44b73b883037cf99f21'],
+    },
+    {
+      id: 'all of the directory',
+      evidence: 'sev-snp/milan-v3-azure/report.bin',
+      collateral: ['sev-snp'],
+      now: '2025-06-01T00:00:00Z',
+    },
+    {
+      id: 'version 2, in hex',
+      evidence: 'sev-snp/virtee/report_milan.hex',
+      collateral: ['sev-snp/virtee/vcek_milan.der', 'sev-snp/virtee/cert_chain_milan'],
+      now: '2025-06-01T00:00:00Z',
+      policy: { allowVersion2: true },
+    },
+    {
+      id: 'debug',
+      evidence: 'sev-snp/google/attestation.bin',
+      collateral: ['sev-snp/google/vcek.testcer', 'sev-snp/google/milan.testcer'],
+      now: '2025-06-01T00:00:00Z',
+      more: ['--nonce', '0102030405'],
+      code: 'attestation.debug',
+    },
+    {
+      id: 'the root of another product',
+      evidence: 'sev-snp/milan-v3-azure/report.bin',
+      collateral: ['sev-snp/milan-v3-azure/vcek.der', 'sev-snp/milan-v3-azure/ask_ark.pem'],
+      now: '2025-06-01T00:00:00Z',
+      more: ['--root', '4c6598d19c18719c5dfd4a7d335f674e5bfe1d8f800cea2cf270c10d103db2f1'],
+      code: 'attestation.untrusted',
+    },
+  ],
 }
 
 suite('cli-attestation', 'attestation', (dir) =>

@@ -16,6 +16,8 @@ import {
   dcapCollateral,
   type EvidenceVerifier,
   sgxVerifier,
+  snpCollateral,
+  snpVerifier,
   tdxVerifier,
 } from 'aims/attestation'
 
@@ -109,6 +111,14 @@ export const EVIDENCE_TYPES: readonly EvidenceType[] = [
     collateral: azureCollateral,
     verifier: ({ collateral, roots = AZURE_ROOTS, settings: { clouds } }) =>
       azureVerifier({ collateral, roots, ...(clouds === undefined ? {} : { clouds }) }),
+  },
+  {
+    type: 'sev-snp',
+    aliases: ['snp', 'sev', 'amd-sev-snp', 'amd-snp', 'amd'],
+    proves: 'what a confidential virtual machine of AMD SEV-SNP was launched with, on which chip and firmware',
+    binds: 'nonce and key are in the report that the processor signs (REPORT_DATA)',
+    collateral: snpCollateral,
+    verifier: ({ collateral, roots }) => snpVerifier({ collateral, ...(roots === undefined ? {} : { roots }) }),
   },
 ]
 

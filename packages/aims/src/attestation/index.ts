@@ -101,5 +101,15 @@ export {
   type PeerCredentials,
   releasePeerCredentials,
 } from './peer-credentials.ts'
+export type { SnpTrust } from './sev-snp/authenticate.ts'
+export { snpCollateral } from './sev-snp/files.ts'
+export { snpCollateralNames } from './sev-snp/names.ts'
+export type { SnpMinimumTcb, SnpPolicy } from './sev-snp/policy.ts'
+export { SNP_PRODUCTS, type SnpProduct } from './sev-snp/product.ts'
+export type { SnpFirmware, SnpGuestPolicy, SnpPlatformInfo, SnpReport } from './sev-snp/report.ts'
+export { AMD_SNP_INTERMEDIATES, AMD_SNP_ROOTS } from './sev-snp/roots.ts'
+export { type SnpClaims, snpVerifier } from './sev-snp/sev-snp.ts'
+export type { SnpTcb } from './sev-snp/tcb.ts'
+export type { SnpEndorsementKey } from './sev-snp/vek.ts'
 export { type UnixAttestorOptions, unixAttestor } from './unix.ts'
 export { findUnixSelectorProblem } from './unix-selectors.ts'

@@ -1,0 +1,74 @@
+import { asBuffer, decodeBase64, decodeBase64url, decodeUtf8 } from '../base/bytes.ts'
+import { AimsError, refuseAs } from '../base/errors.ts'
+import { type JsonObject, type JsonValue, parseJsonObject } from '../base/json.ts'
+
+/** Evidence without what tools wrap around it. */
+export type Unpacked =
+  | { readonly kind: 'binary'; readonly bytes: Uint8Array }
+  | { readonly kind: 'json'; readonly object: JsonObject }
+
+const PACKED = /^[0-9A-Za-z+/=_-]+$/
+
+/**
+ * Takes evidence out of its wrapping: a binary as it is, in hex, in base64 or base64url, with blanks and line ends; or a
+ * JSON object. Where several wrappings are thinkable, the one whose content is a binary of this kind is meant.
+ *
+ * @param isBinary - Whether bytes begin like the binary of the type.
+ * @throws {@link AimsError} `attestation.malformed`
+ */
+export function unpackEvidence(bytes: Uint8Array, isBinary: (bytes: Uint8Array) => boolean): Unpacked {
+  if (isBinary(bytes)) return { kind: 'binary', bytes }
+  const text = decodeUtf8(bytes)?.trim()
+  if (text?.startsWith('{')) {
+    const object = refuseAs('attestation.malformed', 'the evidence is not strict JSON', () => parseJsonObject(text))
+    return { kind: 'json', object }
+  }
+  const packed = text?.replace(/[\t\n\r ]/g, '') ?? ''
+  if (PACKED.test(packed)) {
+    const unpacked = [decodeHex(packed), decodeBase64(packed), decodeBase64url(packed)]
+    const found = unpacked.find((one) => one !== undefined && isBinary(one))
+    if (found !== undefined) return { kind: 'binary', bytes: found }
+  }
+  throw new AimsError('attestation.malformed', 'the evidence is neither the binary of its type nor a wrapping of it')
+}
+
+/**
+ * A member of JSON evidence that holds bytes: base64 or base64url, padded or not, in its one canonical spelling.
+ *
+ * @throws {@link AimsError} `attestation.malformed`
+ */
+export function base64Member(object: JsonObject, name: string): Buffer {
+  const value: JsonValue | undefined = object[name]
+  const bytes = typeof value === 'string' ? decodeAnyBase64(value) : undefined
+  if (bytes === undefined) throw new AimsError('attestation.malformed', `${name} is not bytes in base64`)
+  return bytes
+}
+
+/**
+ * A member of JSON evidence that holds bytes in hex.
+ *
+ * @throws {@link AimsError} `attestation.malformed`
+ */
+export function hexMember(value: JsonValue | undefined, name: string): Buffer {
+  const bytes = typeof value === 'string' ? decodeHex(value) : undefined
+  if (bytes === undefined) throw new AimsError('attestation.malformed', `${name} is not bytes in hex`)
+  return bytes
+}
+
+/** Lower-case hex. */
+export function toHex(bytes: Uint8Array): string {
+  return asBuffer(bytes).toString('hex')
+}
+
+function decodeAnyBase64(text: string): Buffer | undefined {
+  return decodeBase64(text) ?? decodeBase64url(text) ?? decodePaddedBase64url(text)
+}
+
+function decodePaddedBase64url(text: string): Buffer | undefined {
+  if (text.length % 4 !== 0) return undefined
+  return decodeBase64url(text.replace(/={1,2}$/, ''))
+}
+
+function decodeHex(text: string): Buffer | undefined {
+  return text.length % 2 === 0 && /^[0-9a-fA-F]*$/.test(text) ? Buffer.from(text, 'hex') : undefined
+}
