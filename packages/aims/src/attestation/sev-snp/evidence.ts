@@ -47,7 +47,7 @@ const PEM = 0x2d
 const DER_SEQUENCE = 0x30
 
 /** Certificates as they are handed around: a table, PEM, or DER. */
-export function readCertificates(bytes: Uint8Array): Parts {
+function readCertificates(bytes: Uint8Array): Parts {
   // No GUID of AMD's begins like PEM or DER.
   if (bytes[0] !== PEM && bytes[0] !== DER_SEQUENCE) return readTable(bytes)
   const certificates = parseVendorCertificates(bytes)

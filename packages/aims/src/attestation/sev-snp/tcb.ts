@@ -12,7 +12,7 @@ export interface SnpTcb {
 }
 
 /** The parts of a TCB of any product, in the order of names of collateral. */
-export const TCB_PARTS = ['fmc', 'bootloader', 'tee', 'snp', 'microcode'] as const
+const TCB_PARTS = ['fmc', 'bootloader', 'tee', 'snp', 'microcode'] as const
 
 /** Where the parts stand in the 8 bytes of TCB_VERSION; the bytes between them are reserved. */
 const OFFSETS: { readonly [product in SnpProduct]: { readonly [part in keyof SnpTcb]: number } } = {
