@@ -3,7 +3,7 @@ import { type CmsOptions, makeCms } from './cms.ts'
 import { makeCertificate, newKey, type PkiCertificate, type PkiKey } from './vendor-pki.ts'
 
 export const IID_NOW = 1_750_000_000
-export const IID_SERIAL: Buffer = Buffer.from('b64bde5ad00924cc', 'hex')
+const IID_SERIAL: Buffer = Buffer.from('b64bde5ad00924cc', 'hex')
 
 /** The certificate of a region: signs itself, is no CA. */
 export const regionCertificate = (

@@ -1,7 +1,7 @@
 // The security token service on loopback. It checks Signature Version 4 from the raw request, written from the
 // documentation and on its own: a mistake in the signer of the library is not repeated here.
 import { createHash, createHmac } from 'node:crypto'
-import { createServer, type IncomingMessage, type Server } from 'node:http'
+import { createServer, type IncomingMessage, type RequestListener, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { metadataExchange } from '../../packages/aims/src/attestation/collect/metadata.ts'
 import type { Exchange } from '../../packages/aims/src/attestation/exchange.ts'
@@ -32,15 +32,11 @@ export async function startFakeSts(
   now: () => number,
 ): Promise<FakeSts> {
   const requests: { method: string; url: string; headers: IncomingMessage['headers'] }[] = []
-  const server = createServer(async (request, response) => {
+  const listener = stsListener(users, now)
+  const server = createServer((request, response) => {
     const { method = '', url = '', headers } = request
     requests.push({ method, url, headers })
-    let body = ''
-    for await (const chunk of request) body += String(chunk)
-    const answer = judge(request, body, users, now())
-    const isJson = headers.accept === 'application/json'
-    response.writeHead(answer.status, { 'content-type': isJson ? 'application/json' : 'text/xml' })
-    response.end(isJson ? JSON.stringify(answer.document) : '<ErrorOrResponse/>')
+    listener(request, response)
   })
   await listen(server)
   const { port } = server.address() as AddressInfo
@@ -57,6 +53,18 @@ export async function startFakeSts(
       })
     },
     close: () => server.close(),
+  }
+}
+
+/** The service itself, whatever carries its requests. */
+export function stsListener(users: { readonly [accessKeyId: string]: StsUser }, now: () => number): RequestListener {
+  return async (request, response) => {
+    let body = ''
+    for await (const chunk of request) body += String(chunk)
+    const answer = judge(request, body, users, now())
+    const isJson = request.headers.accept === 'application/json'
+    response.writeHead(answer.status, { 'content-type': isJson ? 'application/json' : 'text/xml' })
+    response.end(isJson ? JSON.stringify(answer.document) : '<ErrorOrResponse/>')
   }
 }
 

@@ -80,7 +80,7 @@ export {
   type EvidenceVerifier,
   type Preparation,
 } from './evidence.ts'
-export type { Exchange, ExchangeRequest, ExchangeResponse } from './exchange.ts'
+export { type Exchange, type ExchangeRequest, type ExchangeResponse, exchangeThrough } from './exchange.ts'
 export {
   type AcceptedManifest,
   appraiseManifest,

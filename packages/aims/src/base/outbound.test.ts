@@ -63,6 +63,14 @@ describe('the outbound fetcher', () => {
     assert.deepEqual(connected, [`${PUBLIC_ADDRESS}:443`])
   })
 
+  test('a status that was asked for is an answer, another is not', async () => {
+    const refusal = answer('{}', { 'content-type': 'text/plain' }, 403)
+    const { outcome } = await fetchFrom(refusal, { request: { types: ['application/json'], statuses: [403] } })
+    assert.ok(!AimsError.is(outcome), String(outcome))
+    assert.equal(outcome.status, 403)
+    await refuses('outbound.refused_by_host', refusal, { request: { statuses: [400] } })
+  })
+
   test('a name that leads elsewhere the next time is asked once (rebinding)', async () => {
     let asked = 0
     const resolve = async () => {

@@ -41,10 +41,12 @@ export interface OutboundRequest {
   readonly body?: Uint8Array
   /** Content types that are taken, e.g. `application/json`. Absent: any. */
   readonly types?: readonly string[]
+  /** Further statuses from 400 that are answers, e.g. 403 of a service whose refusal is what was asked for. */
+  readonly statuses?: readonly number[]
   readonly signal?: AbortSignal
 }
 
-/** A whole answer with a status from 200 to 299, or 404. */
+/** A whole answer with a status from 200 to 299, 404, or one that was asked for. */
 export interface OutboundResponse {
   readonly status: number
   /** Lower-case names; a field that comes more than once is left out. */
@@ -175,7 +177,7 @@ function exchange(
   wanted: OutboundRequest,
   maxBody: number,
 ): Promise<OutboundResponse> {
-  const { method = 'GET', headers = {}, body, types } = wanted
+  const { method = 'GET', headers = {}, body } = wanted
   return new Promise((resolve, reject) => {
     const sent = request({
       createConnection: () => socket,
@@ -183,7 +185,7 @@ function exchange(
       path: url.target,
       headers: {
         'user-agent': 'aims',
-        accept: types?.join(', ') ?? '*/*',
+        accept: wanted.types?.join(', ') ?? '*/*',
         'accept-encoding': 'identity',
         ...(body === undefined ? {} : { 'content-length': body.length }),
         ...headers,
@@ -198,7 +200,7 @@ function exchange(
     sent.on('upgrade', () => invalid())
     sent.on('response', (response) => {
       try {
-        checkHead(response, types, maxBody)
+        checkHead(response, wanted, maxBody)
       } catch (error) {
         reject(error as Error)
         return
@@ -211,18 +213,19 @@ function exchange(
   })
 }
 
-function checkHead(response: IncomingMessage, types: readonly string[] | undefined, maxBody: number): void {
+function checkHead(response: IncomingMessage, { types, statuses = [] }: OutboundRequest, maxBody: number): void {
   const { statusCode = 0, headers } = response
   if (statusCode >= 300 && statusCode < 400)
     throw new AimsError('outbound.redirected', 'the host answered with a redirect')
   if (statusCode === 429 || statusCode === 503) throw new AimsError('outbound.rate_limited', 'the host asks to wait')
-  if (statusCode < 200 || (statusCode > 299 && statusCode !== 404)) {
+  const isAsked = statusCode === 404 || statuses.includes(statusCode)
+  if (statusCode < 200 || (statusCode > 299 && !isAsked)) {
     throw new AimsError('outbound.refused_by_host', `the host answered with status ${statusCode}`)
   }
   if (Number(headers['content-length'] ?? 0) > maxBody) throw tooLarge(maxBody)
   const coding = headers['content-encoding'] ?? 'identity'
   const type = headers['content-type']?.split(';', 1)[0]?.trim().toLowerCase() ?? ''
-  const isWanted = types === undefined || statusCode === 404 || types.includes(type)
+  const isWanted = types === undefined || isAsked || types.includes(type)
   if (coding !== 'identity' || !isWanted) {
     throw new AimsError('outbound.wrong_type', 'the answer has another content type or coding than was asked for')
   }

@@ -1,13 +1,16 @@
 import assert from 'node:assert/strict'
+import type { RequestListener } from 'node:http'
 import { after, before, describe, test } from 'node:test'
 import fc from 'fast-check'
-import { type FakeSts, startFakeSts } from '../../../../../test/support/fake-sts.ts'
+import { type FakeSts, startFakeSts, stsListener } from '../../../../../test/support/fake-sts.ts'
 import { assertRefused } from '../../../../../test/support/tampering.ts'
+import { tlsHost, towards, webAuthority } from '../../../../../test/support/tls-host.ts'
 import type { JsonObject } from '../../base/json.ts'
+import { outbound } from '../../base/outbound.ts'
 import { bindingAudience, type Challenge, type ExpectedBinding } from '../binding.ts'
 import { type AwsStsCollection, collectAwsSts } from '../collect/aws-sts.ts'
 import { attestEvidence } from '../evidence.ts'
-import type { Exchange, ExchangeResponse } from '../exchange.ts'
+import { type Exchange, type ExchangeResponse, exchangeThrough } from '../exchange.ts'
 import { awsStsVerifier } from './aws-sts.ts'
 import { signatureV4, sigV4Date } from './sigv4.ts'
 
@@ -370,6 +373,33 @@ describe('the answer of AWS', () => {
       const result = await attest(collect(), { exchange: answer({}, identity({ Arn: plain })) })
       assert.equal(result.selectors[1], `aws:iam:arn:${plain}`)
     }
+  })
+})
+
+describe('AWS through the vetted fetcher', () => {
+  const name = 'sts.eu-central-1.amazonaws.com'
+  const through = async (listener: RequestListener, evidence: Uint8Array) => {
+    await using host = await tlsHost([name], listener)
+    const fetcher = outbound(towards(host, { sts: { hosts: [name], authorities: webAuthority } }))
+    return await attest(evidence, { exchange: exchangeThrough(fetcher, 'sts') })
+  }
+
+  test('answers over TLS, in both forms of a request', async () => {
+    const listener = stsListener({ [credentials.accessKeyId]: user() }, () => NOW)
+    for (const evidence of [collect(), presigned()]) {
+      assert.equal((await through(listener, evidence)).binding, 'audience')
+    }
+  })
+
+  test('refuses with 403', async () => {
+    const listener = stsListener({}, () => NOW)
+    await assert.rejects(through(listener, collect()), { code: 'attestation.invalid_signature' })
+  })
+
+  test('is not followed elsewhere (N26)', async () => {
+    const redirect: RequestListener = (_, response) =>
+      response.writeHead(307, { location: 'https://evil.example/' }).end()
+    await assert.rejects(through(redirect, collect()), { code: 'attestation.unconfirmed' })
   })
 })
 

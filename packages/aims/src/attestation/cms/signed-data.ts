@@ -38,7 +38,7 @@ export interface UnverifiedSignedData {
 }
 
 /** Bytes of a CMS message. */
-export const MAX_CMS = 16_384
+const MAX_CMS = 16_384
 const MAX_CERTIFICATES = 8
 const SIGNED_DATA = '1.2.840.113549.1.7.2'
 
