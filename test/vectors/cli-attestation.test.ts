@@ -130,6 +130,68 @@ const ROWS: { readonly [type: string]: readonly Row[] } = {
       code: 'attestation.untrusted',
     },
   ],
+  sgx: [
+    {
+      id: 'collateral of dcap-qvl, hardening allowed',
+      evidence: 'sgx/phala_sgx_quote_v3.dat',
+      collateral: ['sgx/phala_sgx_quote_collateral.json'],
+      now: '2025-06-25T00:00:00Z',
+      policy: {
+        acceptedTcbStatuses: ['UpToDate', 'ConfigurationAndSWHardeningNeeded'],
+        acceptedAdvisories: ['INTEL-SA-00289', 'INTEL-SA-00615'],
+      },
+      more: ['--nonce', Buffer.from('Hello, world!').toString('hex')],
+    },
+    {
+      id: 'collateral of dcap-qvl, strict',
+      evidence: 'sgx/phala_sgx_quote_v3.dat',
+      collateral: ['sgx/phala_sgx_quote_collateral.json'],
+      now: '2025-06-25T00:00:00Z',
+      code: 'attestation.tcb_out_of_date',
+    },
+    {
+      id: 'no collateral',
+      evidence: 'sgx/phala_sgx_quote_v3.dat',
+      now: '2025-06-25T00:00:00Z',
+      code: 'attestation.collateral_missing',
+    },
+    {
+      id: 'debug',
+      evidence: 'sgx/trustee/occlum_quote.dat',
+      now: '2025-06-25T00:00:00Z',
+      more: ['--accept-unrated-tcb'],
+      code: 'attestation.debug',
+    },
+  ],
+  tdx: [
+    {
+      id: 'collateral of dcap-qvl',
+      evidence: 'tdx/phala_tdx_quote_v4.dat',
+      collateral: ['tdx/phala_tdx_quote_collateral.json'],
+      now: '2025-06-25T00:00:00Z',
+    },
+    {
+      id: 'a directory of answers of Intel, no level',
+      evidence: 'tdx/google/tdx_prod_quote_SPR_E4.dat',
+      collateral: ['tdx/google'],
+      now: '2023-07-01T01:00:00Z',
+      code: 'attestation.tcb_unknown',
+    },
+    {
+      id: 'later than the collateral',
+      evidence: 'tdx/phala_tdx_quote_v4.dat',
+      collateral: ['tdx/phala_tdx_quote_collateral.json'],
+      now: '2025-08-25T00:00:00Z',
+      code: 'attestation.collateral_expired',
+    },
+    {
+      id: 'debug',
+      evidence: 'tdx/trustee/tdx_quote_4.dat',
+      now: '2025-06-25T00:00:00Z',
+      more: ['--accept-unrated-tcb'],
+      code: 'attestation.debug',
+    },
+  ],
 }
 
 suite('cli-attestation', 'attestation', (dir) =>
