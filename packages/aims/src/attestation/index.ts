@@ -50,6 +50,7 @@ export {
   firstOf,
   type HighestSeen,
 } from './collateral.ts'
+export { type CollateralDirectory, collateralDirectory, highestSeenFile } from './collateral-directory.ts'
 export { awsIidCollector, awsInstanceCredentials, type MetadataOptions } from './collect/aws-imds.ts'
 export { type AwsStsCollectorOptions, awsStsCollector } from './collect/aws-sts.ts'
 export { azureCollector } from './collect/azure-imds.ts'
@@ -101,6 +102,23 @@ export {
   type PeerCredentials,
   releasePeerCredentials,
 } from './peer-credentials.ts'
+export { INTEL_HOSTS, type IntelRefresh, intelTasks } from './refresh/intel.ts'
+export {
+  azureKeys,
+  GITHUB_KEYS,
+  GOOGLE_KEYS,
+  hostOf,
+  type KeySet,
+  keySetTask,
+  kubernetesKeys,
+} from './refresh/key-sets.ts'
+export {
+  type FreshFile,
+  type RefreshOptions,
+  type RefreshOutcome,
+  type RefreshTask,
+  refreshCollateral,
+} from './refresh/refresh.ts'
 export type { SnpTrust } from './sev-snp/authenticate.ts'
 export { snpCollateral } from './sev-snp/files.ts'
 export { snpCollateralNames } from './sev-snp/names.ts'

@@ -30,6 +30,7 @@ export {
   type OutboundRequest,
   type OutboundResponse,
   outbound,
+  RateLimitedError,
 } from './outbound.ts'
 export { encodePem, type PemBlock, parsePem } from './pem.ts'
 export { type DatabaseOptions, type FileLock, lockFile, openDatabase, storing, transaction } from './sqlite.ts'

@@ -54,6 +54,17 @@ export interface OutboundResponse {
   readonly body: Buffer
 }
 
+/** The host asked for fewer requests. */
+export class RateLimitedError extends AimsError {
+  /** Seconds, where the host said so. */
+  readonly retryAfter: number | undefined
+
+  constructor(retryAfter: number | undefined) {
+    super('outbound.rate_limited', 'the host asks to wait')
+    this.retryAfter = retryAfter
+  }
+}
+
 /** Fetches from elsewhere. The only thing in AIMS that follows a URL. */
 export interface Outbound<Purpose extends string = string> {
   /** @throws {@link AimsError} `outbound.*` */
@@ -217,7 +228,10 @@ function checkHead(response: IncomingMessage, { types, statuses = [] }: Outbound
   const { statusCode = 0, headers } = response
   if (statusCode >= 300 && statusCode < 400)
     throw new AimsError('outbound.redirected', 'the host answered with a redirect')
-  if (statusCode === 429 || statusCode === 503) throw new AimsError('outbound.rate_limited', 'the host asks to wait')
+  if (statusCode === 429 || statusCode === 503) {
+    const { 'retry-after': after = '' } = headers
+    throw new RateLimitedError(/^[0-9]{1,6}$/.test(after) ? Number(after) : undefined)
+  }
   const isAsked = statusCode === 404 || statuses.includes(statusCode)
   if (statusCode < 200 || (statusCode > 299 && !isAsked)) {
     throw new AimsError('outbound.refused_by_host', `the host answered with status ${statusCode}`)
