@@ -249,6 +249,21 @@ test('a workload whose entry was deleted reports no more, and one that lost its 
   assert.equal(await report(), 'operation.not_permitted')
 })
 
+test('strangers do not fill the log: what is beyond the limit is counted, and the log says so', async () => {
+  const agent = new Agent({ keepAlive: true, rejectUnauthorized: false })
+  const before = (await adminClient(local).listRecords({ type: 'authentication.refused' })).length
+  for (let i = 0; i < 60; i += 1) assert.equal((await get('/v1/entries', { agent })).status, 401)
+  agent.destroy()
+  const refused = await adminClient(local).listRecords({ type: 'authentication.refused', limit: 1000 })
+  assert.ok(refused.length - before <= 40, 'two windows at most')
+  assert.ok((await adminClient(local).listRecords({ type: 'monitoring.refusals-limited' })).length >= 1)
+  assert.match((await get('/metrics')).body, /^aims_refusals_omitted_total [1-9]/m)
+  // Others, known by their certificate, are recorded as ever.
+  const answer = await get('/v1/entries', await certificateOf('bot'))
+  const [record] = await adminClient(local).listRecords({ correlationId: String(answer.json.id) })
+  assert.deepEqual(record?.reasons, ['operation.not_permitted'])
+})
+
 test('a session is not resumed', async () => {
   const agent = new Agent({ ...(await certificateOf('bot')), rejectUnauthorized: false, maxCachedSessions: 10 })
   for (const _ of [1, 2, 3]) assert.equal((await get('/healthz', { agent })).resumed, false)

@@ -15,6 +15,7 @@ const COUNTERS = {
   aims_http_requests_total: 'Answers by route and status.',
   aims_credentials_issued_total: 'Credentials issued, by type.',
   aims_refused_total: 'Refusals recorded, by area.',
+  aims_refusals_omitted_total: 'Refusals that were counted and not recorded.',
   aims_records_total: 'Records written to the log, by decision.',
   aims_internal_errors_total: 'Requests that failed through a fault of the server.',
 } as const

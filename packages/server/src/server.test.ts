@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { subscribe } from 'node:diagnostics_channel'
 import { chmodSync, copyFileSync, mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
@@ -68,6 +69,16 @@ test('a new server makes its keys, takes an entry, issues for it, and has all of
   const [record] = created.records as JsonObject[]
   assert.deepEqual({ ...(record?.agent as object) }, { id: `unix:uid:${process.geteuid?.()}`, method: 'unix' })
   await stop(server)
+})
+
+test('a profile whose last day has passed is told of at the start', async () => {
+  const lines: string[] = []
+  const settings = await config({ profiles: { 'aims-00': '2020-01-31', 's2s-03-compat': '2999-12-31' } })
+  const server = await startServer(settings, { log: (line) => lines.push(line) })
+  await server.close()
+  assert.deepEqual(lines, [
+    'aims server: profile aims-00 is off: its last day was 2020-01-31. Give it a later one, or take it out',
+  ])
 })
 
 test('a restart keeps keys, entries, log and the revision, and goes on', async () => {
@@ -327,9 +338,19 @@ test('stopping lets a request under way end and refuses new ones', async () => {
   const server = await start(await config())
   const { revision } = await api(server, 'GET', '/v1/agent/entries')
   const waiting = apiClient({ socketPath: server.socketPath })
-  const pending = waiting.send({ method: 'GET', path: `/v1/agent/entries?after=${String(revision)}` })
-  await new Promise((resolve) => setTimeout(resolve, 50))
+  const path = `/v1/agent/entries?after=${String(revision)}`
+  const arrived = new Promise<void>((resolve) => {
+    subscribe('http.server.request.start', (message) => {
+      if (isStartOf(message, path)) resolve()
+    })
+  })
+  const pending = waiting.send({ method: 'GET', path })
+  await arrived
   await stop(server)
   assert.equal(await pending, undefined)
   await assert.rejects(api(server, 'GET', '/healthz'), { code: 'operation.server_unreachable' })
 })
+
+function isStartOf(message: unknown, path: string): boolean {
+  return (message as { readonly request: { readonly url?: string } }).request.url === path
+}

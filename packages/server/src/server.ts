@@ -4,6 +4,7 @@ import { dirname } from 'node:path'
 import type { EvidenceVerifiers } from 'aims/attestation'
 import { type AuditEvent, bindSocket, type Clock, type Observer, systemClock } from 'aims/base'
 import { type BundleSource, serializeBundle } from 'aims/credentials'
+import { type LimitedObserver, limitRefusals } from 'aims/monitoring'
 import { createIssuer, type Issuer, type RegistrationEntry, type TtlRules } from 'aims/provisioning'
 import { createEvidenceIssuance } from './attestation/evidence-issuance.ts'
 import { createVerifiers } from './attestation/verifiers.ts'
@@ -85,6 +86,11 @@ async function start(config: Configuration, options: ServerOptions, undo: (() =>
   const { entries, authorities, changes, issuer, renewOwnSvid } = core
   const engine = await loadPolicies(config['policies.directory'], observer)
 
+  const refusals = {
+    unix: limited('unix', observer, { clock, metrics }),
+    https: limited('https', observer, { clock, metrics }),
+    evidence: limited('evidence', observer, { clock, metrics }),
+  }
   const things = openAttestedThings(storage.db, storage.seal)
   const evidence = createEvidenceIssuance({
     trustDomain,
@@ -92,7 +98,7 @@ async function start(config: Configuration, options: ServerOptions, undo: (() =>
     things,
     issuer,
     clock,
-    observer,
+    observer: refusals.evidence,
     listEntries: entries.list,
   })
 
@@ -119,7 +125,7 @@ async function start(config: Configuration, options: ServerOptions, undo: (() =>
       entrance,
       identify,
       allowedHosts: hosts,
-      refused: (caller, route, id) => observer.record(notPermitted(caller, route, id)),
+      refused: (caller, route, id) => refusals[entrance].record(notPermitted(caller, route, id)),
       answered: (route, status) => metrics.count('aims_http_requests_total', { route, status: String(status) }),
       failed: (error, id) => {
         metrics.count('aims_internal_errors_total')
@@ -143,7 +149,11 @@ async function start(config: Configuration, options: ServerOptions, undo: (() =>
   const { findBySubject } = entries
   let ownSvid = await renewOwnSvid()
   const https: HttpsListener = await listenHttps(
-    handler('https', tlsCallers({ trustDomain, bundles, clock, observer, findBySubject }), allowedHosts(config)),
+    handler(
+      'https',
+      tlsCallers({ trustDomain, bundles, clock, observer: refusals.https, findBySubject }),
+      allowedHosts(config),
+    ),
     { host: config['listen.host'], port: config['listen.port'] },
     ownSvid,
   )
@@ -151,6 +161,7 @@ async function start(config: Configuration, options: ServerOptions, undo: (() =>
 
   const tick = async (): Promise<void> => {
     await authorities.advance()
+    for (const one of Object.values(refusals)) await one.flush()
     core.bindings.purge(clock())
     things.purge(clock())
     if (core.isOwnSvidDue(ownSvid)) {
@@ -162,6 +173,11 @@ async function start(config: Configuration, options: ServerOptions, undo: (() =>
     tick().catch((error: unknown) => say(`aims server: ${error instanceof Error ? error.message : 'tick failed'}`))
   }, TICK)
   undo.push(() => clearInterval(timer))
+  for (const { profile, until } of config.profiles) {
+    if (until > clock()) continue
+    const last = new Date((until - 1) * 1000).toISOString().slice(0, 10)
+    say(`aims server: profile ${profile} is off: its last day was ${last}. Give it a later one, or take it out`)
+  }
 
   await observer.record(lifecycle('operation.started', 'start', config))
   ready = true
@@ -172,6 +188,7 @@ async function start(config: Configuration, options: ServerOptions, undo: (() =>
     stopping.abort()
     await Promise.all([closeServer(api), closeServer(https.server)])
     bound.release()
+    for (const one of Object.values(refusals)) await one.flush({ all: true })
     await observer.record(lifecycle('operation.stopped', 'stop', config))
     storage.close()
     data.release()
@@ -276,6 +293,22 @@ function countingObserver(log: Observer, metrics: Metrics): Observer {
       else if (event.decision === 'deny') metrics.count('aims_refused_total', { area })
     },
   }
+}
+
+const LIMITED = new Set<AuditEvent['type']>(['authentication.refused', 'authorization.decided', 'attestation.refused'])
+
+// Of each caller by itself: strangers are one, and who is known by the kernel or a certificate does not lose to them.
+function limited(
+  name: string,
+  observer: Observer,
+  { clock, metrics }: { readonly clock: Clock; readonly metrics: Metrics },
+): LimitedObserver {
+  return limitRefusals(observer, {
+    name,
+    clock,
+    group: ({ type, agent }) => (LIMITED.has(type) ? (agent?.id ?? 'unknown') : undefined),
+    onOmitted: () => metrics.count('aims_refusals_omitted_total'),
+  })
 }
 
 function notPermitted({ name, method }: Caller, { method: verb, path }: Route, correlationId: string): AuditEvent {

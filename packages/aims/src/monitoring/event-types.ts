@@ -27,6 +27,11 @@ export const EVENT_TYPES: { readonly [type: string]: EventType } = {
   'authentication.replayed': { description: 'a proof was used a second time', agent: false },
   'authentication.compat-profile-used': { description: 'a caller still uses an older profile', agent: true },
   'authorization.decided': { description: 'an action was allowed or denied', agent: true },
+  'monitoring.refusals-limited': {
+    description: 'so many callers were refused that more are only counted',
+    agent: false,
+  },
+  'monitoring.refusals-omitted': { description: 'how many refusals were counted and not recorded', agent: false },
   'policy.loaded': { description: 'a policy set came into force', agent: false },
   'policy.refused': { description: 'a policy set was offered and not valid', agent: false },
   'operation.started': { description: 'a server or agent was started', agent: false },
