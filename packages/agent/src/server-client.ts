@@ -4,6 +4,7 @@ import { AimsError, type ApiClient, exportPublicJwk, isJsonObject, type JsonObje
 import { parseBundle, type TrustBundle } from 'aims/credentials'
 import { parseTrustDomain } from 'aims/identifiers'
 import { parseEntry, type RegistrationEntry } from 'aims/provisioning'
+import { postureOf } from './posture.ts'
 
 /** The trust domain as the server last described it. */
 export interface TrustDomainState {
@@ -53,25 +54,25 @@ export function serverClient(api: ApiClient): ServerClient {
       const answer = await api.send({ method: 'GET', path, timeout: SYNC_TIMEOUT, signal })
       return answer === undefined ? undefined : readState(object(answer))
     },
-    async issueX509({ id }, key, attestation) {
-      const answer = await post('x509-svids', { ...request(id, attestation), publicKey: exportPublicJwk(key) })
+    async issueX509(entry, key, attestation) {
+      const answer = await post('x509-svids', { ...request(entry, attestation), publicKey: exportPublicJwk(key) })
       if (!Array.isArray(answer.chain)) throw invalid('chain')
       const certificates = answer.chain.map((one: JsonValue) => Buffer.from(text(one, 'chain'), 'base64'))
       return { certificates, expiresAt: time(answer.expiresAt) }
     },
-    async issueWit({ id }, key, attestation) {
-      const answer = await post('wits', { ...request(id, attestation), publicKey: exportPublicJwk(key) })
+    async issueWit(entry, key, attestation) {
+      const answer = await post('wits', { ...request(entry, attestation), publicKey: exportPublicJwk(key) })
       return { token: text(answer.token, 'token'), expiresAt: time(answer.expiresAt) }
     },
-    async issueJwt({ id }, audiences, attestation) {
-      const answer = await post('jwt-svids', { ...request(id, attestation), audiences })
+    async issueJwt(entry, audiences, attestation) {
+      const answer = await post('jwt-svids', { ...request(entry, attestation), audiences })
       return { token: text(answer.token, 'token'), expiresAt: time(answer.expiresAt) }
     },
   }
 }
 
-function request(entryId: string, { type, selectors, binding }: AttestationResult): object {
-  return { entryId, posture: { type, selectors, binding } }
+function request({ id, selectors }: RegistrationEntry, attestation: AttestationResult): object {
+  return { entryId: id, posture: postureOf(attestation, selectors) }
 }
 
 function readState(answer: JsonObject): TrustDomainState {

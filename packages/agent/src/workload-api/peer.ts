@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { type AttestationResult, type Attestor, type PeerCredentials, releasePeerCredentials } from 'aims/attestation'
 import { AimsError, type AuditEvent, type Clock, type Observer } from 'aims/base'
+import { postureOf } from '../posture.ts'
 
 /** What is needed to attest the callers of one socket. */
 export interface PeerContext {
@@ -58,12 +59,11 @@ export class Peer {
     const { attestor, clock } = this.#context
     try {
       const result = await attestor.attest(this.credentials, { now: clock() })
-      const { type, binding, selectors } = result
-      await this.#recordOutcome(selectors.join('\n'), {
+      await this.#recordOutcome(result.selectors.join('\n'), {
         type: 'attestation.succeeded',
         action: 'attest',
         decision: 'allow',
-        posture: { type, binding, selectors },
+        posture: postureOf(result),
       })
       return result
     } catch (error) {
