@@ -1,5 +1,5 @@
 import type { DatabaseSync } from 'node:sqlite'
-import { AimsError, storing } from 'aims/base'
+import { AimsError, importVerificationKey, parseJsonObject, storing } from 'aims/base'
 import type { ConfirmationKey, ConfirmationRegistry, KeyBindings } from 'aims/provisioning'
 
 /** Most bindings kept at once: about 150 MB. Beyond it nothing is issued rather than unchecked. */
@@ -7,7 +7,7 @@ const MAX_BINDINGS = 1_000_000
 
 /** Remembers whose key is whose, as long as a credential for it can be valid. */
 export interface StoredKeyBindings extends KeyBindings, ConfirmationRegistry {
-  /** The key registered for a subject under `kid`, when it has not expired. */
+  /** The key registered for a subject under `kid`, its thumbprint, when it has not expired. */
   find(subject: string, kid: string, now: number): string | undefined
   /** Forgets what has expired. */
   purge(now: number): void
@@ -43,12 +43,22 @@ export function openKeyBindings(db: DatabaseSync): StoredKeyBindings {
     },
     find(subject, kid, now) {
       const jwk = find.get(subject, kid, now)?.jwk
-      return typeof jwk === 'string' ? jwk : undefined
+      // The thumbprint is the name: under it, another key is nobody's.
+      return typeof jwk === 'string' && thumbprintOf(jwk) === kid ? jwk : undefined
     },
     purge(now) {
       db.prepare('DELETE FROM key_bindings WHERE expires_at <= ?').run(now)
       db.prepare('DELETE FROM confirmation_keys WHERE expires_at <= ?').run(now)
       count = Number(db.prepare('SELECT count(*) AS n FROM key_bindings').get()?.n)
     },
+  }
+}
+
+function thumbprintOf(jwk: string): string | undefined {
+  try {
+    return importVerificationKey(parseJsonObject(jwk)).thumbprint
+  } catch (error) {
+    if (!AimsError.is(error)) throw error
+    return undefined
   }
 }

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
 import { test } from 'node:test'
-import { WorkloadKey } from 'aims/base'
+import { exportPublicJwk, WorkloadKey } from 'aims/base'
 import { parseSpiffeId, parseTrustDomain } from 'aims/identifiers'
 import { parseEntry } from 'aims/provisioning'
 import fc from 'fast-check'
@@ -62,13 +62,26 @@ test('what has expired is forgotten', async () => {
   const db = openStore(':memory:')
   const bindings = openKeyBindings(db)
   await bindings.bind({ thumbprint: 'k', subject: bot, expiresAt: NOW + 1, now: NOW })
-  await bindings.register({ subject: bot, kid: 'k', jwk: { kty: 'EC' }, expiresAt: NOW + 1 })
-  assert.equal(bindings.find(bot, 'k', NOW), '{"kty":"EC"}')
-  assert.equal(bindings.find(other, 'k', NOW), undefined)
-  assert.equal(bindings.find(bot, 'k', NOW + 1), undefined)
+  const { publicKey, kid } = WorkloadKey.generate()
+  const jwk = exportPublicJwk(publicKey)
+  await bindings.register({ subject: bot, kid, jwk, expiresAt: NOW + 1 })
+  assert.equal(bindings.find(bot, kid, NOW), JSON.stringify(jwk))
+  assert.equal(bindings.find(other, kid, NOW), undefined)
+  assert.equal(bindings.find(bot, kid, NOW + 1), undefined)
   bindings.purge(NOW + 1)
   for (const table of ['key_bindings', 'confirmation_keys']) {
     assert.equal(db.prepare(`SELECT count(*) AS n FROM ${table}`).get()?.n, 0)
+  }
+})
+
+test('a key that lies under the name of another one is not found', async () => {
+  const db = openStore(':memory:')
+  const bindings = openKeyBindings(db)
+  const [mine, another] = [WorkloadKey.generate(), WorkloadKey.generate()]
+  await bindings.register({ subject: bot, kid: mine.kid, jwk: exportPublicJwk(mine.publicKey), expiresAt: NOW + 1 })
+  for (const jwk of [JSON.stringify(exportPublicJwk(another.publicKey)), '{"kty":"EC"}', 'no json']) {
+    db.prepare('UPDATE confirmation_keys SET jwk = ?').run(jwk)
+    assert.equal(bindings.find(bot, mine.kid, NOW), undefined)
   }
 })
 
