@@ -18,9 +18,10 @@ import { proofHeaders } from '../authentication/wpt/create.ts'
 import type { AuditEvent } from '../base/event.ts'
 import type { WitSource } from '../credentials/wit/source.ts'
 import { isExactly, isMemberOf } from '../identifiers/matcher.ts'
-import { authenticated as expressAuthenticated } from './express.ts'
+import { correlationIdOf, authenticated as expressAuthenticated } from './express.ts'
 import { provingFetch } from './fetch.ts'
 import { type AuthenticatedEnv, authenticated as honoAuthenticated } from './hono.ts'
+import { toIncomingRequest } from './incoming.ts'
 import { protect, provingRequest } from './node.ts'
 
 const now = Math.floor(Date.now() / 1000)
@@ -32,13 +33,22 @@ after(() => opened.forEach((close) => void close()))
 
 const events: AuditEvent[] = []
 
+const ids: (string | undefined)[] = []
+
 function authenticator(): Authenticator {
-  return createAuthenticator({
+  const inner = createAuthenticator({
     bundles: domain.bundles,
     audiences: [AUDIENCE],
     replays: createMemoryReplayStore({ capacity: 100 }),
     observer: { record: async (event) => void events.push(event) },
   })
+  return {
+    ...inner,
+    authenticate(request) {
+      ids.push(request.id)
+      return inner.authenticate(request)
+    },
+  }
 }
 
 async function listen(server: Server): Promise<number> {
@@ -61,7 +71,8 @@ const SERVERS: { readonly [name: string]: Start } = {
       createServer(
         protect(
           authenticator(),
-          async (request, response, principal) => {
+          async (request, response, principal, correlationId) => {
+            response.setHeader('x-correlation-id', correlationId)
             const body = await text(request)
             response.end(JSON.stringify({ caller: principal.id, body }))
           },
@@ -76,6 +87,7 @@ const SERVERS: { readonly [name: string]: Start } = {
       expressAuthenticated(authenticator(), LIMIT),
       express.text({ type: '*/*' }),
       (request, response) => {
+        response.setHeader('x-correlation-id', correlationIdOf(request))
         response.json({ caller: request.principal?.id, body: typeof request.body === 'string' ? request.body : '' })
       },
     )
@@ -84,7 +96,10 @@ const SERVERS: { readonly [name: string]: Start } = {
   hono: () => {
     const app = new Hono<AuthenticatedEnv>()
     app.use(honoAuthenticated(authenticator(), LIMIT))
-    app.all('/api/*', async (c) => c.json({ caller: c.get('principal').id, body: await c.req.text() }))
+    app.all('/api/*', async (c) => {
+      c.header('x-correlation-id', c.get('correlationId'))
+      return c.json({ caller: c.get('principal').id, body: await c.req.text() })
+    })
     return new Promise((resolve) => {
       const server = serve({ fetch: app.fetch, port: 0 }, ({ port }) => resolve(port))
       opened.push(
@@ -125,6 +140,9 @@ for (const [name, start] of Object.entries(SERVERS)) {
       const response = await provingRequest(url, sent)
       assert.equal(response.statusCode, 200)
       assert.deepEqual(await json(response), { caller: wit.subject, body: body ?? '' })
+      // What the handler passes on to authorize is what the caller was authenticated under.
+      assert.ok(ids.at(-1))
+      assert.equal(response.headers['x-correlation-id'], ids.at(-1))
     }
     const fetching = provingFetch(wits, { audience: AUDIENCE })
     const response = await fetching(url, { method: 'PUT', body: 'hello', headers: { 'content-type': 'text/plain' } })
@@ -233,6 +251,21 @@ test('node:http: a client that goes away in the middle of its body is refused, a
     events.slice(count).map(({ reasons }) => reasons),
     [['proof.body_mismatch']],
   )
+})
+
+test('a request that ended before its body was asked for is refused, and not waited for', async () => {
+  const server = createServer()
+  const port = await listen(server)
+  const client = connect(port, '127.0.0.1')
+  client.write('POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\nab')
+  const [request] = (await once(server, 'request')) as [IncomingMessage]
+  request.on('error', () => undefined)
+  const closed = new Promise((resolve) => request.once('close', resolve))
+  client.destroy()
+  await closed
+  const { body } = toIncomingRequest(request, 'id', {})
+  assert.ok(typeof body === 'function')
+  await assert.rejects(body(), { code: 'proof.body_mismatch' })
 })
 
 test('express: a body parser in front makes a bound body uncheckable, and is a defect of the service', async () => {

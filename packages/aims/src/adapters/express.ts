@@ -10,16 +10,19 @@ declare module 'express-serve-static-core' {
   interface Request {
     /** Who calls; set by `authenticated`. */
     principal?: Principal
+    /** Ties the records of this request together: pass it on to `authorize`. Set by `authenticated`. */
+    correlationId?: string
   }
 }
 
 /**
- * Express middleware that authenticates every request and sets `req.principal`. Refused requests are answered here and
+ * Express middleware that authenticates every request and sets `req.principal` and `req.correlationId`. Refused requests are answered here and
  * go no further. Use it before body parsers: a proof may name the body as it came.
  */
 export function authenticated(authenticator: Authenticator, options: AdapterOptions = {}): RequestHandler {
   return async (request, response, next) => {
     const id = randomUUID()
+    request.correlationId = id
     try {
       request.principal = await authenticator.authenticate(toIncomingRequest(request, id, options))
     } catch (error) {
@@ -34,4 +37,11 @@ export function principalOf(request: Request): Principal {
   const { principal } = request
   if (principal === undefined) throw new TypeError('put authenticated() in front of this handler')
   return principal
+}
+
+/** What ties the records of a request together, for `authorize`. @throws TypeError where `authenticated` was forgotten */
+export function correlationIdOf(request: Request): string {
+  const { correlationId } = request
+  if (correlationId === undefined) throw new TypeError('put authenticated() in front of this handler')
+  return correlationId
 }

@@ -13,7 +13,11 @@ export type { AdapterOptions } from './incoming.ts'
 
 /** What the middleware adds to the context of a request. */
 export interface AuthenticatedEnv {
-  Variables: { principal: Principal }
+  Variables: {
+    principal: Principal
+    /** Ties the records of this request together: pass it on to `authorize`. */
+    correlationId: string
+  }
 }
 
 /**
@@ -29,6 +33,7 @@ export function authenticated(
 ): MiddlewareHandler<AuthenticatedEnv> {
   return async (c, next) => {
     const id = randomUUID()
+    c.set('correlationId', id)
     try {
       c.set('principal', await authenticator.authenticate(toIncoming(c, id, options.maxBody ?? MAX_BODY)))
     } catch (error) {

@@ -49,6 +49,9 @@ export function sendProblem(response: ServerResponse, { status, headers, body }:
 
 function readBody(request: IncomingMessage, limit: number): Promise<Uint8Array> {
   if (request.readableDidRead) throw new TypeError('the body was read before the caller was authenticated')
+  const lost = (): AimsError => new AimsError('proof.body_mismatch', 'the body did not arrive')
+  // It says so once, and that may have been before we listen.
+  if (request.destroyed) return Promise.reject(lost())
   return new Promise((resolve, reject) => {
     const chunks: Buffer[] = []
     let length = 0
@@ -70,7 +73,7 @@ function readBody(request: IncomingMessage, limit: number): Promise<Uint8Array> 
         if (length > 0) request.unshift(body)
       }
     }
-    const onClose = (): void => settle(() => reject(new AimsError('proof.body_mismatch', 'the body did not arrive')))
+    const onClose = (): void => settle(() => reject(lost()))
     request.on('readable', onReadable).on('close', onClose)
   })
 }

@@ -7,8 +7,17 @@ import { type AdapterOptions, sendProblem, toIncomingRequest } from './incoming.
 export type { AdapterOptions } from './incoming.ts'
 export { type ProvingRequestOptions, provingRequest } from './proving-request.ts'
 
-/** Handles a request whose caller is known. The request is as it came: its body was not read, or can be read again. */
-export type AuthenticatedHandler = (request: IncomingMessage, response: ServerResponse, principal: Principal) => unknown
+/**
+ * Handles a request whose caller is known. The request is as it came: its body was not read, or can be read again.
+ *
+ * @param correlationId - Ties the records of this request together: pass it on to `authorize`.
+ */
+export type AuthenticatedHandler = (
+  request: IncomingMessage,
+  response: ServerResponse,
+  principal: Principal,
+  correlationId: string,
+) => unknown
 
 /**
  * Puts authentication in front of a handler of node:http or node:https. Requests that are refused get a problem document
@@ -29,6 +38,6 @@ export function protect(
     } catch (error) {
       return sendProblem(response, authenticator.problem(error, id))
     }
-    await handler(request, response, principal)
+    await handler(request, response, principal, id)
   }
 }
