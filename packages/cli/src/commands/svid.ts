@@ -1,12 +1,12 @@
 import { existsSync, mkdirSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
-import { encodePem } from 'aims/base'
+import { type AimsError, encodePem } from 'aims/base'
 import { trustDomainOf } from 'aims/identifiers'
 import { connectWorkload, ENDPOINT_VARIABLE, type Workload } from 'aims/provisioning'
 import type { Command } from 'commander'
 import { DEV_DIRECTORY } from '../dev-directory.ts'
 import { UsageError } from '../exit.ts'
-import { print, type Result } from '../output.ts'
+import { print, type Result, visible } from '../output.ts'
 
 interface Options {
   readonly socket?: string
@@ -30,11 +30,15 @@ export function define(command: Command): void {
         throw new UsageError('--audience needs --write')
       const socket = options.socket ?? socketOfDev()
       const address = socket === undefined ? {} : { address: addressOf(socket) }
-      using workload = await connectWorkload({ ...address, readyTimeout: 10_000 })
+      using workload = await connectWorkload({ ...address, readyTimeout: 10_000, onWaiting: sayWaiting })
       const result = describe(workload)
       if (options.write !== undefined) await write(workload, options.write, options.audience)
       print(result, options.json === true)
     })
+}
+
+function sayWaiting({ message, code }: AimsError): void {
+  process.stderr.write(visible(`aims: waiting for the Workload API: ${message} [${code}]\n`))
 }
 
 function socketOfDev(): string | undefined {

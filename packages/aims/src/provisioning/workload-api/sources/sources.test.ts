@@ -113,7 +113,7 @@ async function answerAll(...ids: readonly string[]): Promise<void> {
 }
 
 async function connect(options: object = {}): Promise<Workload> {
-  return keep(await connectWorkload({ address, ...fast, readyTimeout: 2000, ...options }))
+  return keep(await connectWorkload({ address, ...fast, readyTimeout: 2000, onWaiting: () => undefined, ...options }))
 }
 
 beforeEach(async () => {
@@ -171,6 +171,21 @@ test('without an agent, or without an entry, connecting fails and says which', a
   api.stop()
   await assert.rejects(connect({ readyTimeout: 50 }), code('provisioning.endpoint_unavailable'))
   await assert.rejects(connect({ address: 'unix://relative' }), code('provisioning.invalid_endpoint'))
+})
+
+test('who has to wait is told why, once, and nobody else', async () => {
+  const reasons: string[] = []
+  const onWaiting = (reason: AimsError): void => void reasons.push(reason.code)
+  const connecting = connect({ onWaiting })
+  await until(() => api.calls.length >= 15)
+  assert.deepEqual(reasons, ['provisioning.no_identity'])
+  await answerAll(ME)
+  assert.equal((await connecting).spiffeId, ME)
+  api.answer('fetchWitBundles', status.UNIMPLEMENTED)
+  await connect({ onWaiting })
+  api.stop()
+  await assert.rejects(connect({ onWaiting, readyTimeout: 50 }), code('provisioning.endpoint_unavailable'))
+  assert.deepEqual(reasons, ['provisioning.no_identity', 'provisioning.endpoint_unavailable'])
 })
 
 test('what was taken away is not used any more, of any kind', async () => {

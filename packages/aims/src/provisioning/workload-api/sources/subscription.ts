@@ -66,6 +66,14 @@ export class Subscription<T> {
     while (!isAnswered()) await new Promise<void>((resolve) => this.#waiting.push(resolve))
   }
 
+  /** Resolves with the first failure before there was a state; with nothing once there is one, or the signal is aborted. */
+  async failed(signal: AbortSignal): Promise<AimsError | undefined> {
+    while (!signal.aborted && this.#state === undefined && this.#lastError === undefined) {
+      await new Promise<void>((resolve) => this.#waiting.push(resolve))
+    }
+    return signal.aborted || this.#state !== undefined ? undefined : this.#lastError
+  }
+
   /** Resolves with the first state. @throws {@link AimsError} when there will be none: `provisioning.closed`, `.unimplemented` ... */
   async ready(): Promise<T> {
     for (;;) {

@@ -14,6 +14,11 @@ export interface WorkloadOptions extends WorkloadApiClientOptions, SourceOptions
   readonly spiffeId?: SpiffeId
   /** Milliseconds to wait for the first identity. Default 30,000. */
   readonly readyTimeout?: number
+  /**
+   * Told once why the first identity is waited for, e.g. `.endpoint_unavailable` (no agent) or `.no_identity` (no entry
+   * matches): an agent may start later than its workloads. Default: a warning of the process (`process.emitWarning`).
+   */
+  readonly onWaiting?: (reason: AimsError) => void
 }
 
 /** This process as the Workload API knows it: all its credentials and bundles, kept fresh. */
@@ -41,7 +46,7 @@ export interface Workload {
  *   e.g. `.endpoint_unavailable` (no agent) or `.no_identity` (no entry matches)
  */
 export async function connectWorkload(options: WorkloadOptions = {}): Promise<Workload> {
-  const { spiffeId, readyTimeout = 30_000 } = options
+  const { spiffeId, readyTimeout = 30_000, onWaiting = warn } = options
   const client = new WorkloadApiClient(options)
   const choose: ChooseIdentity = ({ id }) => spiffeId === undefined || id === spiffeId
   const x509 = new WorkloadX509Source(client, { ...options, choose })
@@ -88,7 +93,7 @@ export async function connectWorkload(options: WorkloadOptions = {}): Promise<Wo
   })
 
   try {
-    await settled(subscriptions, readyTimeout)
+    await settled(subscriptions, readyTimeout, onWaiting)
     return workload
   } catch (error) {
     close()
@@ -97,10 +102,19 @@ export async function connectWorkload(options: WorkloadOptions = {}): Promise<Wo
 }
 
 // Ready when every stream has been answered and the bundles, which every identity gets, are there.
-async function settled(subscriptions: readonly Answering[], timeout: number): Promise<void> {
+async function settled(
+  subscriptions: readonly Answering[],
+  timeout: number,
+  onWaiting: (reason: AimsError) => void,
+): Promise<void> {
   const [, , ...bundles] = subscriptions
   const answers = subscriptions.map((one) => one.answered())
   const late = new AbortController()
+  // All bundles missing, or one kind that this Workload API does not have would look like none.
+  void Promise.all(bundles.map((one) => one.failed(late.signal))).then((reasons) => {
+    const [reason] = reasons
+    if (reason !== undefined && !reasons.includes(undefined)) onWaiting(reason)
+  })
   try {
     await Promise.race([
       Promise.all([...answers, Promise.any(bundles.map((one) => one.ready()))]),
@@ -119,4 +133,9 @@ interface Answering {
   readonly lastError: AimsError | undefined
   answered(): Promise<void>
   ready(): Promise<unknown>
+  failed(signal: AbortSignal): Promise<AimsError | undefined>
+}
+
+function warn({ code, message }: AimsError): void {
+  process.emitWarning(`still waiting for the Workload API: ${message} [${code}]`, { code: 'AIMS_WAITING' })
 }
