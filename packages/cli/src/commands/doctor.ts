@@ -1,5 +1,5 @@
-import { accessSync, constants, existsSync, lstatSync, statSync } from 'node:fs'
-import { dirname } from 'node:path'
+import { accessSync, constants, existsSync, lstatSync, readdirSync, statSync } from 'node:fs'
+import { dirname, join } from 'node:path'
 import { loadPeerCredentialProvider } from 'aims/attestation'
 import { AimsError, apiClient } from 'aims/base'
 import { loadPolicyDirectory } from 'aims/policy'
@@ -125,12 +125,26 @@ async function policies(directory: string | undefined): Promise<Finding> {
   if (directory === undefined) {
     return good('policies', 'no directory is configured: every decision of the server is a deny')
   }
+  const open = openToOthers(directory)
+  if (open !== undefined) {
+    const found = `${open} is writable for everybody: whoever is on this machine decides`
+    return { check: 'policies', ok: false, found, fix: `chmod o-w ${open}` }
+  }
   try {
     const set = await loadPolicyDirectory(directory)
     return good('policies', `${set.policies.length} policies, ${set.version}`)
   } catch (error) {
     return bad('policies', error, 'mend the policy named; aims policy validate shows all problems')
   }
+}
+
+// The directory, or the first policy in it. Links are judged by what they lead to.
+function openToOthers(directory: string): string | undefined {
+  if (!existsSync(directory)) return undefined
+  const files = readdirSync(directory).filter((name) => name.endsWith('.cedar'))
+  return [directory, ...files.map((name) => join(directory, name))].find(
+    (path) => ((statSync(path, { throwIfNoEntry: false })?.mode ?? 0) & 0o002) !== 0,
+  )
 }
 
 async function server(socketPath: string): Promise<Finding> {

@@ -1,0 +1,39 @@
+import assert from 'node:assert/strict'
+import { chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { after, test } from 'node:test'
+import { aims } from '../../../../test/support/cli.ts'
+
+const root = mkdtempSync(join(tmpdir(), 'aims-doctor-'))
+after(() => rmSync(root, { recursive: true }))
+
+test('policies that everybody may write are found out, the directory and each file', async () => {
+  const directory = join(root, 'policies')
+  const policy = join(directory, 'one.cedar')
+  mkdirSync(directory)
+  writeFileSync(policy, 'permit (principal, action, resource);')
+  const config = join(root, 'aims.json')
+  const settings = { trustDomain: 'example.com', dataDirectory: join(root, 'data'), policies: { directory } }
+  writeFileSync(config, JSON.stringify(settings))
+  const found = async () => {
+    const [line] = (await aims('doctor', `--config=${config}`)).results
+    const findings = line?.findings as readonly {
+      readonly check: string
+      readonly ok: boolean
+      readonly fix?: string
+    }[]
+    return findings.find(({ check }) => check === 'policies')
+  }
+  assert.equal((await found())?.ok, true)
+  for (const [path, open, closed] of [
+    [directory, 0o777, 0o755],
+    [policy, 0o666, 0o644],
+  ] as const) {
+    chmodSync(path, open)
+    const finding = await found()
+    assert.deepEqual([finding?.ok, finding?.fix], [false, `chmod o-w ${path}`])
+    chmodSync(path, closed)
+  }
+  assert.equal((await found())?.ok, true)
+})
