@@ -3,8 +3,12 @@ import { certificatePrincipal } from './principal.ts'
 import type { AuthenticatorOptions, Judge } from './request.ts'
 
 /** Judges by the certificate that the TLS client of the connection proved. TLS itself has happened elsewhere. */
-export function certificateJudge({ bundles, x509Mode: mode = 'svid' }: AuthenticatorOptions): Judge {
+export function certificateJudge({
+  bundles,
+  x509Mode: mode = 'svid',
+  x509Ed25519: ed25519 = false,
+}: AuthenticatorOptions): Judge {
   return ({ request: { peerCertificates: chain = [] }, now }) => {
-    return certificatePrincipal(verifyChain(chain, { bundles, mode, now }))
+    return certificatePrincipal(verifyChain(chain, { bundles, mode, ed25519, now }))
   }
 }

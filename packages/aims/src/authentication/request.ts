@@ -66,6 +66,8 @@ export interface AuthenticatorOptions {
   readonly jwtAudience?: string
   /** `mtls` only: accept Workload Identity Certificates that are no X.509-SVIDs. Default `svid`. */
   readonly x509Mode?: 'svid' | 'wic'
+  /** `mtls` only: accept certificates with an Ed25519 key. Default false. */
+  readonly x509Ed25519?: boolean
 }
 
 /** One request on its way through the method that judges it. */

@@ -8,6 +8,15 @@ interface Verified {
   /** What the bundle held then: its array may have been written to since. */
   readonly authorities: readonly Uint8Array[]
   readonly at: number
+  readonly ed25519: boolean
+}
+
+/** What a chain is judged by. */
+export interface ChainRules {
+  readonly bundles: BundleSource
+  readonly mode: 'svid' | 'wic'
+  readonly ed25519: boolean
+  readonly now: number
 }
 
 // By the array of the connection: it lives as long as the connection does.
@@ -15,19 +24,20 @@ const verified = new WeakMap<readonly Uint8Array[], Verified>()
 
 /**
  * As `verifyX509Svid`, once for all requests of a connection: again only when the bundle that vouched is another one or
- * holds other authorities, the mode is another, or the time is outside that of the certificates.
+ * holds other authorities, the rules are others, or the time is outside that of the certificates.
  *
  * @param chain - The array of the connection, the same for each request; its content must not change.
  * @throws {@link AimsError} `x509.*`
  */
 export function verifyChain(
   chain: readonly Uint8Array[],
-  { bundles, mode, now }: { readonly bundles: BundleSource; readonly mode: 'svid' | 'wic'; readonly now: number },
+  { bundles, mode, ed25519, now }: ChainRules,
 ): VerifiedX509Svid {
   const known = verified.get(chain)
   if (
     known?.bundle !== undefined &&
     known.svid.mode === mode &&
+    known.ed25519 === ed25519 &&
     known.at <= now &&
     now < known.svid.expiresAt &&
     bundles.bundleFor(known.svid.trustDomain) === known.bundle &&
@@ -35,9 +45,9 @@ export function verifyChain(
   ) {
     return known.svid
   }
-  const svid = verifyX509Svid(chain, { bundles, mode, now })
+  const svid = verifyX509Svid(chain, { bundles, mode, ed25519, now })
   const bundle = bundles.bundleFor(svid.trustDomain)
-  verified.set(chain, { svid, bundle, authorities: [...(bundle?.x509Authorities ?? [])], at: now })
+  verified.set(chain, { svid, bundle, authorities: [...(bundle?.x509Authorities ?? [])], at: now, ed25519 })
   return svid
 }
 

@@ -18,6 +18,8 @@ export interface PeerRules {
   readonly trustDomain?: TrustDomain
   /** `wic`: also Workload Identity Certificates that are no X.509-SVIDs. Default `svid`. */
   readonly mode?: 'svid' | 'wic'
+  /** Accept peers whose certificate has an Ed25519 key. Default false. */
+  readonly ed25519?: boolean
   /** Default: the machine's. */
   readonly clock?: Clock
 }
@@ -43,8 +45,8 @@ export function peerPrincipal(socket: TLSSocket): Principal {
 
 /** Verifies who presented a chain, and that it is expected. @throws {@link AimsError} `x509.*`, `authentication.peer_unexpected` */
 export function verifyPeer(chain: readonly Uint8Array[], rules: PeerRules): VerifiedX509Svid {
-  const { bundles, peer, trustDomain, mode = 'svid', clock = systemClock } = rules
-  const svid = verifyChain(chain, { bundles, mode, now: clock() })
+  const { bundles, peer, trustDomain, mode = 'svid', ed25519 = false, clock = systemClock } = rules
+  const svid = verifyChain(chain, { bundles, mode, ed25519, now: clock() })
   if (trustDomain !== undefined && svid.trustDomain !== trustDomain) {
     throw new AimsError('x509.wrong_trust_domain', 'the peer is of another trust domain than expected')
   }

@@ -79,6 +79,11 @@ test('a held X.509-SVID knows its identity and times, and does not show its key'
   assert.deepEqual([svid.notBefore, svid.expiresAt, svid.hint], [NOT_BEFORE, NOT_AFTER - 5, 'internal'])
   assert.equal(svid.key, key)
   assert.equal(holdX509Svid({ certificates: [leaf.der], key }).hint, '')
+  const { certificates } = JSON.parse(JSON.stringify(svid))
+  assert.deepEqual(
+    certificates,
+    [leaf.der, shorter.der].map((der) => Buffer.from(der).toString('base64')),
+  )
   assert.ok(!Object.keys(svid).includes('key'))
   for (const text of [JSON.stringify(svid), inspect(svid, { showHidden: true })]) {
     assert.ok(!text.includes('WorkloadKey') && !text.includes(key.kid), text)

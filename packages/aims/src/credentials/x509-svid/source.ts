@@ -54,11 +54,17 @@ export function holdX509Svid(svid: {
   return withSecrets(
     {
       spiffeId,
-      certificates: chain.map(({ raw }) => raw),
+      certificates: withBase64Json(chain.map(({ raw }) => raw)),
       notBefore: leaf.notBefore,
       expiresAt: Math.min(...chain.map(({ notAfter }) => notAfter)),
       hint: svid.hint ?? '',
     },
     { key: svid.key },
   )
+}
+
+// In JSON a certificate is base64, as in `x5c`, and not an object with a member for each byte.
+function withBase64Json(certificates: readonly Uint8Array[]): readonly Uint8Array[] {
+  const toJSON = (): readonly string[] => certificates.map((der) => asBuffer(der).toString('base64'))
+  return Object.defineProperty([...certificates], 'toJSON', { value: toJSON })
 }

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { generateKeyPairSync } from 'node:crypto'
 import { test } from 'node:test'
 import {
   basicConstraints,
@@ -331,3 +332,12 @@ for (const [what, change, code] of WICS) {
     assertRefused(() => verify([buildSvid({ issuer: root, ...change })], { mode: 'wic' }), code)
   })
 }
+
+// [credentials.x509-path.01]
+test('a leaf with an Ed25519 key is accepted where that was asked for, also below an authority that has none', () => {
+  const leaf = buildSvid({ issuer: root, key: generateKeyPairSync('ed25519') })
+  assertRefused(() => verify([leaf]), 'x509.weak_key')
+  assertRefused(() => verify([leaf], { ed25519: false }), 'x509.weak_key')
+  assert.ok(verify([leaf], { ed25519: true }).publicKey.equals(leaf.key.publicKey))
+  assert.throws(() => verify([leaf], { ed25519: JSON.parse('1') }), TypeError)
+})

@@ -23,6 +23,8 @@ export interface X509SvidExpectations {
   readonly mode?: 'svid' | 'wic'
   /** The only trust domain whose workloads are expected. Default: all that have a bundle. */
   readonly trustDomain?: TrustDomain
+  /** Accept a leaf with an Ed25519 key, which many TLS stacks cannot use. Default false. */
+  readonly ed25519?: boolean
   /** Certificates presented, and of the path with its anchor. Default 6, at most 8. */
   readonly maxCertificates?: number
 }
@@ -42,14 +44,18 @@ const CLIENT_AUTH = '1.3.6.1.5.5.7.3.2'
  * @see X509-SVID section 5; draft-ietf-wimse-workload-creds-02, section "Workload Identity Certificate"
  */
 export function verifyX509Svid(chain: readonly Uint8Array[], expected: X509SvidExpectations): VerifiedX509Svid {
-  const { bundles, now, mode = 'svid', maxCertificates = DEFAULT_MAX_CERTIFICATES } = expected
+  const { bundles, now, mode = 'svid', ed25519 = false, maxCertificates = DEFAULT_MAX_CERTIFICATES } = expected
   // Anything else would be the laxer one.
   if (mode !== 'svid' && mode !== 'wic') throw new TypeError('mode is svid or wic')
+  if (typeof ed25519 !== 'boolean') throw new TypeError('ed25519 is true or false')
   const { leaf, intermediates } = decodeUnverifiedX509Svid(chain, { maxCertificates })
   const subject = readIdentifier(leaf, mode)
   checkProfile(leaf, mode)
   // The path comes after the profile, so that a CA certificate is refused as what it is.
   if (pathOf(subject) === '') throw new AimsError('x509.root_path', 'the identifier has no path')
+  if (leaf.keyType === 'Ed25519' && !ed25519) {
+    throw new AimsError('x509.weak_key', 'an Ed25519 key needs the option ed25519')
+  }
   requireCas(intermediates)
   const trustDomain = trustDomainOf(subject)
   if (expected.trustDomain !== undefined && expected.trustDomain !== trustDomain) {

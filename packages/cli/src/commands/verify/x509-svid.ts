@@ -30,7 +30,8 @@ export function defineX509Svid(parent: Command): void {
       const chain = readChain(options.chain)
       const [claimed] = decodeUnverifiedX509Svid(chain).leaf.altNames.uris
       const bundles = readBundleSource(options.bundle, origin, claimed)
-      const svid = verifyX509Svid(chain, { bundles, now, mode, trustDomain })
+      // Judged by the specification, which leaves the kind of key to the relying party.
+      const svid = verifyX509Svid(chain, { bundles, now, mode, trustDomain, ed25519: true })
       const { subject, serialNumber, thumbprint, dnsNames } = svid
       return {
         ok: true,
