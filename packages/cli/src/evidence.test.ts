@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import { aims, at, file } from '../../../test/support/cli.ts'
+import { DCAP_NOW, makeCollateralFiles, makeDcapPki, makeQuote } from '../../../test/support/dcap-pki.ts'
 import { NITRO_NOW, nitroDocument, nitroRoot, pcr } from '../../../test/support/nitro.ts'
 import { EVIDENCE_TYPES, findEvidenceType } from './evidence-types.ts'
 
@@ -101,6 +102,34 @@ describe('aims verify evidence', () => {
   test('says what of the policy of an entry one piece of evidence does not answer', async () => {
     const { result } = await verify('--policy', file({ nitro: {}, require: ['nitro'] }))
     assert.match(String(result.warnings), /require and assurance/)
+  })
+})
+
+describe('a quote of TDX', () => {
+  const pki = makeDcapPki()
+  const loose = Object.values(makeCollateralFiles('tdx', pki)).flatMap((one) => ['--collateral', file(one)])
+  const quote = [
+    '--type',
+    'tdx',
+    '--evidence',
+    file(makeQuote('v4', pki)),
+    '--root',
+    file(pki.root.der),
+    ...at(DCAP_NOW),
+  ]
+
+  test('is rated by loose files of collateral', async () => {
+    const { exit, results } = await aims('verify', 'evidence', ...quote, ...loose)
+    assert.equal(exit, 0, JSON.stringify(results))
+    assert.equal((results[0]?.tcb as { status?: string } | undefined)?.status, 'UpToDate')
+  })
+
+  test('is not accepted without them, unless unrated platforms are', async () => {
+    const { exit, results } = await aims('verify', 'evidence', ...quote)
+    assert.deepEqual([exit, results[0]?.code], [1, 'attestation.collateral_missing'])
+    const unrated = await aims('verify', 'evidence', ...quote, '--accept-unrated-tcb')
+    assert.equal(unrated.exit, 0)
+    assert.equal((unrated.results[0]?.tcb as { status?: string } | undefined)?.status, 'unrated')
   })
 })
 

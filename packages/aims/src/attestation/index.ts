@@ -60,6 +60,7 @@ export type {
 } from './collect/collector.ts'
 export { collectTsmReport, type TsmFiles, type TsmReport, type TsmRequest } from './collect/configfs-tsm.ts'
 export { metadataExchange } from './collect/metadata.ts'
+export { type TdxCollectorOptions, tdxCollector } from './collect/tdx.ts'
 export type { DcapTcb, DcapTrust } from './dcap/authenticate.ts'
 export { dcapCollateral } from './dcap/files.ts'
 export { type DcapTee, dcapCollateralNames, type PckCa } from './dcap/names.ts'

@@ -1,4 +1,4 @@
-import { mkdir, readFile, rmdir, writeFile } from 'node:fs/promises'
+import { access, mkdir, readFile, rmdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { AimsError } from '../../base/errors.ts'
 
@@ -14,6 +14,7 @@ export interface TsmReport {
 
 /** The calls that are made on the directory. */
 export interface TsmFiles {
+  exists(path: string): Promise<boolean>
   mkdir(path: string): Promise<unknown>
   rmdir(path: string): Promise<void>
   readFile(path: string): Promise<Uint8Array>
@@ -34,8 +35,21 @@ export interface TsmRequest {
   readonly files?: TsmFiles
 }
 
-const DIRECTORY = '/sys/kernel/config/tsm/report'
-const SYSTEM: TsmFiles = { mkdir, rmdir, readFile, writeFile }
+/** Where the kernel has it. */
+export const TSM_DIRECTORY = '/sys/kernel/config/tsm/report'
+
+/** The calls of the system. */
+export const SYSTEM_FILES: TsmFiles = {
+  mkdir,
+  rmdir,
+  readFile,
+  writeFile,
+  exists: (path) =>
+    access(path).then(
+      () => true,
+      () => false,
+    ),
+}
 
 /**
  * Asks the guest driver of a confidential VM for evidence through configfs-tsm (Linux 6.7 and newer): TDX and SEV-SNP.
@@ -48,7 +62,7 @@ const SYSTEM: TsmFiles = { mkdir, rmdir, readFile, writeFile }
  * @see Linux Documentation/ABI/testing/configfs-tsm-report
  */
 export async function collectTsmReport(request: TsmRequest): Promise<TsmReport> {
-  const { userData, name, privilegeLevel, directory = DIRECTORY, files = SYSTEM } = request
+  const { userData, name, privilegeLevel, directory = TSM_DIRECTORY, files = SYSTEM_FILES } = request
   if (userData.length < 1 || userData.length > 64) throw new TypeError('user data have 1 to 64 bytes')
   if (!/^[0-9A-Za-z._-]+$/.test(name) || name.startsWith('.')) throw new TypeError('name must be a file name')
   const entry = join(directory, name)

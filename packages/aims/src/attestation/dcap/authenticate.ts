@@ -12,7 +12,7 @@ import {
 import { basicConstraints, type VendorChain, validateVendorChain } from '../x509/vendor-chain.ts'
 import { type VerifiedCollateral, verifyCollateral } from './collateral.ts'
 import type { DcapTee, PckCa } from './names.ts'
-import { type DcapPlatform, readPckExtension } from './pck.ts'
+import { type DcapPlatform, readPckExtension, SGX_EXTENSION } from './pck.ts'
 import { checkKnownEnclave, rateQuotingEnclave } from './qe-identity.ts'
 import type { Quote } from './quote.ts'
 import { type Rating, rateSgx, rateTdx } from './rating.ts'
@@ -105,14 +105,17 @@ const CAS: { readonly [commonName: string]: PckCa } = {
 
 function pckChain(quote: Quote, { roots }: ResolvedTrust, now: number): VendorChain {
   if (quote.pckChain[0] !== 0x30) refuseHiddenText(quote.pckChain)
-  const [leaf, ...candidates] = parseVendorCertificates(quote.pckChain)
-  if (leaf === undefined || candidates.length > 2) {
+  const certificates = parseVendorCertificates(quote.pckChain)
+  // Quotes have it first, samples of Intel last.
+  const leaf = certificates.find(({ extensions }) => extensions.has(SGX_EXTENSION)) ?? certificates[0]
+  if (leaf === undefined || certificates.length > 3) {
     throw new AimsError('attestation.malformed', 'the quote does not hold the chain of a PCK')
   }
+  const candidates = certificates.filter((one) => one !== leaf)
   const chain = validateVendorChain({ leaf, candidates, roots, now })
   const isPck = names(leaf.subject).some((name) => name.includes(PCK)) && basicConstraints(leaf)?.ca !== true
   if (chain.certificates.length !== 3 || !isPck) {
-    throw new AimsError('attestation.chain_invalid', 'the first certificate of the quote is not a PCK')
+    throw new AimsError('attestation.chain_invalid', 'the quote does not hold the certificate of a PCK')
   }
   pckCa(leaf)
   return chain

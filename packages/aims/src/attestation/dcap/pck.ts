@@ -23,7 +23,7 @@ export interface DcapPlatform {
 }
 
 /** The extension of PCK certificates. */
-const SGX_EXTENSION = '1.2.840.113741.1.13.1'
+export const SGX_EXTENSION = '1.2.840.113741.1.13.1'
 
 /**
  * Reads the SGX extension of a PCK certificate. Strict: every member once, of its exact size.
