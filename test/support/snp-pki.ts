@@ -68,7 +68,7 @@ export const chipOf = (product: Product): Buffer =>
 export const CSP_ID = 'CN=cc.cloud.test'
 
 const AMD = '1.3.6.1.4.1.3704.1'
-export const ia5 = (text: string): Buffer => tlv(0x16, Buffer.from(text))
+const ia5 = (text: string): Buffer => tlv(0x16, Buffer.from(text))
 
 export interface VekOptions extends Partial<CertificateOptions> {
   readonly product?: Product
@@ -147,7 +147,7 @@ const MODELS: { readonly [product in Product]: readonly number[] } = {
   Turin: [0x1a, 0x02, 1],
 }
 
-export function tcbBytes(product: Product, tcb: Tcb): Buffer {
+function tcbBytes(product: Product, tcb: Tcb): Buffer {
   const { fmc = 0, bootloader = 0, tee = 0, snp = 0, microcode = 0 } = tcb
   return product === 'Turin'
     ? Buffer.of(fmc, bootloader, tee, snp, 0, 0, 0, microcode)

@@ -11,7 +11,7 @@ export const set = (...parts: readonly Uint8Array[]): Buffer => tlv(0x31, ...par
 export const octets = (...parts: readonly Uint8Array[]): Buffer => tlv(0x04, ...parts)
 export const bits = (bytes: Uint8Array, unused = 0): Buffer => tlv(0x03, Uint8Array.of(unused), bytes)
 export const utf8 = (text: string): Buffer => tlv(0x0c, Buffer.from(text))
-export const printable = (text: string): Buffer => tlv(0x13, Buffer.from(text))
+const printable = (text: string): Buffer => tlv(0x13, Buffer.from(text))
 export const bool = (value: boolean): Buffer => tlv(0x01, Uint8Array.of(value ? 0xff : 0))
 export const nil = (): Buffer => tlv(0x05)
 export const context = (n: number, ...parts: readonly Uint8Array[]): Buffer => tlv(0xa0 | n, ...parts)
@@ -20,7 +20,7 @@ export const int = (value: number | bigint | Uint8Array): Buffer => tlv(0x02, in
 /** Seconds since the epoch as UTCTime or GeneralizedTime. */
 export const time = (seconds: number): Uint8Array => encodeTime(seconds)
 
-export const name = (commonName: string, organization = 'Test Vendor'): Buffer =>
+const name = (commonName: string, organization = 'Test Vendor'): Buffer =>
   seq(set(seq(oid('2.5.4.10'), printable(organization))), set(seq(oid('2.5.4.3'), utf8(commonName))))
 
 /** A private key with what certificates about it need. */
@@ -56,9 +56,6 @@ const SCHEMES: { readonly [scheme in Scheme]: { readonly id: Buffer; readonly ha
   'rsa-pss-sha384': { id: PSS_384, hash: 'sha384' },
   ed25519: { id: seq(oid('1.3.101.112')), hash: null },
 }
-
-/** The AlgorithmIdentifier of a scheme. */
-export const algorithm = (scheme: Scheme): Buffer => SCHEMES[scheme].id
 
 export function signWith(key: PkiKey, data: Uint8Array, scheme: Scheme = defaultScheme(key)): Buffer {
   const { hash } = SCHEMES[scheme]

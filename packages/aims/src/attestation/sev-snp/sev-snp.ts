@@ -68,7 +68,7 @@ function authenticate(
 }
 
 /** Selectors of a report. What is zero, and so not there, has none. */
-export function snpSelectors({ product, report, endorsement }: SnpClaims): readonly string[] {
+function snpSelectors({ product, report, endorsement }: SnpClaims): readonly string[] {
   const { idKeyDigest, authorKeyDigest, chipId } = report
   const isSet = (hex: string): boolean => !/^0*$/.test(hex)
   const all: readonly (readonly [string, string | number | boolean | undefined])[] = [
@@ -91,7 +91,7 @@ export function snpSelectors({ product, report, endorsement }: SnpClaims): reado
 }
 
 /** Facts of a report for the record. */
-export function snpAttributes({ report, endorsement }: SnpClaims): { readonly [name: string]: string } {
+function snpAttributes({ report, endorsement }: SnpClaims): { readonly [name: string]: string } {
   const { major, minor, build } = report.current
   return {
     measurement: report.measurement,

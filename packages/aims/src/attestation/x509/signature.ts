@@ -35,7 +35,7 @@ const HASHES: { readonly [oid: string]: 'sha256' | 'sha384' | 'sha512' } = {
  * @throws {@link AimsError} `der.*`
  * @see RFC 5758, RFC 4055
  */
-export function vendorSignatureScheme(algorithmIdentifier: Uint8Array): VendorSignatureScheme | undefined {
+function vendorSignatureScheme(algorithmIdentifier: Uint8Array): VendorSignatureScheme | undefined {
   const input = DerReader.of(algorithmIdentifier)
   const fields = input.enter(TAG.sequence)
   input.end()

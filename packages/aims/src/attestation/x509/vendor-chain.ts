@@ -129,7 +129,7 @@ class ChainSearch {
 }
 
 /** Checks that the key of `issuer` made the signature of `certificate`. Compares no names and no times. */
-export function checkSignature(certificate: VendorCertificate, issuer: VendorCertificate): void {
+function checkSignature(certificate: VendorCertificate, issuer: VendorCertificate): void {
   const scheme = requireSchemeOf(certificate)
   if (!verifyVendorSignature(scheme, vendorPublicKey(issuer), certificate.tbs, certificate.signature)) {
     throw new AimsError('attestation.invalid_signature', 'the signature of a certificate does not verify')
@@ -190,7 +190,7 @@ export function basicConstraints(
 
 /** Bit of keyUsage, RFC 5280 section 4.2.1.3. */
 export const DIGITAL_SIGNATURE = 0
-export const KEY_CERT_SIGN = 5
+const KEY_CERT_SIGN = 5
 export const CRL_SIGN = 6
 
 /** The set bits of keyUsage, or `undefined` without the extension. Trailing zero bits are tolerated. */
