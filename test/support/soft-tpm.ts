@@ -136,11 +136,24 @@ function signature(
   return Buffer.concat([head, tpm2b(sign(hash, data, { key, padding }))])
 }
 
+/** The name of a key below an endorsement key, in which the names of both are. */
+export function qualifiedName(ek: SoftKey, ak: SoftKey): Buffer {
+  const qualify = (parent: Uint8Array, { name, nameHash }: SoftKey): Buffer =>
+    Buffer.concat([
+      name.subarray(0, 2),
+      createHash(nameHash)
+        .update(Buffer.concat([parent, name]))
+        .digest(),
+    ])
+  return qualify(qualify(u32(0x4000_000b), ek), ak)
+}
+
 /** What a TPM may state; each part has an honest default. */
 export interface StatementOptions {
   readonly magic?: number
   readonly type?: number
   readonly extraData: Uint8Array
+  readonly qualifiedSigner?: Uint8Array
   readonly clock?: bigint
   readonly resetCount?: number
   readonly restartCount?: number
@@ -154,7 +167,7 @@ export function statement(options: StatementOptions, attested: Uint8Array): Buff
   return Buffer.concat([
     u32(magic),
     u16(type),
-    tpm2b(u16(0xb), Buffer.alloc(32, 7)),
+    tpm2b(options.qualifiedSigner ?? Buffer.concat([u16(0xb), Buffer.alloc(32, 7)])),
     tpm2b(extraData),
     u64(clock),
     u32(resetCount),

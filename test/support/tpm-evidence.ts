@@ -9,6 +9,7 @@ import {
   certifyInfo,
   maker,
   pcrsJson,
+  qualifiedName,
   quoteInfo,
   type SoftKey,
   type SoftPcrs,
@@ -64,7 +65,7 @@ export function quoteOf(
   options: QuoteOptions = {},
 ): { [member: string]: unknown } {
   const { selection = SELECTION, pcrs = {}, by = tpm.ak } = options
-  const attest = statement({ extraData, ...options }, quoteInfo(selection, pcrs))
+  const attest = statement({ extraData, qualifiedSigner: signerOf(tpm), ...options }, quoteInfo(selection, pcrs))
   return { quote: b64(attest), signature: b64(by.sign(attest)), pcrs: pcrsJson(selection, pcrs) }
 }
 
@@ -75,8 +76,10 @@ export function certifyOf(
   options: Partial<StatementOptions> & { readonly key?: SoftKey; readonly name?: Uint8Array } = {},
 ): { [member: string]: unknown } {
   const { key = tpm.key, name = key.name } = options
-  const attest = statement({ extraData, type: CERTIFY, ...options }, certifyInfo(name))
+  const attest = statement({ extraData, type: CERTIFY, qualifiedSigner: signerOf(tpm), ...options }, certifyInfo(name))
   return { certify: { public: b64(key.area), attest: b64(attest), signature: b64(tpm.ak.sign(attest)) } }
 }
+
+const signerOf = ({ ek, ak }: SoftTpm): Buffer => qualifiedName(ek, ak)
 
 export const digestFor = (challenge: Challenge): Buffer => bindingDigest('tpm', challenge, 'sha256')

@@ -61,7 +61,11 @@ function swtpm(dir: string): readonly Case[] {
       }),
   })
   const rsa = ['quote.sig', 'ak.pub', 'quote.pcrs']
-  const endorsed = [...rsa, 'ek.pub', 'ekcert.der', 'issuercert.pem', 'swtpm-localca-rootca-cert.pem']
+  const ecc = ['quote_ecc.sig', 'ak_ecc.pub', 'quote_ecc.pcrs']
+  const rsaChain = ['ek.pub', 'ekcert.der', 'issuercert.pem', 'swtpm-localca-rootca-cert.pem']
+  const eccChain = ['ekecc.pub', 'ekcert_ecc.der', ...rsaChain.slice(2)]
+  const endorsed = [...rsa, ...rsaChain]
+  const all = readdirSync(dir).filter((name) => /\.(sig|pub|pcrs|name)$|cert/.test(name) && name !== 'ek.pem')
   const rename = (from: string, to: string) => (one: CollateralFile) => (one.name === from ? { ...one, name: to } : one)
   return [
     judge('RSA quote', 'quote.msg', rsa, ACCEPT),
@@ -71,20 +75,10 @@ function swtpm(dir: string): readonly Case[] {
     judge('RSA quote with the chain of the endorsement key', 'quote.msg', endorsed, ACCEPT),
     judge('the same without the issuer', 'quote.msg', endorsed.slice(0, 5), reject('untrusted')),
     judge('ECC quote', 'quote_ecc.msg', ['quote_ecc.sig', 'ak_ecc.pub', 'quote_ecc.pcrs'], ACCEPT),
-    judge(
-      'ECC quote with the chain of the ECC endorsement key',
-      'quote_ecc.msg',
-      [
-        'quote_ecc.sig',
-        'ak_ecc.pub',
-        'quote_ecc.pcrs',
-        'ekecc.pub',
-        'ekcert_ecc.der',
-        'issuercert.pem',
-        'swtpm-localca-rootca-cert.pem',
-      ],
-      ACCEPT,
-    ),
+    judge('ECC quote with the chain of its endorsement key', 'quote_ecc.msg', [...ecc, ...rsaChain], ACCEPT),
+    judge('ECC quote with the chain of another', 'quote_ecc.msg', [...ecc, ...eccChain], reject('inconsistent')),
+    judge('ECC quote among the files of all keys', 'quote_ecc.msg', all, ACCEPT),
+    judge('RSA quote among the files of all keys', 'quote.msg', all, ACCEPT),
     judge('quote bound to a key', 'quote_bound.msg', ['quote_bound.sig', 'ak.pub', 'quote_bound.pcrs'], ACCEPT, {
       data: hex('bound.hex'),
     }),
@@ -105,7 +99,7 @@ function swtpm(dir: string): readonly Case[] {
     judge('wrong PCR', 'quote.msg', rsa, reject('measurement_mismatch'), {
       policy: { pcrs: { 'sha256:7': ['00'.repeat(32)] } },
     }),
-    judge('key of another TPM', 'quote.msg', ['quote.sig', 'ak_ecc.pub'], reject('invalid_signature')),
+    judge('another key of the TPM', 'quote.msg', ['quote.sig', 'ak_ecc.pub'], reject('invalid_signature')),
     judge('signature of another quote', 'quote.msg', ['quote_bound.sig', 'ak.pub'], reject('invalid_signature')),
     judge('certified key as a quote (N22)', 'certify.msg', ['certify.sig', 'ak.pub'], reject('malformed'), {
       data: Buffer.from('00ff55aa', 'hex'),

@@ -18,6 +18,7 @@ import type { GceInstance } from './instance.ts'
 import { checkAttestationKey, checkEndorsementKey } from './key-rules.ts'
 import type { PcrSelection, PcrValues } from './pcrs.ts'
 import { parseTpmPublic, type TpmPublic } from './public-area.ts'
+import { isBelowEndorsementKey } from './qualified-name.ts'
 import { findSecureBoot } from './secure-boot.ts'
 import { type VerifiedQuote, type VerifiedResidentKey, verifyCertifiedKey, verifyQuote } from './statements.ts'
 
@@ -80,11 +81,11 @@ export interface TpmFindings {
 export function authenticateTpm(document: TpmDocument, trust: TpmTrust, context: EvidenceContext): TpmFindings {
   const ak = parseTpmPublic(document.akPublic)
   const key = checkAttestationKey(ak)
-  const origin = findOrigin(document, ak, trust, context)
   const quote = document.quote === undefined ? undefined : verifyQuote(key, document.quote)
   const resident = document.certify === undefined ? undefined : verifyCertifiedKey(key, document.certify)
   const statement = quote ?? resident
   if (statement === undefined) throw new AimsError('attestation.malformed', 'neither a quote nor a certified key')
+  const origin = findOrigin(document, { ak, statement }, trust, context)
   const isBound = [quote, resident].map((one) => one === undefined || isBoundTo(one, context.expected)).every(Boolean)
   if (resident !== undefined) checkResidentKeyIsChallenged(resident, context.expected)
   const log = document.eventLog === undefined ? {} : readLog(document.eventLog, quote)
@@ -119,27 +120,43 @@ interface Origin {
   readonly endorsementKey?: string
 }
 
-// What shows that the attestation key lives in a TPM: a certificate of its own, the challenge, or an earlier one.
-function findOrigin(document: TpmDocument, ak: TpmPublic, trust: TpmTrust, context: EvidenceContext): Origin {
+interface Signer {
+  readonly ak: TpmPublic
+  readonly statement: VerifiedQuote | VerifiedResidentKey
+}
+
+// What shows that the attestation key lives in a TPM: the challenge, an earlier one, or a certificate of its own.
+function findOrigin(document: TpmDocument, signer: Signer, trust: TpmTrust, context: EvidenceContext): Origin {
   const { prepared, now } = context
+  const { ak } = signer
   const endorsed = readEndorsement(document, trust, now)
   const known = trust.knownKeys?.find(ak.name.toString('hex'))
   if (prepared !== undefined) {
     checkTpmActivation(prepared, endorsed.ekPublic, ak, document.secret)
     return { ...endorsed, endorsementKey: endorsed.ek?.keyDigest as string }
   }
-  if (known !== undefined) {
-    const { endorsementKey = endorsed.ek?.keyDigest } = known
-    if (endorsed.ek !== undefined && endorsed.ek.keyDigest !== endorsementKey) {
-      throw new AimsError('attestation.taken', 'the attestation key was first seen beside another endorsement key')
-    }
-    return { ...endorsed, ...(endorsementKey === undefined ? {} : { endorsementKey }) }
-  }
+  if (known !== undefined) return { ...endorsed, ...endorsementOf(known, endorsed, signer) }
   if (document.akCertificates.length > 0) {
     // Its certificate says nothing about which endorsement key it is beside.
     return { akCertified: certifiedAttestationKey(document.akCertificates, ak, trust, now) }
   }
   throw new AimsError('attestation.key_unknown', 'nothing shows that the attestation key lives in a TPM')
+}
+
+// A key that is known to live in a TPM shows itself beside which endorsement key: its statements name its parent.
+function endorsementOf(
+  { endorsementKey }: TpmKnownKey,
+  { ek, ekPublic }: Pick<Origin, 'ek' | 'ekPublic'>,
+  { ak, statement }: Signer,
+): Pick<Origin, 'endorsementKey'> {
+  if (ek === undefined || ekPublic === undefined) return endorsementKey === undefined ? {} : { endorsementKey }
+  if (endorsementKey !== undefined && ek.keyDigest !== endorsementKey) {
+    throw new AimsError('attestation.taken', 'the attestation key was first seen beside another endorsement key')
+  }
+  if (endorsementKey === undefined && !isBelowEndorsementKey(statement.qualifiedSigner, ekPublic, ak)) {
+    throw new AimsError('attestation.inconsistent', 'the attestation key is not below this endorsement key')
+  }
+  return { endorsementKey: ek.keyDigest }
 }
 
 function readEndorsement(document: TpmDocument, trust: TpmTrust, now: number): Pick<Origin, 'ek' | 'ekPublic'> {

@@ -361,6 +361,16 @@ describe('an attestation key is not believed to live in a TPM', () => {
     await refused('activation_failed', good, { context: { prepared: { ...prepared, secret: 7 } } })
   })
 
+  test('beside an endorsement key whose certificate is sent along, unless its statements say so (N23)', async () => {
+    const { secret: _, ...beside } = good
+    const change = { trust: { ...trust, ...knowing(tpm.ak) }, context: none }
+    const { selectors } = await attest(beside, change)
+    assert.match(selectors[0] as string, /^tpm:ek:/)
+    const other = softTpm()
+    await refused('inconsistent', { ...beside, ...helloOf({ ...other, ak: tpm.ak }) }, change)
+    await refused('inconsistent', { ...beside, ...quoteOf({ ...tpm, ek: other.ek }, bound) }, change)
+  })
+
   test('by the credential that another TPM, or another key of the same TPM, was given', () => {
     const { offer } = tpmVerifier(trust).prepare(helloOf(tpm), { now })
     const credential = Buffer.from(offer.credential as string, 'base64')

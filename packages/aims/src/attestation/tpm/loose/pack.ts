@@ -7,8 +7,20 @@ import { basicConstraints } from '../../x509/vendor-chain.ts'
 import type { TpmKnownKeys } from '../authenticate.ts'
 import { parseTpmDocument } from '../document.ts'
 import type { PcrValues } from '../pcrs.ts'
-import { ATTRIBUTE, parseTpmPublic } from '../public-area.ts'
+import { ATTRIBUTE } from '../public-area.ts'
 import { malformed } from '../wire.ts'
+import {
+  belongsTo,
+  findEndorsement,
+  findSigner,
+  findValues,
+  has,
+  isAttestationKey,
+  isCertify,
+  isStatement,
+  type PublicFile,
+  type StatementFile,
+} from './choose.ts'
 import { recogniseTpmFile, type TpmFile } from './recognise.ts'
 
 /** Loose files put together. */
@@ -23,8 +35,9 @@ export interface PackedTpmFiles {
 
 /**
  * Puts files of `tpm2_quote`, `tpm2_certify` and the like together into evidence: a statement, its signature, public
- * areas, PCRs, a boot log, certificates, or a document that is whole already. Files are told apart by content, and a
- * signature belongs to the statement with the same name before its dot. Verifies nothing.
+ * areas, PCRs, a boot log, certificates; or a document that is whole already. Files are told apart by content, and among
+ * several of a kind those are taken that fit the statement. Vouches for nothing: {@link tpmVerifier} refuses what does
+ * not fit.
  *
  * @throws {@link AimsError} `attestation.malformed`, `attestation.collateral_malformed`
  */
@@ -39,7 +52,7 @@ export function packTpmFiles(evidence: CollateralFile, files: readonly Collatera
   ])
   const whole = own.find(({ kind }) => kind === 'document')
   return {
-    evidence: whole === undefined ? assemble([...own, ...given]) : whole.bytes,
+    evidence: whole === undefined ? assemble(own, given) : whole.bytes,
     knownKeys: { find: (name) => (names.has(name) ? {} : undefined) },
     collateral: sourceOf(given),
   }
@@ -75,40 +88,28 @@ function sourceOf(files: readonly TpmFile[]): CollateralSource {
   return collateralOf(source)
 }
 
-type PublicFile = Extract<TpmFile, { readonly kind: 'public' }>
-
-function isAttestationKey(file: TpmFile): file is PublicFile {
-  return file.kind === 'public' && (file.area.attributes & ATTRIBUTE.decrypt) === 0 && has(file, ATTRIBUTE.restricted)
-}
-
-function has({ area }: PublicFile, attribute: number): boolean {
-  return (area.attributes & attribute) !== 0
-}
-
-function assemble(files: readonly TpmFile[]): Buffer {
+function assemble(own: readonly TpmFile[], given: readonly TpmFile[]): Buffer {
+  const files = [...own, ...given]
+  const subject = own.find(isStatement)
+  if (subject === undefined) throw malformed('the evidence is not a statement of a TPM')
   const keys = files.filter((file) => file.kind === 'public')
-  const statements = files.filter((file) => file.kind === 'attest' || file.kind === 'quote')
-  const ek = keys.find((key) => has(key, ATTRIBUTE.decrypt))
+  const { ak, signature } = findSigner(subject, keys, files)
+  const statements = [subject, ...given.filter(isStatement).filter((one) => belongsTo(one, subject))]
   const resident = keys.find((key) => !has(key, ATTRIBUTE.decrypt) && !has(key, ATTRIBUTE.restricted))
-  // A key that is not restricted is refused for that, and not passed over.
-  const ak = keys.find(isAttestationKey) ?? resident
-  if (ak === undefined) throw malformed('the public area of the attestation key is missing: give the file of it')
-  const certified = ak === resident ? undefined : statements.find(isCertify)
-  const quote = statements.find((one) => one !== (resident === undefined ? undefined : certified))
+  const certify = resident === undefined ? undefined : statements.find(isCertify)
+  const quote = statements.find((one) => one !== certify)
+  const signed = (one: StatementFile): { readonly attest: string; readonly signature: string } => ({
+    attest: b64(one.bytes),
+    signature: b64(one === subject ? signature : findSigner(one, [ak], files).signature),
+  })
   const document = {
-    ...(ek === undefined ? {} : { ekPublic: b64(ek.bytes), ...certificateOf(files, ek, 'ekCertificate') }),
+    ...endorsementOf(files, subject, ak),
     akPublic: b64(ak.bytes),
-    ...certificateOf(files, ak, 'akCertificate'),
-    ...(quote === undefined ? {} : quoteOf(files, quote)),
-    ...(certified === undefined || resident === undefined
+    ...optional('akCertificate', certificateOf(files, ak)),
+    ...(quote === undefined ? {} : quoteOf(signed(quote), findValues(quote, ak, files))),
+    ...(certify === undefined || resident === undefined
       ? {}
-      : {
-          certify: {
-            public: b64(resident.bytes),
-            attest: b64(certified.bytes),
-            signature: b64(signatureOf(files, certified)),
-          },
-        }),
+      : { certify: { public: b64(resident.bytes), ...signed(certify) } }),
     ...eventLogOf(files),
   }
   const bytes = Buffer.from(JSON.stringify(document))
@@ -116,50 +117,32 @@ function assemble(files: readonly TpmFile[]): Buffer {
   return bytes
 }
 
-function isCertify(file: TpmFile): boolean {
-  return file.kind === 'attest' && asBuffer(file.bytes).subarray(4, 6).toString('hex') === '8017'
+function quoteOf(
+  { attest, signature }: { readonly attest: string; readonly signature: string },
+  values: PcrValues | undefined,
+): object {
+  return { quote: attest, signature, ...(values === undefined ? {} : { pcrs: pcrsJson(values) }) }
 }
 
-function quoteOf(files: readonly TpmFile[], quote: TpmFile): { readonly [member: string]: unknown } {
-  const values = quote.kind === 'quote' ? quote.values : named(files, quote, 'pcrs')?.values
-  return {
-    quote: b64(quote.bytes),
-    signature: b64(signatureOf(files, quote)),
-    ...(values === undefined ? {} : { pcrs: pcrsJson(values) }),
-  }
+function endorsementOf(files: readonly TpmFile[], statement: StatementFile, ak: PublicFile): object {
+  const endorsements = files.flatMap((file) => {
+    const certificate = file.kind === 'public' && has(file, ATTRIBUTE.decrypt) ? certificateOf(files, file) : undefined
+    return certificate === undefined ? [] : [{ key: file as PublicFile, certificate }]
+  })
+  const found = findEndorsement(statement, ak, endorsements)
+  return found === undefined ? {} : { ekPublic: b64(found.key.bytes), ekCertificate: found.certificate }
 }
 
-function signatureOf(files: readonly TpmFile[], statement: TpmFile): Uint8Array {
-  if (statement.kind === 'quote') return statement.signature
-  const found = named(files, statement, 'signature')
-  if (found === undefined) throw malformed('the signature of a statement is missing: give the file of it')
-  return found.bytes
-}
-
-/** The file of a kind that goes by the same name, or the only one. */
-function named<Kind extends TpmFile['kind']>(
-  files: readonly TpmFile[],
-  { stem }: TpmFile,
-  kind: Kind,
-): Extract<TpmFile, { readonly kind: Kind }> | undefined {
-  const all = files.filter((file): file is Extract<TpmFile, { readonly kind: Kind }> => file.kind === kind)
-  return (
-    all.find((file) => file.stem === stem || file.stem.startsWith(`${stem}.`)) ??
-    (all.length === 1 ? all[0] : undefined)
-  )
-}
-
-function certificateOf(
-  files: readonly TpmFile[],
-  { bytes }: PublicFile,
-  member: string,
-): { readonly [member: string]: string } {
-  const { publicKey } = parseTpmPublic(bytes)
+function certificateOf(files: readonly TpmFile[], { area: { publicKey } }: PublicFile): string | undefined {
   for (const file of files) {
     if (file.kind !== 'certificate' || basicConstraints(file.certificate)?.ca === true) continue
-    if (vendorPublicKey(file.certificate).equals(publicKey)) return { [member]: b64(file.bytes) }
+    if (vendorPublicKey(file.certificate).equals(publicKey)) return b64(file.bytes)
   }
-  return {}
+  return undefined
+}
+
+function optional(name: string, value: string | undefined): object {
+  return value === undefined ? {} : { [name]: value }
 }
 
 function eventLogOf(files: readonly TpmFile[]): { readonly eventLog?: string } {
