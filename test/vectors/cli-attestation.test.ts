@@ -17,6 +17,9 @@ interface Row {
   readonly code?: string
 }
 
+const SWTPM_NONCE = '66b674984d5201ee38df9019edef599396996d560d67b0991be731075bd1216d'
+const SWTPM_ROOT = '2882679545a14bc0ecf88f47f76330856f3647a02c615c8de66c66c91a007a7e'
+
 const ROWS: { readonly [type: string]: readonly Row[] } = {
   'aws-nitro': [
     { id: 'valid', evidence: 'aws-nitro/valid-attestation-doc-bytes', now: '2022-10-13T09:00:00Z' },
@@ -90,6 +93,61 @@ const ROWS: { readonly [type: string]: readonly Row[] } = {
       now: '2022-04-19T02:00:00Z',
       more: ['--nonce', '20220419-072722'],
       code: 'attestation.binding_mismatch',
+    },
+  ],
+  tpm: [
+    {
+      id: 'quote, signature, key and PCRs',
+      evidence: 'tpm/swtpm/quote.msg',
+      collateral: ['tpm/swtpm/quote.sig', 'tpm/swtpm/ak.pub', 'tpm/swtpm/quote.pcrs'],
+      now: '2026-11-24T00:00:00Z',
+      more: ['--nonce', SWTPM_NONCE],
+      policy: { selection: 'sha256:0,1,2,3,4,7' },
+    },
+    ...['quote.msg', 'quote_ecc.msg'].map((name) => ({
+      id: `all of the directory, ${name}`,
+      evidence: `tpm/swtpm/${name}`,
+      collateral: ['tpm/swtpm'],
+      now: '2026-11-24T00:00:00Z',
+      more: ['--nonce', SWTPM_NONCE, '--root', SWTPM_ROOT],
+    })),
+    {
+      id: 'all of the directory, without a root for the endorsement key',
+      evidence: 'tpm/swtpm/quote.msg',
+      collateral: ['tpm/swtpm'],
+      now: '2026-11-24T00:00:00Z',
+      code: 'attestation.untrusted',
+    },
+    {
+      id: 'certified key',
+      evidence: 'tpm/swtpm/certify.msg',
+      collateral: ['tpm/swtpm/certify.sig', 'tpm/swtpm/ak.pub', 'tpm/swtpm/wk.pub'],
+      now: '2026-11-24T00:00:00Z',
+      more: ['--nonce', '00ff55aa'],
+      policy: { acceptWithoutQuote: true, requireResidentKey: true },
+    },
+    {
+      id: 'certified key in place of a quote',
+      evidence: 'tpm/swtpm/certify.msg',
+      collateral: ['tpm/swtpm/certify.sig', 'tpm/swtpm/ak.pub'],
+      now: '2026-11-24T00:00:00Z',
+      more: ['--nonce', '00ff55aa'],
+      code: 'attestation.malformed',
+    },
+    {
+      id: 'replayed quote',
+      evidence: 'tpm/swtpm/quote_bound.msg',
+      collateral: ['tpm/swtpm/quote_bound.sig', 'tpm/swtpm/ak.pub'],
+      now: '2026-11-24T00:00:00Z',
+      more: ['--nonce', SWTPM_NONCE],
+      code: 'attestation.binding_mismatch',
+    },
+    {
+      id: 'bank that is not active',
+      evidence: 'tpm/swtpm/quote_2bank.msg',
+      collateral: ['tpm/swtpm/quote_2bank.sig', 'tpm/swtpm/ak.pub'],
+      now: '2026-11-24T00:00:00Z',
+      code: 'attestation.not_enough',
     },
   ],
   'sev-snp': [

@@ -33,11 +33,11 @@ export function readCollateral(paths: readonly string[]): readonly GivenFile[] {
 export function collateralSource(
   files: readonly GivenFile[],
   recognise: ((files: readonly CollateralFile[]) => CollateralSource) | undefined,
-): CollateralSource {
+): { readonly collateral: CollateralSource; readonly files: readonly CollateralFile[] } {
   const named = collateralOf(new Map(files.map(({ name, bytes }) => [name, bytes])))
-  if (recognise === undefined) return named
-  const isKnown = (file: GivenFile): boolean => !file.isFound || isRecognised(() => recognise([file]))
-  return firstOf(named, recognise(files.filter(isKnown)))
+  if (recognise === undefined) return { collateral: named, files }
+  const known = files.filter((file) => !file.isFound || isRecognised(() => recognise([file])))
+  return { collateral: firstOf(named, recognise(known)), files: known }
 }
 
 function isRecognised(read: () => unknown): boolean {

@@ -86,7 +86,7 @@ export function readTrust(options: TrustOptions, isForSeveral = false): (type: E
   const settings = readSettings(options)
   return (type) => {
     const trust: EvidenceTrust = {
-      collateral: collateralSource(files, type.collateral),
+      ...collateralSource(files, type.collateral),
       ...(fingerprints.size === 0 ? {} : { roots: fingerprints }),
       settings,
     }

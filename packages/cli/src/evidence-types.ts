@@ -19,12 +19,16 @@ import {
   snpCollateral,
   snpVerifier,
   tdxVerifier,
+  tpmCollateral,
+  tpmFilesVerifier,
 } from 'aims/attestation'
 
 /** What a command line says about whom to trust. */
 export interface EvidenceTrust {
   /** Files by the names that verifiers ask for, then what the loose files were recognised as. */
   readonly collateral: CollateralSource
+  /** The loose files themselves, for types whose evidence has several. */
+  readonly files: readonly CollateralFile[]
   /** `--root`: SHA-256 fingerprints, hex. Absent: those of the vendor, where AIMS has them built in. */
   readonly roots?: ReadonlySet<string>
   readonly settings: EvidenceSettings
@@ -64,6 +68,14 @@ export interface EvidenceType {
 
 /** Every type of evidence that is a file. A line here makes it known to `aims verify evidence` and `aims attest`. */
 export const EVIDENCE_TYPES: readonly EvidenceType[] = [
+  {
+    type: 'tpm',
+    aliases: ['tpm2', 'tpm-2.0', 'tpm20', 'vtpm'],
+    proves: 'what a machine booted, and that a key cannot leave its TPM 2.0; by whose TPM, where a root is given',
+    binds: 'nonce and key are in the data that the TPM signs',
+    collateral: tpmCollateral,
+    verifier: ({ collateral, files, roots = new Set() }) => tpmFilesVerifier({ collateral, roots }, files),
+  },
   {
     type: 'sgx',
     aliases: ['intel-sgx', 'sgx-dcap', 'dcap', 'dcap-sgx'],

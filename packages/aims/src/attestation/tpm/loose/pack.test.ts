@@ -6,10 +6,9 @@ import { KEY_ATTRIBUTES, maker, softTpm, tpm2b } from '../../../../../../test/su
 import { certifyOf, quoteOf } from '../../../../../../test/support/tpm-evidence.ts'
 import { makeCrl } from '../../../../../../test/support/vendor-pki.ts'
 import type { AttestationResult } from '../../attestor.ts'
-import type { CollateralFile } from '../../collateral.ts'
+import { type CollateralFile, collateralOf } from '../../collateral.ts'
 import { attestEvidence } from '../../evidence.ts'
-import { tpmVerifier } from '../tpm.ts'
-import { packTpmFiles, tpmCollateral } from './pack.ts'
+import { packTpmFiles, tpmCollateral, tpmFilesVerifier } from './pack.ts'
 
 const now = Date.UTC(2026, 0, 1) / 1000
 const data = Buffer.from('qualifying data')
@@ -39,10 +38,10 @@ function attest(
   files: readonly CollateralFile[],
   policy: object = {},
 ): Promise<AttestationResult> {
-  const packed = packTpmFiles(evidence, files)
-  const verifier = tpmVerifier({ roots: new Set([maker.fingerprint]), ...packed })
+  const collateral = collateralOf({})
+  const verifier = tpmFilesVerifier({ roots: new Set([maker.fingerprint]), collateral }, files)
   const context = { now, expected: { kind: 'data', data } } as const
-  return attestEvidence(verifier, packed.evidence, context, verifier.readPolicy(policy as never))
+  return attestEvidence(verifier, evidence.bytes, context, verifier.readPolicy(policy as never))
 }
 
 describe('loose files of a TPM', () => {

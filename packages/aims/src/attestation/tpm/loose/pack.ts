@@ -1,13 +1,15 @@
 import { asBuffer, sha256 } from '../../../base/bytes.ts'
 import { refuseAs } from '../../../base/errors.ts'
 import { encodePem } from '../../../base/pem.ts'
-import { type CollateralFile, type CollateralSource, collateralOf } from '../../collateral.ts'
+import { type CollateralFile, type CollateralSource, collateralOf, firstOf } from '../../collateral.ts'
 import { vendorPublicKey } from '../../x509/vendor-certificate.ts'
 import { basicConstraints } from '../../x509/vendor-chain.ts'
 import type { TpmKnownKeys } from '../authenticate.ts'
+import type { TpmCertificateTrust } from '../certificates.ts'
 import { parseTpmDocument } from '../document.ts'
 import type { PcrValues } from '../pcrs.ts'
 import { ATTRIBUTE } from '../public-area.ts'
+import { type TpmVerifier, tpmVerifier } from '../tpm.ts'
 import { malformed } from '../wire.ts'
 import {
   belongsTo,
@@ -55,6 +57,21 @@ export function packTpmFiles(evidence: CollateralFile, files: readonly Collatera
     evidence: whole === undefined ? assemble(own, given) : whole.bytes,
     knownKeys: { find: (name) => (names.has(name) ? {} : undefined) },
     collateral: sourceOf(given),
+  }
+}
+
+/**
+ * {@link tpmVerifier} for evidence that lies in loose files: what it takes as evidence is a statement (or a document), the
+ * other parts are given beforehand by whoever judges. An attestation key that is among them is vouched for.
+ */
+export function tpmFilesVerifier(trust: TpmCertificateTrust, files: readonly CollateralFile[]): TpmVerifier {
+  return {
+    ...tpmVerifier(trust),
+    authenticate(bytes, context) {
+      const { evidence, knownKeys, collateral } = packTpmFiles({ name: '', bytes }, files)
+      const whole = { ...trust, knownKeys, collateral: firstOf(trust.collateral, collateral) }
+      return tpmVerifier(whole).authenticate(evidence, context)
+    },
   }
 }
 
