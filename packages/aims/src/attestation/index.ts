@@ -103,6 +103,7 @@ export {
   type PeerCredentials,
   releasePeerCredentials,
 } from './peer-credentials.ts'
+export { AMD_HOST, type AmdRefresh, amdTasks, type SnpChip } from './refresh/amd.ts'
 export { INTEL_HOSTS, type IntelRefresh, intelTasks } from './refresh/intel.ts'
 export {
   azureKeys,
@@ -113,6 +114,7 @@ export {
   keySetTask,
   kubernetesKeys,
 } from './refresh/key-sets.ts'
+export { unverifiedDcapNeeds, unverifiedSnpNeeds } from './refresh/needs.ts'
 export {
   type FreshFile,
   type RefreshOptions,

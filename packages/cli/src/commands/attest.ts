@@ -2,12 +2,14 @@ import type { Command } from 'commander'
 import { EVIDENCE_TYPES } from '../evidence-types.ts'
 import { print } from '../output.ts'
 import { defineAppraise } from './attest/appraise.ts'
+import { defineRefresh } from './attest/refresh.ts'
 import { defineEvidence } from './verify/evidence.ts'
 
 /** `aims attest ...`: evidence of platforms. */
 export function define(command: Command): void {
   defineEvidence(command, 'verify')
   defineAppraise(command)
+  defineRefresh(command)
   command
     .command('types')
     .description('list the kinds of evidence: what each proves, and how it binds')

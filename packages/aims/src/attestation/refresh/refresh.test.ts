@@ -13,6 +13,7 @@ import {
   makeQuote,
   PCK_FIELDS,
 } from '../../../../../test/support/dcap-pki.ts'
+import { authorities, makeReport, makeVek, SNP_TEST_ROOTS } from '../../../../../test/support/snp-pki.ts'
 import { tlsHost, towards, webAuthority } from '../../../../../test/support/tls-host.ts'
 import { makeCrl } from '../../../../../test/support/vendor-pki.ts'
 import { outbound } from '../../base/outbound.ts'
@@ -20,10 +21,14 @@ import { type CollateralDirectory, collateralDirectory } from '../collateral-dir
 import { dcapCollateralNames as names } from '../dcap/names.ts'
 import { tdxVerifier } from '../dcap/tdx.ts'
 import { attestEvidence } from '../evidence.ts'
+import { snpVerifier } from '../sev-snp/sev-snp.ts'
+import { AMD_HOST, amdTasks } from './amd.ts'
 import { INTEL_HOSTS, intelTasks } from './intel.ts'
 import { azureKeys, GITHUB_KEYS, GOOGLE_KEYS, hostOf, type KeySet, keySetTask, kubernetesKeys } from './key-sets.ts'
+import { unverifiedDcapNeeds, unverifiedSnpNeeds } from './needs.ts'
 import { type RefreshOutcome, type RefreshTask, refreshCollateral } from './refresh.ts'
 
+const SNP_NOW = DCAP_NOW
 const scratch = mkdtempSync(join(tmpdir(), 'aims-refresh-'))
 after(() => rmSync(scratch, { recursive: true, force: true }))
 let count = 0
@@ -220,8 +225,83 @@ describe('collateral of Intel', () => {
     assert.deepEqual(Buffer.from(directory.get(names.rootCrl) ?? []), list)
   })
 
+  test('is known from a quote', () => {
+    assert.deepEqual(unverifiedDcapNeeds(makeQuote('v4', pki)), { tee: 'tdx', fmspc: PCK_FIELDS.fmspc })
+    assert.deepEqual(unverifiedDcapNeeds(makeQuote('v3', pki)), { tee: 'sgx', fmspc: PCK_FIELDS.fmspc })
+    assert.throws(() => unverifiedDcapNeeds(Buffer.from('x')), { code: 'attestation.malformed' })
+  })
+
   test('is not asked for platforms that are none', () => {
     assert.throws(() => intelTasks({ tees: ['sgx'], fmspcs: ['00806f0500'] }), TypeError)
+  })
+})
+
+describe('collateral of AMD', () => {
+  const product = 'Milan'
+  const vek = makeVek()
+  const report = makeReport(vek)
+  const { ark, ask, asvk } = authorities[product]
+  const chip = unverifiedSnpNeeds(report) ?? assert.fail('the report names a chip')
+  const crl = makeCrl({
+    issuer: ark,
+    scheme: 'rsa-pss-sha384',
+    number: 4,
+    thisUpdate: SNP_NOW - 60,
+    nextUpdate: SNP_NOW + 86_400,
+  })
+  const answers: { readonly [path: string]: string | Uint8Array } = {
+    '/vcek/v1/Milan/cert_chain': ask.pem + ark.pem,
+    '/vlek/v1/Milan/cert_chain': asvk.pem + ark.pem,
+    '/vcek/v1/Milan/crl': crl,
+    [`/vcek/v1/Milan/${'c1'.repeat(64)}?blSPL=04&teeSPL=01&snpSPL=24&ucodeSPL=219`]: vek.der,
+  }
+  const kds =
+    (odd: typeof answers = {}): RequestListener =>
+    (request, response) => {
+      const answer = { ...answers, ...odd }[request.url ?? '']
+      if (answer === undefined) response.writeHead(404).end()
+      else response.end(answer)
+    }
+  const tasks = amdTasks({ products: [product], chips: [chip] })
+
+  test('is fetched for the chip of a report, which verifies with it and its revocation list', async () => {
+    const directory = fresh()
+    const run = await refresh(tasks, [AMD_HOST], kds(), directory)
+    assert.deepEqual(states(run), ['new', 'new', 'new', 'new'], JSON.stringify(run.outcomes))
+    const verifier = snpVerifier({ collateral: directory, roots: SNP_TEST_ROOTS })
+    const context = { now: SNP_NOW, expected: { kind: 'unchecked' } } as const
+    const result = await attestEvidence(verifier, report, context, verifier.readPolicy({}))
+    assert.equal(result.hardwareRoot, ark.fingerprint)
+    const again = await refresh(tasks, [AMD_HOST], kds(), directory)
+    assert.deepEqual(states(again), ['kept', 'kept', 'unchanged', 'kept'])
+    assert.deepEqual(again.requests, ['GET kdsintf.amd.com/vcek/v1/Milan/crl'])
+  })
+
+  test('that is no certificate, or an older list, does not take a place', async () => {
+    const directory = fresh()
+    await refresh(tasks.slice(2, 3), [AMD_HOST], kds(), directory)
+    const older = makeCrl({ issuer: ark, scheme: 'rsa-pss-sha384', number: 3, thisUpdate: SNP_NOW - 60 })
+    const odd = { '/vcek/v1/Milan/cert_chain': '<p>', '/vcek/v1/Milan/crl': older }
+    const run = await refresh(tasks.slice(0, 3), [AMD_HOST], kds(odd), directory)
+    assert.deepEqual(codes(run), ['pem.malformed', 'new', 'attestation.collateral_rollback'])
+  })
+
+  test('of Turin is asked for by a short id and with the level of the FMC', () => {
+    const turin = makeVek({ product: 'Turin' })
+    const needs = unverifiedSnpNeeds(makeReport(turin, { product: 'Turin' }))
+    const [, , , task] = amdTasks({ products: ['Turin'], chips: needs === undefined ? [] : [needs] })
+    assert.equal(
+      task?.url,
+      'https://kdsintf.amd.com/vcek/v1/Turin/1e550a8ee5cf9f4d?fmcSPL=01&blSPL=03&teeSPL=02&snpSPL=05&ucodeSPL=70',
+    )
+  })
+
+  test('is not asked for a masked chip, nor for a key of a cloud', () => {
+    const vlek = makeVek({ kind: 'VLEK' })
+    assert.equal(unverifiedSnpNeeds(makeReport(vlek, { kind: 'VLEK' })), undefined)
+    assert.throws(() => unverifiedSnpNeeds(makeReport(vek, { version: 2 })), { code: 'attestation.unsupported' })
+    assert.equal(unverifiedSnpNeeds(makeReport(vek, { version: 2 }), 'Milan')?.product, 'Milan')
+    assert.throws(() => amdTasks({ products: [], chips: [{ ...chip, chipId: '../x' }] }), TypeError)
   })
 })
 
