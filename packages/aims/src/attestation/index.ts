@@ -34,6 +34,9 @@ export type { AzureClaims } from './azure/document.ts'
 export { azureNonce } from './azure/nonce.ts'
 export type { AzurePolicy } from './azure/policy.ts'
 export { AZURE_ROOTS } from './azure/roots.ts'
+export type { AzureCvmTrust } from './azure-cvm/authenticate.ts'
+export { type AzureCvmClaims, azureCvmVerifier } from './azure-cvm/azure-cvm.ts'
+export type { AzureCvmPolicy } from './azure-cvm/policy.ts'
 export {
   bindingAudience,
   bindingDigest,
