@@ -75,6 +75,7 @@ export type { MeasuredEvent } from './dcap/rtmr.ts'
 export { type SgxClaims, type SgxPolicy, sgxVerifier } from './dcap/sgx.ts'
 export type { TcbStatus } from './dcap/tcb-status.ts'
 export { type TdxClaims, type TdxPolicy, tdxVerifier } from './dcap/tdx.ts'
+export { type DockerAttestorOptions, dockerAttestor } from './docker/docker.ts'
 export {
   type Authenticated,
   appraised,
@@ -135,6 +136,7 @@ export { AMD_SNP_INTERMEDIATES, AMD_SNP_ROOTS } from './sev-snp/roots.ts'
 export { type SnpClaims, snpVerifier } from './sev-snp/sev-snp.ts'
 export type { SnpTcb } from './sev-snp/tcb.ts'
 export type { SnpEndorsementKey } from './sev-snp/vek.ts'
+export { combinedAttestor } from './several.ts'
 export type { TpmPolicy } from './tpm/appraise.ts'
 export type { TpmClock } from './tpm/attest.ts'
 export type { TpmClaims, TpmKnownKey, TpmKnownKeys, TpmTrust } from './tpm/authenticate.ts'
