@@ -44,6 +44,17 @@ export function base64Member(object: JsonObject, name: string): Buffer {
   return bytes
 }
 
+/**
+ * A member of JSON evidence that holds bytes in hex.
+ *
+ * @throws {@link AimsError} `attestation.malformed`
+ */
+export function hexMember(value: JsonValue | undefined, name: string): Buffer {
+  const bytes = typeof value === 'string' ? decodeHex(value) : undefined
+  if (bytes === undefined) throw new AimsError('attestation.malformed', `${name} is not bytes in hex`)
+  return bytes
+}
+
 /** Lower-case hex. */
 export function toHex(bytes: Uint8Array): string {
   return asBuffer(bytes).toString('hex')

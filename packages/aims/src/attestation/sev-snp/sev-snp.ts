@@ -73,7 +73,7 @@ export function snpClaims({ report, key }: VerifiedSnpReport): SnpClaims {
 }
 
 /** Selectors of a report. What is zero, and so not there, has none. */
-function snpSelectors({ product, report, endorsement }: SnpClaims): readonly string[] {
+export function snpSelectors({ product, report, endorsement }: SnpClaims): readonly string[] {
   const { idKeyDigest, authorKeyDigest, chipId } = report
   const isSet = (hex: string): boolean => !/^0*$/.test(hex)
   const all: readonly (readonly [string, string | number | boolean | undefined])[] = [
@@ -96,7 +96,7 @@ function snpSelectors({ product, report, endorsement }: SnpClaims): readonly str
 }
 
 /** Facts of a report for the record. */
-function snpAttributes({ report, endorsement }: SnpClaims): { readonly [name: string]: string } {
+export function snpAttributes({ report, endorsement }: SnpClaims): { readonly [name: string]: string } {
   const { major, minor, build } = report.current
   return {
     measurement: report.measurement,
