@@ -97,6 +97,17 @@ for (const [name, value] of Object.entries({
   })
 }
 
+test('a thumbprint header is passed over where the caller says so, and nowhere else', () => {
+  const token = forge({ alg: 'ES256', x5t: 'AAAA' }, {}, key)
+  for (let round = 0; round < 2; round += 1) {
+    assert.equal(decodeUnverifiedJws(token, { ignoredHeaders: ['x5t'] }).alg, 'ES256')
+    assertRefused(() => decodeUnverifiedJws(token), 'jose.forbidden_header')
+    assertRefused(() => decodeUnverifiedJws(token, { ignoredHeaders: ['x5t#S256'] }), 'jose.forbidden_header')
+  }
+  const both = forge({ alg: 'ES256', x5t: 'AAAA', jku: 'https://attacker.example' }, {}, key)
+  assertRefused(() => decodeUnverifiedJws(both, { ignoredHeaders: ['x5t'] }), 'jose.forbidden_header')
+})
+
 test('typ is compared exactly, and before alg is looked at [credentials.jws.05]', () => {
   assert.equal(decodeUnverifiedJws(good, { typ: ['wit+jwt'] }).typ, 'wit+jwt')
   assert.equal(decodeUnverifiedJws(forge({ alg: 'ES256' }, {}, key), { typ: [undefined] }).typ, undefined)

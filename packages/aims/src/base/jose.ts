@@ -47,6 +47,11 @@ export interface DecodeOptions {
   readonly maxLength?: number
   /** The only values of `typ` accepted, compared exactly and before `alg`; `undefined` stands for a token without it. */
   readonly typ?: readonly (string | undefined)[]
+  /**
+   * Thumbprints of a certificate that this issuer writes into every header and nobody here looks at; the key is still
+   * found by `kid` alone. Default: none is tolerated.
+   */
+  readonly ignoredHeaders?: readonly ('x5t' | 'x5t#S256')[]
 }
 
 /**
@@ -84,7 +89,7 @@ export function decodeUnverifiedCompactJws(token: string, options: DecodeOptions
   if (first <= 0 || second === -1 || token.indexOf('.', second + 1) !== -1) {
     throw new AimsError('jose.malformed', 'not three parts')
   }
-  const { alg, typ, kid, header } = decodeHeader(token.slice(0, first))
+  const { alg, typ, kid, header } = decodeHeader(token.slice(0, first), options.ignoredHeaders)
   if (options.typ?.includes(typ) === false) throw new AimsError('jose.wrong_type', 'typ names another kind of token')
   if (!isJwsAlgorithm(alg)) throw new AimsError('jose.unsupported_alg', 'not a supported signature algorithm')
   const payload = decodeBase64url(token.slice(first + 1, second))
@@ -109,6 +114,8 @@ export function decodeUnverifiedTyp(token: string): string | undefined {
 }
 
 interface Header {
+  /** Those of {@link FORBIDDEN_HEADERS} that are present. */
+  readonly forbidden: readonly string[]
   readonly alg: string
   readonly typ: string | undefined
   readonly kid: string | undefined
@@ -121,7 +128,16 @@ const headersRead = new Map<string, Header>()
 const MAX_HEADERS_READ = 256
 const MAX_CACHED_HEADER = 512
 
-function decodeHeader(part: string): Header {
+function decodeHeader(part: string, ignored: readonly string[] = []): Header {
+  const header = knownHeader(part)
+  const forbidden = header.forbidden.find((name) => !ignored.includes(name))
+  if (forbidden !== undefined) {
+    throw new AimsError('jose.forbidden_header', `the header parameter ${forbidden} is not allowed`)
+  }
+  return header
+}
+
+function knownHeader(part: string): Header {
   const known = headersRead.get(part)
   if (known !== undefined) return known
   const header = readHeader(part)
@@ -140,13 +156,11 @@ function readHeader(part: string): Header {
   if (bytes === undefined) throw new AimsError('jose.malformed', 'not canonical base64url')
   const header = parseJsonObject(bytes)
   const { alg, typ, kid } = header
-  for (const name of FORBIDDEN_HEADERS) {
-    if (name in header) throw new AimsError('jose.forbidden_header', `the header parameter ${name} is not allowed`)
-  }
+  const forbidden = FORBIDDEN_HEADERS.filter((name) => name in header)
   if (typeof alg !== 'string') throw new AimsError('jose.malformed', 'alg is not a string')
   if (typ !== undefined && typeof typ !== 'string') throw new AimsError('jose.malformed', 'typ is not a string')
   if (kid !== undefined && typeof kid !== 'string') throw new AimsError('jose.malformed', 'kid is not a string')
-  return { alg, typ, kid, header: Object.freeze(header) }
+  return { forbidden, alg, typ, kid, header: Object.freeze(header) }
 }
 
 /**

@@ -1,5 +1,5 @@
 import { AimsError } from '../../base/errors.ts'
-import type { JsonObject } from '../../base/json.ts'
+import type { JsonObject, JsonValue } from '../../base/json.ts'
 import { exportPublicJwk, type VerificationKey } from '../../base/keys.ts'
 import type { TrustDomain } from '../../identifiers/spiffe-id.ts'
 import { readTokenAuthority } from './authority.ts'
@@ -25,8 +25,24 @@ const SIGNATURE_USES: ReadonlySet<unknown> = new Set([undefined, 'sig', 'jwt-svi
 
 /** {@link parseJwks} of a document already read. */
 export function readJwks(document: JsonObject, trustDomain: TrustDomain): TrustBundle {
-  const jwtAuthorities = new Map<string, VerificationKey>()
-  const witAuthorities = new Map<string, VerificationKey>()
+  const keys = [...readSignatureKeys(document)]
+  return {
+    trustDomain,
+    x509Authorities: [],
+    jwtAuthorities: new Map(keys.flatMap(([kid, { use, key }]) => (use === 'wit-svid' ? [] : [[kid, key]]))),
+    witAuthorities: new Map(keys.flatMap(([kid, { use, key }]) => (use === 'jwt-svid' ? [] : [[kid, key]]))),
+  }
+}
+
+/** A key that an issuer publishes for its signatures, and what for. */
+export interface SignatureKey {
+  readonly key: VerificationKey
+  readonly use: JsonValue | undefined
+}
+
+/** The signature keys of a JWK Set by `kid`, with the rules of {@link parseJwks}. A sole key without one has the name ''. */
+export function readSignatureKeys(document: JsonObject): ReadonlyMap<string, SignatureKey> {
+  const keys = new Map<string, SignatureKey>()
   const entries = readKeys(document).filter(isForVerification)
   for (const jwk of entries) {
     const key = readTokenAuthority(jwk)
@@ -35,13 +51,10 @@ export function readJwks(document: JsonObject, trustDomain: TrustDomain): TrustB
     if (kid === '' && entries.length > 1) {
       throw new AimsError('bundle.missing_kid', 'a key has no kid although it is not the only one')
     }
-    if (jwtAuthorities.has(kid) || witAuthorities.has(kid)) {
-      throw new AimsError('bundle.duplicate_kid', 'two keys of the set have the same kid')
-    }
-    if (jwk.use !== 'wit-svid') jwtAuthorities.set(kid, key)
-    if (jwk.use !== 'jwt-svid') witAuthorities.set(kid, key)
+    if (keys.has(kid)) throw new AimsError('bundle.duplicate_kid', 'two keys of the set have the same kid')
+    keys.set(kid, { key, use: jwk.use })
   }
-  return { trustDomain, x509Authorities: [], jwtAuthorities, witAuthorities }
+  return keys
 }
 
 function isForVerification({ use, key_ops: operations }: JsonObject): boolean {
