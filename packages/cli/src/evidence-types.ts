@@ -9,14 +9,20 @@ import {
   awsIidVerifier,
   awsNitroVerifier,
   azureCollateral,
-  azureCvmVerifier,
+  azureMsiCollateral,
+  azureMsiVerifier,
   azureVerifier,
   type CollateralFile,
   type CollateralSource,
   type DcapTrust,
   dcapCollateral,
   type EvidenceVerifier,
-  firstOf,
+  gcpCollateral,
+  gcpVerifier,
+  githubCollateral,
+  githubVerifier,
+  kubernetesCollateral,
+  kubernetesVerifier,
   sgxVerifier,
   snpCollateral,
   snpVerifier,
@@ -67,6 +73,9 @@ export interface EvidenceType {
   collateral?(files: readonly CollateralFile[]): CollateralSource
   verifier(trust: EvidenceTrust): EvidenceVerifier
 }
+
+/** The longest life that the API server of Kubernetes can be asked for. */
+const MAX_SECONDS = 2 ** 32
 
 /** Every type of evidence that is a file. A line here makes it known to `aims verify evidence` and `aims attest`. */
 export const EVIDENCE_TYPES: readonly EvidenceType[] = [
@@ -127,18 +136,47 @@ export const EVIDENCE_TYPES: readonly EvidenceType[] = [
       azureVerifier({ collateral, roots, ...(clouds === undefined ? {} : { clouds }) }),
   },
   {
-    type: 'azure-cvm',
-    aliases: ['azure-confidential-vm', 'az-snp-vtpm', 'az-tdx-vtpm', 'azure-snp', 'azure-tdx', 'hcl'],
-    proves: 'hardware, paravisor, identifier and boot of an Azure confidential virtual machine',
-    binds: 'nonce and key are in what the vTPM signs, whose key the hardware vouches for',
-    collateral: (files) => firstOf(snpCollateral(files), dcapCollateral(files)),
-    verifier: (trust) => {
-      const { collateral, roots } = trust
-      return azureCvmVerifier({
-        snp: { collateral, ...(roots === undefined ? {} : { roots }) },
-        tdx: dcapTrust(trust),
-      })
-    },
+    type: 'azure-msi',
+    aliases: ['msi', 'azure-managed-identity', 'managed-identity'],
+    proves: 'the managed identity of an Azure resource, and which resource used it',
+    binds: 'nothing: the token is for this service and good for one first use',
+    nonce: 'audience',
+    collateral: azureMsiCollateral,
+    verifier: ({ collateral, settings: { tenants } }) =>
+      azureMsiVerifier({ collateral, ...(tenants === undefined ? {} : { tenants }) }),
+  },
+  {
+    type: 'gcp',
+    aliases: ['gce', 'gcp-iit', 'google', 'google-cloud', 'gcp-identity-token'],
+    proves: 'project, zone, instance and service account of a Google Compute Engine instance',
+    binds: 'nonce and key are in the audience of the token',
+    nonce: 'audience',
+    collateral: gcpCollateral,
+    verifier: ({ collateral }) => gcpVerifier({ collateral }),
+  },
+  {
+    type: 'github',
+    aliases: ['github-actions', 'gha', 'github-oidc', 'actions'],
+    proves: 'repository, workflow, ref and environment of a GitHub Actions job, by numbers that do not change hands',
+    binds: 'nonce and key are in the audience of the token',
+    nonce: 'audience',
+    collateral: githubCollateral,
+    verifier: ({ collateral, settings: { issuers: [issuer] = [] } }) =>
+      githubVerifier({ collateral, ...(issuer === undefined ? {} : { issuer }) }),
+  },
+  {
+    type: 'kubernetes',
+    aliases: ['k8s', 'k8s-psat', 'psat', 'kubernetes-psat'],
+    proves: 'cluster, namespace, service account, pod and node of a Kubernetes pod',
+    binds: 'nonce and key are in the audience of the token',
+    nonce: 'audience',
+    collateral: kubernetesCollateral,
+    // Offline, on behalf of whoever runs the cluster: how long its tokens may live is told, not judged.
+    verifier: ({ collateral, settings: { cluster = 'cluster', issuers: [issuer] = [] } }) =>
+      kubernetesVerifier({
+        clusters: { [cluster]: { maxTokenLifetime: MAX_SECONDS, ...(issuer === undefined ? {} : { issuer }) } },
+        collateral,
+      }),
   },
   {
     type: 'sev-snp',

@@ -34,9 +34,10 @@ export type { AzureClaims } from './azure/document.ts'
 export { azureNonce } from './azure/nonce.ts'
 export type { AzurePolicy } from './azure/policy.ts'
 export { AZURE_ROOTS } from './azure/roots.ts'
-export type { AzureCvmTrust } from './azure-cvm/authenticate.ts'
-export { type AzureCvmClaims, azureCvmVerifier } from './azure-cvm/azure-cvm.ts'
-export type { AzureCvmPolicy } from './azure-cvm/policy.ts'
+export { type AzureMsiTrust, azureMsiCollateral, azureMsiVerifier } from './azure-msi/azure-msi.ts'
+export type { AzureMsiClaims } from './azure-msi/claims.ts'
+export type { AzureMsiPolicy } from './azure-msi/policy.ts'
+export { type AzureResource, parseAzureResource } from './azure-msi/resource-id.ts'
 export {
   bindingAudience,
   bindingDigest,
@@ -57,11 +58,27 @@ export { type CollateralDirectory, collateralDirectory, highestSeenFile } from '
 export { awsIidCollector, awsInstanceCredentials, type MetadataOptions } from './collect/aws-imds.ts'
 export { type AwsStsCollectorOptions, awsStsCollector } from './collect/aws-sts.ts'
 export { azureCollector } from './collect/azure-imds.ts'
+export { type AzureMsiCollectorOptions, azureMsiCollector } from './collect/azure-msi.ts'
 export type {
   CollectorChallenge,
   EvidenceCollector,
 } from './collect/collector.ts'
 export { collectTsmReport, type TsmFiles, type TsmReport, type TsmRequest } from './collect/configfs-tsm.ts'
+export { type GcpCollectorOptions, gcpCollector } from './collect/gcp.ts'
+export { type GithubCollectorOptions, githubCollector } from './collect/github.ts'
+export {
+  type InClusterOptions,
+  inClusterApi,
+  type KubernetesCollectorOptions,
+  kubernetesCollector,
+} from './collect/kubernetes.ts'
+export {
+  type KubernetesApiClient,
+  type KubernetesApiOptions,
+  type KubernetesTokenRequest,
+  kubernetesApiClient,
+  kubernetesExchange,
+} from './collect/kubernetes-api.ts'
 export { metadataExchange } from './collect/metadata.ts'
 export { type TdxCollectorOptions, tdxCollector } from './collect/tdx.ts'
 export type { DcapTcb, DcapTrust } from './dcap/authenticate.ts'
@@ -75,7 +92,6 @@ export type { MeasuredEvent } from './dcap/rtmr.ts'
 export { type SgxClaims, type SgxPolicy, sgxVerifier } from './dcap/sgx.ts'
 export type { TcbStatus } from './dcap/tcb-status.ts'
 export { type TdxClaims, type TdxPolicy, tdxVerifier } from './dcap/tdx.ts'
-export { type DockerAttestorOptions, dockerAttestor } from './docker/docker.ts'
 export {
   type Authenticated,
   appraised,
@@ -87,6 +103,21 @@ export {
   type Preparation,
 } from './evidence.ts'
 export { type Exchange, type ExchangeRequest, type ExchangeResponse, exchangeThrough } from './exchange.ts'
+export type { GcpClaims } from './gcp/claims.ts'
+export { type GcpTrust, gcpCollateral, gcpVerifier } from './gcp/gcp.ts'
+export type { GcpPolicy } from './gcp/policy.ts'
+export type { GithubClaims } from './github/claims.ts'
+export { type GithubTrust, githubCollateral, githubVerifier } from './github/github.ts'
+export type { GithubPolicy } from './github/policy.ts'
+export type { KubernetesClaims, KubernetesIdentity } from './kubernetes/claims.ts'
+export {
+  type KubernetesCluster,
+  type KubernetesTrust,
+  kubernetesCollateral,
+  kubernetesVerifier,
+} from './kubernetes/kubernetes.ts'
+export type { KubernetesPolicy } from './kubernetes/policy.ts'
+export type { KubernetesApi, TokenReviewRequest } from './kubernetes/review.ts'
 export {
   type AcceptedManifest,
   appraiseManifest,
@@ -136,7 +167,6 @@ export { AMD_SNP_INTERMEDIATES, AMD_SNP_ROOTS } from './sev-snp/roots.ts'
 export { type SnpClaims, snpVerifier } from './sev-snp/sev-snp.ts'
 export type { SnpTcb } from './sev-snp/tcb.ts'
 export type { SnpEndorsementKey } from './sev-snp/vek.ts'
-export { combinedAttestor } from './several.ts'
 export type { TpmPolicy } from './tpm/appraise.ts'
 export type { TpmClock } from './tpm/attest.ts'
 export type { TpmClaims, TpmKnownKey, TpmKnownKeys, TpmTrust } from './tpm/authenticate.ts'

@@ -57,6 +57,11 @@ export const textList: PolicyField<readonly string[] | undefined> = list(
   'texts of 1 to 1024 characters',
 )
 
+/** One or more texts that have this form whole, or `undefined`. */
+export function formList(form: RegExp, what: string): PolicyField<readonly string[] | undefined> {
+  return list((one) => (form.test(one) ? one : undefined), what)
+}
+
 /** Any of these words, with a default. */
 export function wordsOf<Word extends string>(
   words: readonly Word[],

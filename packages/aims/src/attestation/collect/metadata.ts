@@ -45,6 +45,14 @@ export function metadataExchange(timeout = 2000): Exchange {
  * @throws {@link AimsError} `attestation.collection_failed`
  */
 export async function askMetadata(exchange: Exchange, request: ExchangeRequest): Promise<Uint8Array | undefined> {
+  return (await answerOfMetadata(exchange, request))?.body
+}
+
+/** {@link askMetadata} with the headers of the answer. */
+export async function answerOfMetadata(
+  exchange: Exchange,
+  request: ExchangeRequest,
+): Promise<ExchangeResponse | undefined> {
   let answer: ExchangeResponse
   try {
     answer = await exchange(request)
@@ -54,5 +62,5 @@ export async function askMetadata(exchange: Exchange, request: ExchangeRequest):
   if (answer.status !== 200) {
     throw new AimsError('attestation.collection_failed', `the metadata service answers ${answer.status}`)
   }
-  return answer.body
+  return answer
 }

@@ -24,6 +24,7 @@ export const EVIDENCE_CODES = {
     'the platform that must confirm the evidence did not answer as it documents: try again, or look at the network',
   'attestation.key_unknown': 'no configured key of the issuer answers for this evidence: refresh the collateral',
   'attestation.inconsistent': 'two parts of the evidence that belong together do not: send parts of one collection',
+  'attestation.lifetime_too_long': 'the token lives longer than its platform allows: ask for one with a shorter life',
   // Binding and freshness.
   'attestation.binding_missing': 'what the evidence must be bound to was not given: ask for a challenge first',
   'attestation.binding_mismatch':
