@@ -10,6 +10,7 @@ export {
   type TtlRule,
   type TtlRules,
 } from './entry.ts'
+export { connectByEvidence, type EvidenceConnectOptions } from './evidence/connect-evidence.ts'
 export { type KeyProofSubject, signKeyProof, verifyKeyProof } from './evidence/key-proof.ts'
 export {
   type AuthorityKeys,
@@ -52,6 +53,7 @@ export type { MessageCodec } from './workload-api/protobuf.ts'
 export type { TokenBundles, ValidatedJwtSvid, X509Bundles, X509Context } from './workload-api/responses.ts'
 export { GRPC_STATUS, type Procedure, SECURITY_HEADER, WORKLOAD_API } from './workload-api/service.ts'
 export { WorkloadBundleSource } from './workload-api/sources/bundles.ts'
+export type { ConnectedIdentity, IdentityOptions } from './workload-api/sources/identity.ts'
 export { WorkloadJwtSource } from './workload-api/sources/jwt.ts'
 export type { ChooseIdentity, SourceOptions, Subscription } from './workload-api/sources/subscription.ts'
 export { WorkloadWitSource } from './workload-api/sources/wit.ts'

@@ -5,16 +5,12 @@ import { join } from 'node:path'
 import { after, before, describe, test } from 'node:test'
 import {
   type AttestationType,
-  authenticatedEvidence,
-  type BindingStrength,
   bindingDigest,
-  checkBoundData,
   type EvidenceVerifier,
   type Manifest,
   signManifest,
 } from 'aims/attestation'
 import {
-  AimsError,
   type ApiClient,
   apiClient,
   exportPublicJwk,
@@ -22,21 +18,20 @@ import {
   jwkThumbprint,
   sha256,
   spkiBytes,
-  verificationKey,
   WorkloadKey,
 } from 'aims/base'
 import { bundleSource, parseBundle, verifyWit, verifyX509Svid } from 'aims/credentials'
 import { parseTrustDomain } from 'aims/identifiers'
 import { AuditReader } from 'aims/monitoring'
 import { signKeyProof } from 'aims/provisioning'
-import { decodeUnverifiedJws, signJws, verifyJws } from '../../../aims/src/base/jose.ts'
+import { testPlatform } from '../../../../test/support/platform.ts'
 import { type AdminClient, adminClient } from '../admin-client.ts'
 import { loadConfig } from '../config/config.ts'
 import { type RunningServer, startServer } from '../server.ts'
 
 const trustDomain = parseTrustDomain('example.com')
 const root = mkdtempSync(join(tmpdir(), 'aims-evidence-'))
-const platform = WorkloadKey.generate()
+const platform = testPlatform()
 const launcher = WorkloadKey.generate()
 let ahead = 0
 const clock = (): number => Date.now() / 1000 + ahead
@@ -44,69 +39,10 @@ let server: RunningServer
 let api: ApiClient
 let admin: AdminClient
 
-interface Claims {
-  readonly image: string
-}
-
-// A platform of our own that signs what runs on it. Real signatures, and a binding where its type has one.
-function platformVerifier(type: AttestationType, binding: BindingStrength): EvidenceVerifier<Claims> {
-  const key = verificationKey(platform.publicKey)
-  return {
-    type,
-    maxSize: 4096,
-    ...(type === 'tpm'
-      ? {
-          prepare: (hello: JsonObject) => {
-            if (typeof hello.ek !== 'string') throw new AimsError('attestation.malformed', 'the hello names no EK')
-            return { offer: { credential: `for ${hello.ek}` }, kept: { secret: `secret of ${hello.ek}` } }
-          },
-        }
-      : {}),
-    authenticate(evidence, { now, expected, prepared }) {
-      const jws = decodeUnverifiedJws(Buffer.from(evidence).toString('latin1'))
-      if (!verifyJws(jws, key)) throw new AimsError('attestation.invalid_signature', 'not signed by the platform')
-      const { instance, image, data = '', id, secret, debug = false } = jws.claims
-      if (prepared !== undefined && prepared.secret !== secret) {
-        throw new AimsError('attestation.binding_mismatch', 'the secret was not activated')
-      }
-      if (binding !== 'none') checkBoundData(type, Buffer.from(String(data), 'base64'), expected)
-      return authenticatedEvidence<Claims>({
-        claims: { image: String(image) },
-        attested: String(instance),
-        ...(typeof id === 'string' ? { statement: id } : {}),
-        result: {
-          type,
-          selectors: [`${type}:image:${String(image)}`],
-          verifiedAt: now,
-          binding,
-          freshness: binding === 'none' ? 'none' : 'nonce',
-          ...(type === 'tpm' ? { hardwareRoot: 'ab' } : {}),
-          debug: debug === true,
-          attributes: {},
-          warnings: [],
-        },
-      })
-    },
-    readPolicy: (document) => {
-      if (Object.keys(document).some((name) => name !== 'images')) {
-        throw new AimsError('attestation.policy_malformed', 'unknown member')
-      }
-      return document
-    },
-    appraise: ({ claims }, policy) => {
-      const { images } = policy as JsonObject
-      if (Array.isArray(images) && !images.includes(claims.image)) {
-        throw new AimsError('attestation.measurement_mismatch', 'not an allowed image')
-      }
-      return []
-    },
-  }
-}
-
 const verifiers = new Map<AttestationType, EvidenceVerifier>([
-  ['tpm', platformVerifier('tpm', 'full')],
-  ['gcp', platformVerifier('gcp', 'full')],
-  ['aws-iid', platformVerifier('aws-iid', 'none')],
+  ['tpm', platform.verifier('tpm', 'full')],
+  ['gcp', platform.verifier('gcp', 'full')],
+  ['aws-iid', platform.verifier('aws-iid', 'none')],
 ])
 
 before(async () => {
@@ -175,7 +111,7 @@ async function attempt({ types, key = WorkloadKey.generate(), claims = {}, ...mo
     types.map(async (type) => {
       const data = bindingDigest(type, bound, 'sha256').toString('base64')
       const secret = type === 'tpm' ? { secret: 'secret of EK1' } : {}
-      const token = await signJws({}, { instance: 'i-1', image: 'bot', data, ...secret, ...claims }, platform)
+      const token = await platform.sign({ instance: 'i-1', image: 'bot', data, ...secret, ...claims })
       return { type, evidence: Buffer.from(token).toString('base64') }
     }),
   )

@@ -29,6 +29,8 @@ import {
 import type { AttestedFacts } from 'aims/credentials'
 import type { TrustDomain } from 'aims/identifiers'
 import {
+  CREDENTIAL_TYPES,
+  type CredentialType,
   type Issuer,
   isMatch,
   type KeyedIssuanceRequest,
@@ -76,6 +78,8 @@ export interface EvidenceRequest {
   readonly previous?: { readonly publicKey: JsonObject; readonly keyProof: string }
   /** Of a JWT-SVID; absent: none is issued. */
   readonly audiences?: readonly string[]
+  /** Only these. Absent: all that the entry permits. */
+  readonly credentialTypes?: readonly CredentialType[]
 }
 
 /** The credentials of one attestation, for one key. */
@@ -242,7 +246,7 @@ export function createEvidenceIssuance(options: EvidenceIssuanceOptions): Eviden
         await observer.record(narrowed(accepted.entry, accepted.manifest.dropped.length, correlationId))
       }
       accepted.remember()
-      return issueAll(issuer, accepted, request.audiences, correlationId)
+      return issueAll(issuer, accepted, request, correlationId)
     },
   }
 }
@@ -266,7 +270,7 @@ interface Accepted extends AcceptedEvidence {
 async function issueAll(
   issuer: Issuer,
   accepted: Accepted,
-  audiences: readonly string[] | undefined,
+  { audiences, credentialTypes = CREDENTIAL_TYPES }: EvidenceRequest,
   correlationId: string,
 ): Promise<EvidenceCredentials> {
   const { entry, key, appraisal } = accepted
@@ -279,13 +283,16 @@ async function issueAll(
     appraisedRevision: entry.revision,
     publicKey: key.key,
   }
-  const permits = (type: RegistrationEntry['credentialTypes'][number]): boolean => entry.credentialTypes.includes(type)
+  const isIssued = (type: CredentialType): boolean =>
+    entry.credentialTypes.includes(type) && credentialTypes.includes(type)
   return {
     entry,
     attested,
-    ...(permits('x509-svid') ? { x509: await issuer.issueX509(request) } : {}),
-    ...(permits('wit') ? { wit: await issuer.issueWit(request) } : {}),
-    ...(audiences === undefined ? {} : { jwt: await issuer.issueJwt({ ...request, audiences }) }),
+    ...(isIssued('x509-svid') ? { x509: await issuer.issueX509(request) } : {}),
+    ...(isIssued('wit') ? { wit: await issuer.issueWit(request) } : {}),
+    ...(audiences === undefined || !credentialTypes.includes('jwt-svid')
+      ? {}
+      : { jwt: await issuer.issueJwt({ ...request, audiences }) }),
   }
 }
 

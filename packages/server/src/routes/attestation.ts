@@ -1,6 +1,7 @@
 import { ATTESTATION_TYPES, type AttestationType } from 'aims/attestation'
 import { AimsError, decodeBase64, isJsonObject, type JsonObject, type JsonValue } from 'aims/base'
 import { serializeBundle } from 'aims/credentials'
+import { CREDENTIAL_TYPES } from 'aims/provisioning'
 import type { EvidenceCredentials, EvidenceIssuance } from '../attestation/evidence-issuance.ts'
 import type { Call, Route } from '../http/route.ts'
 import type { Schema } from '../http/schema.ts'
@@ -44,6 +45,13 @@ const CREDENTIALS: Schema = {
       description: 'The key that was certified before, and its proof for the new one',
     },
     audiences: { type: 'array', maxItems: 16, items: { type: 'string', maxLength: 2048 } },
+    credentialTypes: {
+      type: 'array',
+      maxItems: 3,
+      items: { type: 'string', maxLength: 16, enum: CREDENTIAL_TYPES },
+      description:
+        'The credentials wanted. Default: all that the entry permits; a JWT-SVID needs audiences in any case',
+    },
   },
   required: ['challengeId', 'publicKey', 'keyProof', 'evidence'],
 }
@@ -87,7 +95,8 @@ export function attestationRoutes(issuance: EvidenceIssuance, authorities: Autho
 
 function evidenceRequest(call: Call): Parameters<EvidenceIssuance['issue']>[0] {
   const body = objectBody(call)
-  const { manifest, previous, audiences } = body
+  const { manifest, previous, audiences, credentialTypes } = body
+  const wanted = textsMember(body, 'credentialTypes')
   const pieces = Array.isArray(body.evidence) ? body.evidence.filter(isJsonObject) : []
   return {
     challengeId: textMember(body, 'challengeId'),
@@ -103,6 +112,9 @@ function evidenceRequest(call: Call): Parameters<EvidenceIssuance['issue']>[0] {
       ? { previous: { publicKey: objectMember(previous, 'publicKey'), keyProof: textMember(previous, 'keyProof') } }
       : {}),
     ...(audiences === undefined ? {} : { audiences: textsMember(body, 'audiences') }),
+    ...(credentialTypes === undefined
+      ? {}
+      : { credentialTypes: CREDENTIAL_TYPES.filter((type) => wanted.includes(type)) }),
   }
 }
 

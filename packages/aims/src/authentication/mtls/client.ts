@@ -1,9 +1,10 @@
 import { Agent, type AgentOptions, type RequestOptions } from 'node:https'
 import { isIP } from 'node:net'
 import type { Duplex } from 'node:stream'
-import { type ConnectionOptions, type DetailedPeerCertificate, type PeerCertificate, TLSSocket } from 'node:tls'
+import { type ConnectionOptions, TLSSocket } from 'node:tls'
 import { AimsError } from '../../base/errors.ts'
 import { encodePem } from '../../base/pem.ts'
+import { presentedChain } from '../../base/tls-chain.ts'
 import type { X509SvidSource } from '../../credentials/x509-svid/source.ts'
 import { type TrustDomain, trustDomainOf } from '../../identifiers/spiffe-id.ts'
 import { contextOptions, type TlsVersion } from './material.ts'
@@ -48,7 +49,7 @@ export function clientTlsOptions(source: X509SvidSource, options: ClientTlsOptio
     session: undefined,
     checkServerIdentity: (host, certificate) => {
       try {
-        const { dnsNames } = verifyPeer(chainOf(certificate), { ...options, trustDomain })
+        const { dnsNames } = verifyPeer(presentedChain(certificate), { ...options, trustDomain })
         if (!isIP(host) && (dnsName === 'required' || dnsNames.length > 0)) requireDnsName(host, dnsNames)
         return undefined
       } catch (error) {
@@ -122,19 +123,6 @@ export class MtlsAgent extends Agent {
       socket.destroy(error)
     }
   }
-}
-
-// The chain as Node hands it to this callback; the root, which refers to itself, ends it.
-function chainOf(certificate: PeerCertificate | DetailedPeerCertificate): readonly Uint8Array[] {
-  const chain: Uint8Array[] = []
-  const seen = new Set<object>()
-  let next: PeerCertificate | DetailedPeerCertificate | undefined = certificate
-  while (next?.raw !== undefined && !seen.has(next)) {
-    seen.add(next)
-    chain.push(next.raw)
-    next = 'issuerCertificate' in next ? next.issuerCertificate : undefined
-  }
-  return chain
 }
 
 function requireDnsName(host: string, names: readonly string[]): void {

@@ -31,6 +31,9 @@ export const PROVISIONING_CODES = {
   'provisioning.malformed_message': 'a message of the Workload API is not well-formed protobuf or gRPC framing',
   'provisioning.message_too_large': 'a message of the Workload API is larger than the reader allows',
   'provisioning.invalid_response': 'the Workload API sent a response that breaks its own rules: it was dropped',
+  'provisioning.server_untrusted':
+    'whoever answers there does not prove to be the identity server of this trust domain: check address and bundle',
+  'provisioning.no_evidence': 'no collector found evidence on this machine: name the type that the platform has',
   'provisioning.timeout': 'the Workload API did not answer in time',
   'provisioning.closed': 'the source was closed',
   'provisioning.not_ready': 'the source holds no current credential: it was redacted, has expired, or never came',

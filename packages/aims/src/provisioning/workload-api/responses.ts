@@ -1,4 +1,5 @@
 import { createPrivateKey, type KeyObject } from 'node:crypto'
+import type { JwsAlgorithm } from '../../base/algorithms.ts'
 import { asBuffer } from '../../base/bytes.ts'
 import { AimsError, refuseAs } from '../../base/errors.ts'
 import { isJsonObject, type JsonObject, parseJsonObject } from '../../base/json.ts'
@@ -93,16 +94,28 @@ function addX509Bundle(
 /** Reads JWT-SVIDs made for `audience`. */
 export function readJwtSvids(response: JwtSvidResponse, audience: string): readonly JwtSvid[] {
   return reading(() =>
-    firstOfEachHint(response.svids).map(({ spiffeId, svid: token, hint }) => {
-      const { claims } = decodeUnverifiedJwtSvid(token)
-      const { sub, aud, exp } = claims
-      const audiences = (Array.isArray(aud) ? aud : [aud]).map(String)
-      if (sub !== parseWorkloadSpiffeId(spiffeId)) throw invalid('the token is for another identifier')
-      if (!audiences.includes(audience)) throw invalid('the token is for another audience')
-      if (typeof exp !== 'number') throw invalid('the token has no end')
-      return holdJwtSvid({ spiffeId: parseWorkloadSpiffeId(spiffeId), audiences, expiresAt: exp, hint, token })
-    }),
+    firstOfEachHint(response.svids).map(({ spiffeId, svid: token, hint }) =>
+      readJwtSvid({ spiffeId, token, hint }, audience),
+    ),
   )
+}
+
+/** A token, and the identifier that its issuer named beside it. */
+export interface NamedToken {
+  readonly spiffeId: string
+  readonly token: string
+  readonly hint: string
+}
+
+/** Reads a JWT-SVID made for `audience`. @throws {@link AimsError} `provisioning.invalid_response`, and those of the decoder */
+export function readJwtSvid({ spiffeId, token, hint }: NamedToken, audience: string): JwtSvid {
+  const { claims } = decodeUnverifiedJwtSvid(token)
+  const { sub, aud, exp } = claims
+  const audiences = (Array.isArray(aud) ? aud : [aud]).map(String)
+  if (sub !== parseWorkloadSpiffeId(spiffeId)) throw invalid('the token is for another identifier')
+  if (!audiences.includes(audience)) throw invalid('the token is for another audience')
+  if (typeof exp !== 'number') throw invalid('the token has no end')
+  return holdJwtSvid({ spiffeId: parseWorkloadSpiffeId(spiffeId), audiences, expiresAt: exp, hint, token })
 }
 
 /** Reads the JWT bundles of all trust domains. */
@@ -158,10 +171,24 @@ export function readValidation({ spiffeId, claims }: ValidateJwtSvidResponse): V
  * @param profile - Default: as the token's shape says. `wimse-wpt-01` has the shape of `wimse` and must be named.
  */
 export function readWits(response: WitSvidResponse, profile?: Profile): readonly Wit[] {
-  return reading(() => firstOfEachHint(response.svids).map((message) => readWit(message, profile)))
+  return reading(() => firstOfEachHint(response.svids).map((message) => readWitMessage(message, profile)))
 }
 
-function readWit({ spiffeId, witSvid: token, witSvidKey, hint }: WitSvidMessage, profile?: Profile): Wit {
+function readWitMessage({ spiffeId, witSvid: token, witSvidKey, hint }: WitSvidMessage, profile?: Profile): Wit {
+  return readWit({ spiffeId, token, hint }, (alg) => new WorkloadKey(importPrivateJwk(witSvidKey), { alg }), profile)
+}
+
+/**
+ * Reads a WIT together with its key.
+ *
+ * @param keyFor - The private key, for the algorithm that the token names.
+ * @throws {@link AimsError} `provisioning.invalid_response`, and those of the decoder
+ */
+export function readWit(
+  { spiffeId, token, hint }: NamedToken,
+  keyFor: (alg: JwsAlgorithm) => WorkloadKey,
+  profile?: Profile,
+): Wit {
   const { claims, typ } = decodeUnverifiedWit(token)
   const { sub, exp, cnf, aud } = claims
   if (sub !== parseWorkloadSpiffeId(spiffeId)) throw invalid('the token is for another identifier')
@@ -169,7 +196,7 @@ function readWit({ spiffeId, witSvid: token, witSvidKey, hint }: WitSvidMessage,
   const jwk = isJsonObject(cnf) ? cnf.jwk : undefined
   if (!isJsonObject(jwk)) throw invalid('the token confirms no key')
   const confirmed = importVerificationKey(jwk)
-  const key = new WorkloadKey(importPrivateJwk(witSvidKey), { alg: confirmed.alg })
+  const key = keyFor(confirmed.alg)
   if (
     importVerificationKey({ ...key.publicKey.export({ format: 'jwk' }), alg: key.alg } as JsonObject).thumbprint !==
     confirmed.thumbprint

@@ -1,7 +1,7 @@
 import type { BundleSource, TrustBundle } from '../../../credentials/bundle/bundle.ts'
 import type { TrustDomain } from '../../../identifiers/spiffe-id.ts'
-import type { WorkloadApiClient } from '../client.ts'
 import type { TokenBundles, X509Bundles } from '../responses.ts'
+import type { WorkloadStreams } from './streams.ts'
 import { type SourceOptions, Subscription, sourceSettings } from './subscription.ts'
 
 /** The current trust bundles of this workload's trust domain and of those it federates with. */
@@ -11,7 +11,10 @@ export class WorkloadBundleSource implements BundleSource {
   readonly #wit: Subscription<TokenBundles>
   #bundles = new Map<TrustDomain, TrustBundle>()
 
-  constructor(client: WorkloadApiClient, options: SourceOptions = {}) {
+  constructor(
+    client: Pick<WorkloadStreams, 'watchX509Bundles' | 'watchJwtBundles' | 'watchWitBundles'>,
+    options: SourceOptions = {},
+  ) {
     const settings = sourceSettings(options)
     this.#x509 = new Subscription((watcher) => client.watchX509Bundles(watcher), settings)
     this.#jwt = new Subscription((watcher) => client.watchJwtBundles(watcher), settings)

@@ -1,7 +1,7 @@
 import { AimsError } from '../../../base/errors.ts'
 import type { JwtSvid, JwtSvidSource } from '../../../credentials/jwt-svid/source.ts'
 import type { SpiffeId } from '../../../identifiers/spiffe-id.ts'
-import type { WorkloadApiClient } from '../client.ts'
+import type { WorkloadStreams } from './streams.ts'
 import { type SourceOptions, type SourceSettings, sourceSettings } from './subscription.ts'
 
 interface Held {
@@ -14,7 +14,7 @@ const MAX_AUDIENCES = 1000
 
 /** JWT-SVIDs of this workload by audience, fetched when first asked for and renewed at half of their life. */
 export class WorkloadJwtSource implements JwtSvidSource {
-  readonly #client: WorkloadApiClient
+  readonly #client: Pick<WorkloadStreams, 'fetchJwtSvids'>
   readonly #settings: SourceSettings
   readonly #spiffeId: SpiffeId | undefined
   readonly #held = new Map<string, Held>()
@@ -23,7 +23,10 @@ export class WorkloadJwtSource implements JwtSvidSource {
   #epoch = 0
 
   /** @param options.spiffeId - One identity of the workload. Default: the first. */
-  constructor(client: WorkloadApiClient, options: SourceOptions & { readonly spiffeId?: SpiffeId } = {}) {
+  constructor(
+    client: Pick<WorkloadStreams, 'fetchJwtSvids'>,
+    options: SourceOptions & { readonly spiffeId?: SpiffeId } = {},
+  ) {
     this.#client = client
     this.#settings = sourceSettings(options)
     this.#spiffeId = options.spiffeId

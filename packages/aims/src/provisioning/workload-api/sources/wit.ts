@@ -1,5 +1,5 @@
 import type { Wit, WitSource } from '../../../credentials/wit/source.ts'
-import type { WorkloadApiClient } from '../client.ts'
+import type { WorkloadStreams } from './streams.ts'
 import { type ChooseIdentity, notReady, type SourceOptions, Subscription, sourceSettings } from './subscription.ts'
 
 /** The current WIT of this workload and the key to prove it with, always fresh. */
@@ -9,7 +9,10 @@ export class WorkloadWitSource implements WitSource {
   readonly #choose: ChooseIdentity
 
   /** @param options.choose - Default: the first identity. */
-  constructor(client: WorkloadApiClient, options: SourceOptions & { readonly choose?: ChooseIdentity } = {}) {
+  constructor(
+    client: Pick<WorkloadStreams, 'watchWits'>,
+    options: SourceOptions & { readonly choose?: ChooseIdentity } = {},
+  ) {
     const settings = sourceSettings(options)
     this.#now = settings.clock
     this.#choose = options.choose ?? (() => true)

@@ -1,6 +1,6 @@
 import type { X509Svid, X509SvidSource } from '../../../credentials/x509-svid/source.ts'
-import type { WorkloadApiClient } from '../client.ts'
 import type { X509Context } from '../responses.ts'
+import type { WorkloadStreams } from './streams.ts'
 import { type ChooseIdentity, notReady, type SourceOptions, Subscription, sourceSettings } from './subscription.ts'
 
 /** The current X.509-SVID of this workload, always fresh: the Workload API pushes a new one before the old one ends. */
@@ -10,7 +10,10 @@ export class WorkloadX509Source implements X509SvidSource {
   readonly #choose: ChooseIdentity
 
   /** @param options.choose - Default: the first identity. */
-  constructor(client: WorkloadApiClient, options: SourceOptions & { readonly choose?: ChooseIdentity } = {}) {
+  constructor(
+    client: Pick<WorkloadStreams, 'watchX509Svids'>,
+    options: SourceOptions & { readonly choose?: ChooseIdentity } = {},
+  ) {
     const settings = sourceSettings(options)
     this.#now = settings.clock
     this.#choose = options.choose ?? (() => true)

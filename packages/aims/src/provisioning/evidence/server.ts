@@ -1,0 +1,161 @@
+import { readFileSync } from 'node:fs'
+import { Agent, type RequestOptions } from 'node:https'
+import type { Duplex } from 'node:stream'
+import type { ConnectionOptions } from 'node:tls'
+import { type ApiClient, type ApiRequest, apiClient } from '../../base/api-client.ts'
+import type { Clock } from '../../base/clock.ts'
+import { AimsError } from '../../base/errors.ts'
+import type { JsonValue } from '../../base/json.ts'
+import { encodePem } from '../../base/pem.ts'
+import { presentedChain } from '../../base/tls-chain.ts'
+import type { TrustBundle } from '../../credentials/bundle/bundle.ts'
+import { parseBundle } from '../../credentials/bundle/parse.ts'
+import { bundleSource } from '../../credentials/bundle/source.ts'
+import { verifyX509Svid } from '../../credentials/x509-svid/verify.ts'
+import { joinSpiffeId, type TrustDomain } from '../../identifiers/spiffe-id.ts'
+
+/** Where the identity server of a trust domain is, and how it is recognised. */
+export interface IdentityServerOptions {
+  readonly trustDomain: TrustDomain
+  /** `https://HOST:PORT`. */
+  readonly server: string
+  /** SPIFFE bundle of the trust domain: the path of a file, or its bytes. Without one there is nobody to believe. */
+  readonly bundle: string | Uint8Array
+  readonly clock: Clock
+}
+
+/** The API of an identity server, over connections on which it proved to be that of its trust domain. */
+export interface IdentityServer {
+  /** The newest bundle: that of the options, until the server has given a newer one. */
+  readonly bundle: TrustBundle
+  /** @throws {@link AimsError} `provisioning.server_untrusted`, and as `ApiClient.send` */
+  send(request: ApiRequest): Promise<JsonValue | undefined>
+  /** Takes a bundle that the server gave. An older one is ignored. Returns the newest. */
+  learn(document: string): TrustBundle
+  close(): void
+}
+
+/**
+ * Makes the client of an identity server. Every connection is TLS 1.3, and the server's certificate must be the
+ * X.509-SVID `spiffe://TRUST-DOMAIN/aims/server` under an authority of the newest bundle. There is no trust on first use.
+ *
+ * @throws {@link AimsError} `bundle.*`, `provisioning.invalid_endpoint`
+ * @throws what the file system answers for a bundle that cannot be read
+ */
+export function identityServer(options: IdentityServerOptions): IdentityServer {
+  const { trustDomain, server, bundle: given, clock } = options
+  const read = (): TrustBundle => {
+    return parseBundle(typeof given === 'string' ? readFileSync(given) : given, trustDomain).bundle
+  }
+  let text = ''
+  let newest = read()
+  requireAuthorities(newest)
+  const agent = new ServerAgent(() => serverTlsOptions(newest, clock))
+  const api: ApiClient = apiClient({ ...parseServerAddress(server), agent })
+  const adopt = (next: TrustBundle): void => {
+    // The same one stays the same object: verifiers keep what they know of it.
+    if (newest.sequence !== undefined && (next.sequence ?? 0n) <= newest.sequence) return
+    newest = next
+  }
+  return {
+    get bundle() {
+      return newest
+    },
+    async send(request) {
+      try {
+        return await api.send(request)
+      } catch (error) {
+        // Whoever was away while all authorities changed has a newer file, perhaps.
+        if (typeof given === 'string') adopt(orElse(read, newest))
+        throw untrusted(error) ?? error
+      }
+    },
+    learn(document) {
+      if (document !== text) adopt(parseBundle(document, trustDomain).bundle)
+      text = document
+      return newest
+    },
+    close: () => api.close(),
+  }
+}
+
+/** Reads `https://HOST:PORT`, with nothing behind it. @throws {@link AimsError} `provisioning.invalid_endpoint` */
+export function parseServerAddress(address: string): { readonly host: string; readonly port: number } {
+  const url = URL.canParse(address) ? new URL(address) : undefined
+  const isPlain =
+    url !== undefined &&
+    url.protocol === 'https:' &&
+    url.username === '' &&
+    url.password === '' &&
+    url.pathname === '/' &&
+    url.search === '' &&
+    url.hash === ''
+  if (!isPlain) throw new AimsError('provisioning.invalid_endpoint', 'the server is written https://HOST:PORT')
+  return { host: url.hostname.replace(/^\[(.*)\]$/, '$1'), port: url.port === '' ? 443 : Number(url.port) }
+}
+
+class ServerAgent extends Agent {
+  readonly #tls: () => ConnectionOptions
+
+  constructor(tls: () => ConnectionOptions) {
+    // Calls are rare, and each connection is one look at the newest bundle.
+    super({ keepAlive: false, maxCachedSessions: 0 })
+    this.#tls = tls
+  }
+
+  override createConnection(
+    options: RequestOptions,
+    callback?: (error: Error | null, stream: Duplex) => void,
+  ): Duplex | null | undefined {
+    return super.createConnection({ ...options, ...this.#tls() }, callback)
+  }
+}
+
+function serverTlsOptions(bundle: TrustBundle, clock: Clock): ConnectionOptions {
+  const { trustDomain } = bundle
+  return {
+    ca: bundle.x509Authorities.map((der) => encodePem('CERTIFICATE', der)),
+    // An authority of a bundle is trusted as it is, also when it is not a root.
+    allowPartialTrustChain: true,
+    rejectUnauthorized: true,
+    minVersion: 'TLSv1.3',
+    session: undefined,
+    // The identifier decides, not a host name: OpenSSL has checked the path, and our verifier does again, strictly.
+    checkServerIdentity: (_host, certificate) => {
+      try {
+        const bundles = bundleSource(bundle)
+        const { subject } = verifyX509Svid(presentedChain(certificate), { bundles, trustDomain, now: clock() })
+        if (subject === joinSpiffeId(trustDomain, 'aims', 'server')) return undefined
+        return new AimsError('provisioning.server_untrusted', 'the other side is authentic and not the identity server')
+      } catch (cause) {
+        return new AimsError('provisioning.server_untrusted', 'the certificate of the server does not verify', {
+          cause,
+        })
+      }
+    },
+  }
+}
+
+// What OpenSSL says when a path does not lead to an authority, or is not valid now.
+const PATH_ERRORS =
+  /^(?:UNABLE_TO_|SELF_SIGNED_|DEPTH_ZERO_|CERT_|INVALID_|PATH_LENGTH_|ERR_TLS_CERT|HOSTNAME_MISMATCH|ERR_SSL_)/
+
+function untrusted(error: unknown): AimsError | undefined {
+  const cause = AimsError.is(error) && error.code === 'operation.server_unreachable' ? error.cause : undefined
+  const code = cause instanceof Error && 'code' in cause ? String(cause.code) : ''
+  if (!PATH_ERRORS.test(code)) return undefined
+  return new AimsError('provisioning.server_untrusted', 'the certificate of the server does not verify', { cause })
+}
+
+function requireAuthorities({ x509Authorities }: TrustBundle): void {
+  if (x509Authorities.length > 0) return
+  throw new AimsError('x509.untrusted_domain', 'the bundle has no X.509 authority to recognise the server by')
+}
+
+function orElse<T>(read: () => T, otherwise: T): T {
+  try {
+    return read()
+  } catch {
+    return otherwise
+  }
+}
