@@ -1,8 +1,8 @@
 // The same changed quotes and collateral before our verifier and before @phala/dcap-qvl: nothing that it refuses may be
 // accepted here, but for what is listed and explained.
 import assert from 'node:assert/strict'
-import { createRequire } from 'node:module'
 import { test } from 'node:test'
+import { QuoteVerifier } from '@phala/dcap-qvl'
 import fc from 'fast-check'
 import { collateralOf } from '../packages/aims/src/attestation/collateral.ts'
 import { dcapCollateralNames as names } from '../packages/aims/src/attestation/dcap/names.ts'
@@ -29,15 +29,8 @@ import {
   teeOf,
 } from './support/dcap-pki.ts'
 
-interface Oracle {
-  readonly QuoteVerifier: {
-    newWithRootCa(root: Buffer): { verify(quote: Buffer, collateral: object, now: number): { readonly status: string } }
-  }
-}
-const oracle = createRequire(import.meta.url)('@phala/dcap-qvl') as Oracle
-
 const pki = makeDcapPki()
-const judgeOfOthers = oracle.QuoteVerifier.newWithRootCa(pki.root.der)
+const judgeOfOthers = QuoteVerifier.newWithRootCa(pki.root.der)
 const CHAIN = pki.tcbSigner.pem + pki.root.pem
 const RUNS = 2500
 
@@ -47,8 +40,8 @@ function askOracle(tee: 'sgx' | 'tdx', quote: Buffer, files: DcapFiles, now: num
   const text = (name: string) => Buffer.from(files[name] as Uint8Array).toString('utf8')
   const statement = (name: string) => /^\{"[a-zA-Z]+":([\s\S]*),"signature":"([\s\S]*)"\}$/.exec(text(name)) ?? []
   const hex = (name: string) => Buffer.from(files[name] as Uint8Array).toString('hex')
-  const [, tcb_info, tcb_info_signature] = statement(names.tcbInfo(tee, PCK_FIELDS.fmspc))
-  const [, qe_identity, qe_identity_signature] = statement(names.qeIdentity(tee))
+  const [, tcb_info = '', tcb_info_signature = ''] = statement(names.tcbInfo(tee, PCK_FIELDS.fmspc))
+  const [, qe_identity = '', qe_identity_signature = ''] = statement(names.qeIdentity(tee))
   try {
     const { status } = judgeOfOthers.verify(
       quote,
@@ -223,8 +216,10 @@ async function compare(form: QuoteForm, quote: Buffer, files: DcapFiles, now = D
     assert.ok(isExplained, `${form}: accepted here, refused there: ${theirs.why}`)
     return false
   }
-  // It knows nothing of modules and relaunch, so for TDX a status may be worse here.
-  if (tee === 'sgx') assert.equal(ours.status, theirs.status)
+  // It knows nothing of modules and relaunch, so for TDX a status may be worse here. A quoting enclave that is out of date
+  // makes its status the worse of two; Intel's library keeps that configuration is needed too.
+  const keepsConfiguration = ours.status === 'OutOfDateConfigurationNeeded' && theirs.status === 'OutOfDate'
+  if (tee === 'sgx' && !keepsConfiguration) assert.equal(ours.status, theirs.status)
   return true
 }
 

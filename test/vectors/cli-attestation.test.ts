@@ -150,6 +150,27 @@ const ROWS: { readonly [type: string]: readonly Row[] } = {
       code: 'attestation.not_enough',
     },
   ],
+  'azure-cvm': [
+    {
+      id: 'SEV-SNP',
+      evidence: 'sev-snp/az-snp-vtpm/evidence-v1.json',
+      collateral: ['sev-snp/az-snp-vtpm/vcek.pem'],
+      now: '2025-06-01T00:00:00Z',
+      more: ['--nonce', Buffer.from('challenge').toString('hex')],
+    },
+    {
+      id: 'TDX, not rated',
+      evidence: 'tdx/az-tdx-vtpm/evidence-v1.json',
+      now: '2025-06-01T00:00:00Z',
+      more: ['--nonce', Buffer.from('challenge').toString('hex'), '--accept-unrated-tcb'],
+    },
+    {
+      id: 'TDX without collateral',
+      evidence: 'tdx/az-tdx-vtpm/evidence-v1.json',
+      now: '2025-06-01T00:00:00Z',
+      code: 'attestation.collateral_missing',
+    },
+  ],
   gcp: [
     {
       id: 'a whole token, its own audience',

@@ -4,9 +4,10 @@ import { startServerBackend } from './backend.ts'
 import { serverClient } from './server-client.ts'
 import { spoolingObserver } from './spooling-observer.ts'
 import { WorkloadApiServer } from './workload-api/server.ts'
+import { type WorkloadAttestorConfiguration, workloadAttestor } from './workload-attestor.ts'
 
 /** What an agent must know. The keys are those of the configuration file. */
-export interface AgentConfiguration {
+export interface AgentConfiguration extends WorkloadAttestorConfiguration {
   /** Path of the Workload API socket. */
   readonly 'agent.socket': string
   /** Permissions of that socket: who may ask at all. */
@@ -53,6 +54,7 @@ export async function startAgent(config: AgentConfiguration, options: AgentOptio
       socketPath: config['agent.socket'],
       socketMode: config['agent.socketMode'],
       backend,
+      attestor: workloadAttestor(config),
       observer: spoolingObserver(remoteObserver(api), log),
       clock,
     })

@@ -9,6 +9,7 @@ import {
   awsIidVerifier,
   awsNitroVerifier,
   azureCollateral,
+  azureCvmVerifier,
   azureMsiCollateral,
   azureMsiVerifier,
   azureVerifier,
@@ -17,6 +18,7 @@ import {
   type DcapTrust,
   dcapCollateral,
   type EvidenceVerifier,
+  firstOf,
   gcpCollateral,
   gcpVerifier,
   githubCollateral,
@@ -134,6 +136,20 @@ export const EVIDENCE_TYPES: readonly EvidenceType[] = [
     collateral: azureCollateral,
     verifier: ({ collateral, roots = AZURE_ROOTS, settings: { clouds } }) =>
       azureVerifier({ collateral, roots, ...(clouds === undefined ? {} : { clouds }) }),
+  },
+  {
+    type: 'azure-cvm',
+    aliases: ['azure-confidential-vm', 'az-snp-vtpm', 'az-tdx-vtpm', 'azure-snp', 'azure-tdx', 'hcl'],
+    proves: 'hardware, paravisor, identifier and boot of an Azure confidential virtual machine',
+    binds: 'nonce and key are in what the vTPM signs, whose key the hardware vouches for',
+    collateral: (files) => firstOf(snpCollateral(files), dcapCollateral(files)),
+    verifier: (trust) => {
+      const { collateral, roots } = trust
+      return azureCvmVerifier({
+        snp: { collateral, ...(roots === undefined ? {} : { roots }) },
+        tdx: dcapTrust(trust),
+      })
+    },
   },
   {
     type: 'azure-msi',

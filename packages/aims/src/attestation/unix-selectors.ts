@@ -1,6 +1,7 @@
 /**
  * What is wrong with a selector that only this machine's attestor could show, if it never shows such a one: an unknown
- * key, or a value in another spelling. `undefined` when nothing is, and for every type but `unix` and `systemd`.
+ * key, or a value in another spelling. `undefined` when nothing is, and for every type but
+ * `unix`, `systemd` and `docker`.
  *
  * An entry with such a selector would match nobody, and nobody would say why.
  */
@@ -31,6 +32,13 @@ const SELECTORS: { readonly [type: string]: { readonly [key: string]: Rule } } =
     path: PATH,
     sha256: [/^[0-9a-f]{64}$/, '64 lower-case hex digits'],
     cgroup: PATH,
+  },
+  docker: {
+    image_config_digest: [/^sha256:[0-9a-f]{64}$/, 'sha256: and 64 lower-case hex digits'],
+    image_digest: [/^[^@]+@sha256:[0-9a-f]{64}$/, 'a name, @sha256: and 64 lower-case hex digits'],
+    image_id: [/^.+$/, 'the name of an image'],
+    label: [/^[^:]+:/, 'a key, a colon and a value'],
+    env: [/^[^=]+=/, 'a name, = and a value'],
   },
   systemd: { unit: [/^.+$/, 'the name of a unit'] },
 }

@@ -77,6 +77,18 @@ export const hostNames: SettingType<readonly string[]> = {
     }),
 }
 
+/** Names of environment variables. */
+export const variableNames: SettingType<readonly string[]> = {
+  name: 'list of names',
+  fromText: toList,
+  read: (value) =>
+    readList(value).map((one) => {
+      const name = readText(one)
+      if (!/^[A-Za-z_][A-Za-z0-9_]{0,127}$/.test(name)) throw new Error('the name of an environment variable is needed')
+      return name
+    }),
+}
+
 /** Seconds, written as a number or as `90s`, `5m`, `1h`, `7d`. */
 export const duration: SettingType<number> = {
   name: 'duration',

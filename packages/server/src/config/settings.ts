@@ -15,6 +15,7 @@ import {
   text,
   trustDomainName,
   uids,
+  variableNames,
 } from './setting-types.ts'
 
 /** The configuration of a server and of the agent beside it, complete with defaults. Durations are seconds. */
@@ -47,6 +48,8 @@ export interface Configuration {
   readonly 'agent.socket': string
   readonly 'agent.socketMode': number
   readonly 'agent.serverSocket': string
+  readonly 'agent.docker.socket': string | undefined
+  readonly 'agent.docker.environment': readonly string[]
 }
 
 /** One line of the table: what a key means, how it is read, and what holds when it is absent. */
@@ -181,6 +184,16 @@ export const SETTINGS: { readonly [Key in keyof Configuration]: Setting<Configur
     type: path,
     default: { from: (c) => c['api.socket'], shown: '`api.socket`' },
     doc: 'The socket on which the agent finds its server.',
+  },
+  'agent.docker.socket': {
+    type: optionalPath,
+    default: { value: undefined },
+    doc: 'Socket of the Docker Engine, e.g. `/run/docker.sock`: processes in its containers get `docker` selectors beside the `unix` ones. Without one there are none.',
+  },
+  'agent.docker.environment': {
+    type: variableNames,
+    default: { value: [] },
+    doc: 'Names of environment variables of containers that become `docker:env` selectors. They are recorded: name none that hold secrets.',
   },
 }
 

@@ -101,6 +101,9 @@ class SignerChains {
   readonly #root: VendorCertificate
   readonly #rootCrl: RevocationList
   readonly #valid = new Set<string>()
+  // The file that was read last: both statements usually come with the same.
+  #chainFile: Uint8Array = new Uint8Array()
+  #signers: readonly VendorCertificate[] = []
 
   constructor(request: CollateralRequest, root: VendorCertificate, rootCrl: RevocationList) {
     this.#request = request
@@ -109,9 +112,13 @@ class SignerChains {
   }
 
   verify(statement: SignedStatement, chainFile: Uint8Array): void {
-    const certificates = asCollateral(() => parseVendorCertificates(chainFile))
-    const signers = certificates.filter(isTcbSigner).slice(0, 4)
-    const signer = signers.find((one) =>
+    if (!asBuffer(chainFile).equals(this.#chainFile)) {
+      this.#signers = asCollateral(() => parseVendorCertificates(chainFile))
+        .filter(isTcbSigner)
+        .slice(0, 4)
+      this.#chainFile = chainFile
+    }
+    const signer = this.#signers.find((one) =>
       verifyP256(
         asCollateral(() => vendorPublicKey(one)),
         statement.signed,

@@ -1,4 +1,5 @@
 import { AimsError } from '../../base/errors.ts'
+import type { JsonObject } from '../../base/json.ts'
 import { flag, hexList, readPolicyFields } from '../appraisal/policy-fields.ts'
 import { checkBoundData } from '../binding.ts'
 import { type Authenticated, authenticatedEvidence, type EvidenceContext, type EvidenceVerifier } from '../evidence.ts'
@@ -59,26 +60,45 @@ export function tdxVerifier(trust: DcapTrust): EvidenceVerifier<TdxClaims, TdxPo
     type: 'tdx',
     maxSize: MAX_EVIDENCE,
     authenticate: (evidence, context) => authenticate(evidence, context, resolved),
-    readPolicy: (document) =>
-      readPolicyFields<TdxPolicy>(document, {
-        ...dcapPolicyFields,
-        mrtd: hexList(48),
-        rtmr0: hexList(48),
-        rtmr1: hexList(48),
-        rtmr2: hexList(48),
-        rtmr3: hexList(48),
-        mrconfigid: hexList(48),
-        mrowner: hexList(48),
-        mrownerconfig: hexList(48),
-        mrseam: hexList(48),
-        mrservicetd: hexList(48),
-        requiredEvents: hexList(48),
-        requireSeptVeDisable: flag(true),
-        allowMigratable: flag(false),
-        allowKeyLocker: flag(false),
-      }),
+    readPolicy: readTdxPolicy,
     appraise: ({ claims, result }, policy) => appraiseTd(claims, policy, result.verifiedAt),
   }
+}
+
+/**
+ * Reads a policy for guests of TDX.
+ *
+ * @throws {@link AimsError} `attestation.policy_malformed`
+ */
+export function readTdxPolicy(document: JsonObject): TdxPolicy {
+  return readPolicyFields<TdxPolicy>(document, {
+    ...dcapPolicyFields,
+    mrtd: hexList(48),
+    rtmr0: hexList(48),
+    rtmr1: hexList(48),
+    rtmr2: hexList(48),
+    rtmr3: hexList(48),
+    mrconfigid: hexList(48),
+    mrowner: hexList(48),
+    mrownerconfig: hexList(48),
+    mrseam: hexList(48),
+    mrservicetd: hexList(48),
+    requiredEvents: hexList(48),
+    requireSeptVeDisable: flag(true),
+    allowMigratable: flag(false),
+    allowKeyLocker: flag(false),
+  })
+}
+
+/** Selectors of a TD report. */
+export function tdSelectors(report: TdReport): readonly string[] {
+  return [
+    `tdx:mrtd:${hex(report.mrTd)}`,
+    ...report.rtmr.map((value, at) => `tdx:rtmr${at}:${hex(value)}`),
+    `tdx:mrconfigid:${hex(report.mrConfigId)}`,
+    `tdx:mrowner:${hex(report.mrOwner)}`,
+    `tdx:mrseam:${hex(report.mrSeam)}`,
+  ]
 }
 
 function authenticate(
@@ -93,17 +113,10 @@ function authenticate(
   const verified = authenticateQuote(quote, 'tdx', trust, now)
   const isBound = checkBoundData('tdx', report.reportData, expected)
   const events = eventLog === undefined ? {} : { events: replayRtmrs(eventLog, report.rtmr) }
-  const mrtd = hex(report.mrTd)
-  const selectors = [
-    `tdx:mrtd:${mrtd}`,
-    ...report.rtmr.map((value, at) => `tdx:rtmr${at}:${hex(value)}`),
-    `tdx:mrconfigid:${hex(report.mrConfigId)}`,
-    `tdx:mrowner:${hex(report.mrOwner)}`,
-    `tdx:mrseam:${hex(report.mrSeam)}`,
-  ]
+  const selectors = tdSelectors(report)
   const debug = bit(report.tdAttributes, TD.debug)
   return authenticatedEvidence<TdxClaims>({
     claims: { report, platform: verified.platform, tcb: verified.tcb, ...events },
-    ...dcapResult('tdx', verified, { now, isBound, debug, selectors, attributes: { mrtd } }),
+    ...dcapResult('tdx', verified, { now, isBound, debug, selectors, attributes: { mrtd: hex(report.mrTd) } }),
   })
 }

@@ -1,7 +1,7 @@
 import { checkBoundData } from '../binding.ts'
 import { type Authenticated, authenticatedEvidence, type EvidenceContext, type EvidenceVerifier } from '../evidence.ts'
 import { appraiseSnp } from './appraise.ts'
-import { authenticateSnpReport, type SnpTrust, snpWarnings } from './authenticate.ts'
+import { authenticateSnpReport, type SnpTrust, snpWarnings, type VerifiedSnpReport } from './authenticate.ts'
 import { MAX_SNP_EVIDENCE, readSnpEvidence } from './evidence.ts'
 import { readSnpPolicy, type SnpPolicy } from './policy.ts'
 import type { SnpProduct } from './product.ts'
@@ -45,9 +45,9 @@ function authenticate(
   trust: SnpTrust,
 ): Authenticated<SnpClaims> {
   const verified = authenticateSnpReport(readSnpEvidence(evidence), trust, now)
-  const { report, key, chain } = verified
+  const { report, chain } = verified
   const isBound = checkBoundData('sev-snp', Buffer.from(report.reportData, 'hex'), expected)
-  const claims: SnpClaims = { product: key.product, report, endorsement: key }
+  const claims = snpClaims(verified)
   return authenticatedEvidence<SnpClaims>({
     claims,
     // A chip has many guests, and a masked one no name; a guest has this from launch to end.
@@ -65,6 +65,11 @@ function authenticate(
       warnings: snpWarnings(verified),
     },
   })
+}
+
+/** What a verified report says. */
+export function snpClaims({ report, key }: VerifiedSnpReport): SnpClaims {
+  return { product: key.product, report, endorsement: key }
 }
 
 /** Selectors of a report. What is zero, and so not there, has none. */

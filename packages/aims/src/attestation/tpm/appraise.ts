@@ -47,6 +47,19 @@ export interface TpmPolicy {
 const versions: PolicyField<readonly bigint[] | undefined> = (value, name) =>
   hexList(8)(value, name)?.map((version) => BigInt(`0x${version}`))
 
+/** Values each PCR may have: `{"sha256:7": ["..."]}`. */
+export const pcrReferences: PolicyField<TpmPolicy['pcrs']> = (value, name) => {
+  if (value === undefined) return undefined
+  if (!isJsonObject(value) || Object.keys(value).length === 0) throw malformed(name, 'takes an object')
+  return Object.fromEntries(
+    Object.entries(value).map(([pcr, digests]) => {
+      const bank = parseSelection(pcr)?.[0]
+      if (bank?.indices.length !== 1) throw malformed(name, 'has members such as sha256:7')
+      return [pcr, hexList(HASH_SIZE[bank.bank as TpmHash])(digests, name) as readonly string[]]
+    }),
+  )
+}
+
 const FIELDS: PolicyFields<TpmPolicy> = {
   selection: (value, name) => {
     if (value === undefined) return undefined
@@ -54,17 +67,7 @@ const FIELDS: PolicyFields<TpmPolicy> = {
     if (selection === undefined) throw malformed(name, 'takes a selection such as sha256:0,1,2,7')
     return formatSelection(selection)
   },
-  pcrs: (value, name) => {
-    if (value === undefined) return undefined
-    if (!isJsonObject(value) || Object.keys(value).length === 0) throw malformed(name, 'takes an object')
-    return Object.fromEntries(
-      Object.entries(value).map(([pcr, digests]) => {
-        const bank = parseSelection(pcr)?.[0]
-        if (bank?.indices.length !== 1) throw malformed(name, 'has members such as sha256:7')
-        return [pcr, hexList(HASH_SIZE[bank.bank as TpmHash])(digests, name) as readonly string[]]
-      }),
-    )
-  },
+  pcrs: pcrReferences,
   pcrDigests: (value, name) => {
     const digests = textList(value, name)
     if (digests?.some((one) => !/^(?:[0-9a-fA-F]{64}|[0-9a-fA-F]{96}|[0-9a-fA-F]{128})$/.test(one))) {

@@ -55,7 +55,7 @@ export function formatSelection(selection: readonly PcrSelection[]): string {
 }
 
 /** `sha256:7` for every PCR of a selection, in its order. */
-function selectedPcrs(selection: readonly PcrSelection[]): readonly string[] {
+export function selectedPcrs(selection: readonly PcrSelection[]): readonly string[] {
   return selection.flatMap(({ bank, indices }) => indices.map((index) => `${bank}:${index}`))
 }
 
