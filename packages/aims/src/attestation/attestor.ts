@@ -15,6 +15,8 @@ export const ATTESTATION_TYPES = [
   'azure-msi',
   'azure-cvm',
   'github',
+  'join-token',
+  'x509-pop',
 ] as const
 
 /** A kind of evidence. */

@@ -69,6 +69,7 @@ export type {
 export { collectTsmReport, type TsmFiles, type TsmReport, type TsmRequest } from './collect/configfs-tsm.ts'
 export { type GcpCollectorOptions, gcpCollector } from './collect/gcp.ts'
 export { type GithubCollectorOptions, githubCollector } from './collect/github.ts'
+export { joinTokenCollector } from './collect/join-token.ts'
 export {
   type InClusterOptions,
   inClusterApi,
@@ -84,6 +85,7 @@ export {
 } from './collect/kubernetes-api.ts'
 export { metadataExchange } from './collect/metadata.ts'
 export { type TdxCollectorOptions, tdxCollector } from './collect/tdx.ts'
+export { type MachineCertificate, x509PopCollector } from './collect/x509-pop.ts'
 export type { DcapTcb, DcapTrust } from './dcap/authenticate.ts'
 export { dcapCollateral } from './dcap/files.ts'
 export { type DcapTee, dcapCollateralNames, type PckCa } from './dcap/names.ts'
@@ -113,6 +115,14 @@ export type { GcpPolicy } from './gcp/policy.ts'
 export type { GithubClaims } from './github/claims.ts'
 export { type GithubTrust, githubCollateral, githubVerifier } from './github/github.ts'
 export type { GithubPolicy } from './github/policy.ts'
+export {
+  createJoinToken,
+  type JoinTokenClaims,
+  type JoinTokenPolicy,
+  type JoinTokenStore,
+  joinTokenHash,
+  joinTokenVerifier,
+} from './join-token/join-token.ts'
 export type { KubernetesClaims, KubernetesIdentity } from './kubernetes/claims.ts'
 export {
   type KubernetesCluster,
@@ -184,3 +194,4 @@ export { TPM_VENDOR_CAS, type TpmVendor, tpmVendorRoots } from './tpm/roots.ts'
 export { type TpmVerifier, tpmVerifier } from './tpm/tpm.ts'
 export { type UnixAttestorOptions, unixAttestor } from './unix.ts'
 export { findUnixSelectorProblem } from './unix-selectors.ts'
+export { type X509PopClaims, type X509PopPolicy, type X509PopTrust, x509PopVerifier } from './x509-pop/x509-pop.ts'

@@ -1,8 +1,8 @@
 import { sha256Base64url } from './bytes.ts'
 
-// A compact JWS or JWE is a base64url run that begins like a JSON object, and two more. A PEM block. A bearer header.
+// A compact JWS or JWE is a base64url run that begins like a JSON object, and two more. A PEM block. A bearer header. A join token.
 const SECRET =
-  /(?<![\w-])(?:eyJ|eyA|ewo[gJ]|ew0K)[\w-]{8,}\.[\w-]*\.[\w-]*|-----BEGIN [A-Z0-9 ]+-----|\b[Bb]earer [\w.~+/-]{16,}/
+  /(?<![\w-])(?:eyJ|eyA|ewo[gJ]|ew0K)[\w-]{8,}\.[\w-]*\.[\w-]*|-----BEGIN [A-Z0-9 ]+-----|\b[Bb]earer [\w.~+/-]{16,}|aims_join_[\w-]{16,}/
 const EVERY_SECRET = new RegExp(SECRET, 'g')
 
 /** True when a text looks as if it had a token or a key in it. */

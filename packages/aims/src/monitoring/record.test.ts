@@ -203,6 +203,7 @@ const SECRETS = [
   '-----BEGIN PRIVATE KEY-----',
   'Bearer 0123456789abcdef0123',
   'bearer bearer 0123456789abcdef',
+  'aims_join_0123456789abcdef0123456789abcdef0123456789a',
 ]
 const hostile = fc.array(fc.oneof(fc.constantFrom(...SECRETS, '/', '.', ' ', '?'), fc.string({ unit: 'binary' })))
 

@@ -22,6 +22,8 @@ export const EVIDENCE_CODES = {
   'attestation.issuer_unknown': 'the evidence was made by an issuer, cluster or region that is not configured',
   'attestation.unconfirmed':
     'the platform that must confirm the evidence did not answer as it documents: try again, or look at the network',
+  'attestation.token_unknown':
+    'no such join token waits to be used: it was used, has expired, or never was; have a new one made',
   'attestation.key_unknown': 'no configured key of the issuer answers for this evidence: refresh the collateral',
   'attestation.inconsistent': 'two parts of the evidence that belong together do not: send parts of one collection',
   'attestation.lifetime_too_long': 'the token lives longer than its platform allows: ask for one with a shorter life',
