@@ -25,6 +25,7 @@ import { serverRoutes } from './routes/index.ts'
 import { openStorage, type Storage } from './storage.ts'
 import { openAttestedThings } from './store/attested-things.ts'
 import { openEntryStore } from './store/entry-store.ts'
+import { openEvidenceMemory } from './store/evidence-memory.ts'
 import { openKeyBindings } from './store/key-bindings.ts'
 
 /** A server that runs. */
@@ -81,7 +82,13 @@ async function start(config: Configuration, options: ServerOptions, undo: (() =>
   const metrics = createMetrics()
   const observer = countingObserver(storage.log, metrics)
 
-  const verifiers = options.verifiers ?? createVerifiers(config.attestation)
+  const verifiers =
+    options.verifiers ??
+    createVerifiers(config.attestation, {
+      collateral: data.file('collateral'),
+      memory: openEvidenceMemory(storage.db, storage.seal),
+      env: process.env,
+    })
   const core = await openCore(config, storage, clock, observer, verifiers)
   const { entries, authorities, changes, issuer, renewOwnSvid } = core
   const engine = await loadPolicies(config['policies.directory'], observer)

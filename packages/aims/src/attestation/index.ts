@@ -26,6 +26,7 @@ export { type AwsNitroTrust, awsNitroVerifier, type NitroClaims } from './aws-ni
 export type { NitroPolicy } from './aws-nitro/policy.ts'
 export { AWS_NITRO_ROOTS } from './aws-nitro/roots.ts'
 export { type AwsStsTrust, awsStsVerifier, type StsClaims } from './aws-sts/aws-sts.ts'
+export { stsHosts } from './aws-sts/endpoints.ts'
 export type { StsPolicy } from './aws-sts/policy.ts'
 export type { AwsCredentials } from './aws-sts/sigv4.ts'
 export { type AzureTrust, azureCollateral, azureIssuerAddresses, azureVerifier } from './azure/azure.ts'

@@ -1,3 +1,5 @@
+import type { Fields } from '../attestation/verifier-settings.ts'
+import { VERIFIER_TYPES } from '../attestation/verifier-types.ts'
 import { type Configuration, environmentName, SETTINGS, type Setting } from './settings.ts'
 
 /** `docs/configuration.md`, made from the table of settings. */
@@ -29,7 +31,29 @@ profiles:
 | key | kind | default | variable | meaning |
 |---|---|---|---|---|
 ${rows.join('\n')}
+
+## \`attestation\`
+
+A type of evidence is accepted when it has a member here, be it \`{}\`; an unknown setting stops the start. Paths are
+absolute. What each type proves and how it binds: [layer 3](layers/3-attestation.md).
+
+\`\`\`yaml
+attestation:
+  github: {}
+  tpm:
+    vendors: [infineon, stmicro]
+\`\`\`
+
+| type | setting | kind | absent | meaning |
+|---|---|---|---|---|
+${VERIFIER_TYPES.flatMap(({ type, settings }) => settingRows(type, settings)).join('\n')}
 `
+}
+
+function settingRows(type: string, settings: Fields): readonly string[] {
+  return Object.entries(settings).map(
+    ([name, { form, absent, doc }]) => `| \`${type}\` | \`${name}\` | ${form} | ${absent} | ${doc} |`,
+  )
 }
 
 function row(key: string, { type, default: fallback, doc }: Setting<unknown>): string {

@@ -163,7 +163,7 @@ export const SETTINGS: { readonly [Key in keyof Configuration]: Setting<Configur
   attestation: {
     type: objectByName,
     default: { value: {} },
-    doc: 'The types of evidence that are accepted over the API, each with its settings; see docs/layers/3-attestation.md. A type that is not here is off.',
+    doc: 'The types of evidence that are accepted over the API, each with its settings: [below](#attestation). A type that is not here is off.',
   },
   'log.origin': {
     type: text,

@@ -39,6 +39,7 @@ const SCHEMA: readonly string[] = [
   CREATE TABLE used_statements (statement TEXT PRIMARY KEY, expires_at REAL NOT NULL) STRICT, WITHOUT ROWID;
   CREATE INDEX used_statements_expiry ON used_statements (expires_at);
 `,
+  'CREATE TABLE evidence_memory (id TEXT PRIMARY KEY, name TEXT NOT NULL, value TEXT NOT NULL) STRICT, WITHOUT ROWID;',
 ]
 
 /**

@@ -29,3 +29,8 @@ export function stsEndpoints(regions: readonly string[]): ReadonlyMap<string, St
   }
   return endpoints
 }
+
+/** The hosts of the endpoints of these regions, for the fetcher that asks them. @throws TypeError as for a region without name */
+export function stsHosts(regions: readonly string[]): readonly string[] {
+  return [...stsEndpoints(regions).keys()]
+}
