@@ -86,6 +86,8 @@ export {
 } from './collect/kubernetes-api.ts'
 export { metadataExchange } from './collect/metadata.ts'
 export { type TdxCollectorOptions, tdxCollector } from './collect/tdx.ts'
+export { TpmSigner } from './collect/tpm/signer.ts'
+export { type TpmCollector, type TpmCollectorOptions, tpmCollector } from './collect/tpm/tpm-collector.ts'
 export { type MachineCertificate, x509PopCollector } from './collect/x509-pop.ts'
 export type { DcapTcb, DcapTrust } from './dcap/authenticate.ts'
 export { dcapCollateral } from './dcap/files.ts'

@@ -26,6 +26,14 @@ const HASHES: { readonly [id: number]: TpmHash } = {
   [TPM_ALG.sha512]: 'sha512',
 }
 
+/** TPM_ALG_ID of a hash. */
+export const HASH_ID: { readonly [hash in TpmHash]: number } = {
+  sha1: TPM_ALG.sha1,
+  sha256: TPM_ALG.sha256,
+  sha384: TPM_ALG.sha384,
+  sha512: TPM_ALG.sha512,
+}
+
 /** Bytes of a digest. */
 export const HASH_SIZE: { readonly [hash in TpmHash]: number } = { sha1: 20, sha256: 32, sha384: 48, sha512: 64 }
 

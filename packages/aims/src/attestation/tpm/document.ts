@@ -1,4 +1,4 @@
-import { decodeBase64 } from '../../base/bytes.ts'
+import { asBuffer, decodeBase64 } from '../../base/bytes.ts'
 import { refuseAs } from '../../base/errors.ts'
 import { isJsonObject, type JsonObject, type JsonValue, parseJsonObject } from '../../base/json.ts'
 import { HASH_SIZE, type TpmHash } from './algorithms.ts'
@@ -125,6 +125,16 @@ export function readPcrValues(value: JsonValue): PcrValues {
     }
   }
   return values
+}
+
+/** The same as evidence has it. */
+export function pcrValuesJson(values: PcrValues): { readonly [bank: string]: { readonly [index: string]: string } } {
+  const banks: { [bank: string]: { [index: string]: string } } = {}
+  for (const [pcr, value] of values) {
+    const [bank = '', index = ''] = pcr.split(':')
+    banks[bank] = { ...banks[bank], [index]: asBuffer(value).toString('hex') }
+  }
+  return banks
 }
 
 function certificates(document: JsonObject, name: string): readonly Uint8Array[] {

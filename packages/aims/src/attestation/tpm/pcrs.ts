@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto'
 import { AimsError } from '../../base/errors.ts'
-import { HASH_SIZE, type TpmHash, tpmHash } from './algorithms.ts'
-import { malformed, type TpmReader } from './wire.ts'
+import { HASH_ID, HASH_SIZE, type TpmHash, tpmHash } from './algorithms.ts'
+import { malformed, type TpmReader, u16, u32 } from './wire.ts'
 
 /** PCRs of one bank, ascending. */
 export interface PcrSelection {
@@ -28,6 +28,16 @@ export function readSelection(input: TpmReader): readonly PcrSelection[] {
     selection.push({ bank, indices })
   }
   return selection
+}
+
+/** The same for a TPM. */
+export function writeSelection(selection: readonly PcrSelection[]): Buffer {
+  const banks = selection.map(({ bank, indices }) => {
+    const bitmap = Buffer.alloc(3)
+    for (const index of indices) bitmap[index >> 3] = (bitmap[index >> 3] as number) | (1 << (index & 7))
+    return Buffer.concat([u16(HASH_ID[bank]), Buffer.of(bitmap.length), bitmap])
+  })
+  return Buffer.concat([u32(selection.length), ...banks])
 }
 
 const SELECTION = /^(sha1|sha256|sha384|sha512):(\d{1,2}(?:,\d{1,2})*)$/

@@ -57,7 +57,7 @@ export class TpmReader {
 }
 
 /** Integers as TPMs write them. */
-const u16 = (value: number): Buffer => Buffer.of(value >>> 8, value & 0xff)
+export const u16 = (value: number): Buffer => Buffer.of(value >>> 8, value & 0xff)
 export const u32 = (value: number): Buffer => {
   const bytes = Buffer.alloc(4)
   bytes.writeUInt32BE(value)

@@ -6,7 +6,7 @@ import { vendorPublicKey } from '../../x509/vendor-certificate.ts'
 import { basicConstraints } from '../../x509/vendor-chain.ts'
 import type { TpmKnownKeys } from '../authenticate.ts'
 import type { TpmCertificateTrust } from '../certificates.ts'
-import { parseTpmDocument } from '../document.ts'
+import { parseTpmDocument, pcrValuesJson } from '../document.ts'
 import type { PcrValues } from '../pcrs.ts'
 import { ATTRIBUTE } from '../public-area.ts'
 import { type TpmVerifier, tpmVerifier } from '../tpm.ts'
@@ -138,7 +138,7 @@ function quoteOf(
   { attest, signature }: { readonly attest: string; readonly signature: string },
   values: PcrValues | undefined,
 ): object {
-  return { quote: attest, signature, ...(values === undefined ? {} : { pcrs: pcrsJson(values) }) }
+  return { quote: attest, signature, ...(values === undefined ? {} : { pcrs: pcrValuesJson(values) }) }
 }
 
 function endorsementOf(files: readonly TpmFile[], statement: StatementFile, ak: PublicFile): object {
@@ -165,15 +165,6 @@ function optional(name: string, value: string | undefined): object {
 function eventLogOf(files: readonly TpmFile[]): { readonly eventLog?: string } {
   const log = files.find(({ kind }) => kind === 'log')
   return log === undefined ? {} : { eventLog: b64(log.bytes) }
-}
-
-function pcrsJson(values: PcrValues): { readonly [bank: string]: { readonly [index: string]: string } } {
-  const banks: { [bank: string]: { [index: string]: string } } = {}
-  for (const [pcr, value] of values) {
-    const [bank = '', index = ''] = pcr.split(':')
-    banks[bank] = { ...banks[bank], [index]: asBuffer(value).toString('hex') }
-  }
-  return banks
 }
 
 function b64(bytes: Uint8Array): string {
