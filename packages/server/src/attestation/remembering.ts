@@ -22,24 +22,29 @@ export function rememberingTpm(verifier: TpmVerifier, memory: EvidenceMemory): T
     ...verifier,
     authenticate(evidence, context) {
       const authenticated = verifier.authenticate(evidence, context)
-      const name = `progress ${authenticated.attested}`
-      const now = progressOf(authenticated.claims)
-      const before = memory.get(name)
-      if (before !== undefined) checkTpmProgress(readProgress(before), now)
-      memory.set(
-        name,
-        JSON.stringify(now, (_, value) => (typeof value === 'bigint' ? String(value) : value)),
-      )
+      advanceTpm(memory, authenticated.attested, authenticated.claims)
       return authenticated
     },
   }
 }
 
-type Progress = Parameters<typeof checkTpmProgress>[0]
-
-function progressOf({ clock: { clock, resetCount, restartCount }, firmwareVersion }: TpmClaims): Progress {
-  return { clock, resetCount, restartCount, firmwareVersion }
+/** Notes where a TPM stands. @throws {@link AimsError} `attestation.stale`, `attestation.tcb_out_of_date`: it went back */
+export function advanceTpm(
+  memory: EvidenceMemory,
+  attested: string,
+  { clock: { clock, resetCount, restartCount }, firmwareVersion }: Pick<TpmClaims, 'clock' | 'firmwareVersion'>,
+): void {
+  const name = `progress ${attested}`
+  const now: Progress = { clock, resetCount, restartCount, firmwareVersion }
+  const before = memory.get(name)
+  if (before !== undefined) checkTpmProgress(readProgress(before), now)
+  memory.set(
+    name,
+    JSON.stringify(now, (_, value) => (typeof value === 'bigint' ? String(value) : value)),
+  )
 }
+
+type Progress = Parameters<typeof checkTpmProgress>[0]
 
 function readProgress(text: string): Progress {
   const value = parseJson(text)

@@ -3,14 +3,14 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, describe, test } from 'node:test'
-import { type Authenticated, createHighestSeen, type TpmClaims, type TpmVerifier } from 'aims/attestation'
+import { createHighestSeen } from 'aims/attestation'
 import type { JsonObject } from 'aims/base'
 import { createKeyEncryptionKey } from '../keys/key-encryption-key.ts'
 import { openStore } from '../store/database.ts'
 import { type EvidenceMemory, openEvidenceMemory } from '../store/evidence-memory.ts'
 import { openMeta } from '../store/meta.ts'
 import { openSeal } from '../store/seal.ts'
-import { highestSeen, rememberingTpm } from './remembering.ts'
+import { advanceTpm, highestSeen } from './remembering.ts'
 import { VERIFIER_TYPES } from './verifier-types.ts'
 import { createVerifiers } from './verifiers.ts'
 
@@ -90,26 +90,22 @@ describe('what verifiers remember', () => {
     assert.throws(open, { code: 'operation.store_damaged' })
   })
 
-  const at = (clock: bigint, resetCount = 1, firmwareVersion = 5n): Authenticated<TpmClaims> => {
-    const claims = { clock: { clock, resetCount, restartCount: 0, isSafe: true }, firmwareVersion }
-    return { claims, attested: 'tpm:ek:ab' } as unknown as Authenticated<TpmClaims>
-  }
-  const tpm = (memory: EvidenceMemory, states: Authenticated<TpmClaims>[]): (() => unknown) => {
-    const inner = { type: 'tpm', authenticate: () => states.shift() } as unknown as TpmVerifier
-    const verifier = rememberingTpm(inner, memory)
-    const context = { now: 0, expected: { kind: 'unchecked' } } as const
-    return () => verifier.authenticate(new Uint8Array(), context)
-  }
+  const at = (clock: bigint, resetCount = 1, firmwareVersion = 5n) => ({
+    clock: { clock, resetCount, restartCount: 0, isSafe: true },
+    firmwareVersion,
+  })
 
   test('refuses a TPM that went back, also after a restart', () => {
     const kept = new Map<string, string>()
-    tpm(memoryOf(kept), [at(10n)])()
-    const show = tpm(memoryOf(kept), [at(9n), at(11n), at(3n, 2), at(12n, 1), at(4n, 2, 4n), at(4n, 2)])
-    assert.throws(show, { code: 'attestation.stale' })
-    show()
-    show()
-    assert.throws(show, { code: 'attestation.stale' })
-    assert.throws(show, { code: 'attestation.tcb_out_of_date' })
-    show()
+    const show = (state: ReturnType<typeof at>, attested = 'tpm:ek:ab'): void =>
+      advanceTpm(memoryOf(kept), attested, state)
+    show(at(10n))
+    assert.throws(() => show(at(9n)), { code: 'attestation.stale' })
+    show(at(11n))
+    show(at(3n, 2))
+    assert.throws(() => show(at(12n, 1)), { code: 'attestation.stale' })
+    assert.throws(() => show(at(4n, 2, 4n)), { code: 'attestation.tcb_out_of_date' })
+    show(at(4n, 2))
+    show(at(1n), 'tpm:ek:other')
   })
 })
