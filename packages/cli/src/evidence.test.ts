@@ -22,12 +22,23 @@ describe('aims verify evidence', () => {
     const { exit, result } = await verify()
     assert.equal(exit, 0, JSON.stringify(result))
     assert.equal(result.ok, true)
+    assert.equal(result.authenticated, true)
     assert.equal(result.type, 'aws-nitro')
     assert.equal(result.binding, 'none')
     assert.equal(result.debug, false)
     assert.match(String(result.warnings), /binding was not compared/)
     assert.equal(result.evidenceNotAfter, '2025-06-15T18:05:40Z')
     assert.equal((result.claims as { nonce: string }).nonce, nonce.toString('hex'))
+  })
+
+  test('says what is authentic also when the policy refuses it, and nothing about what is not', async () => {
+    const policy = file({ pcrs: { 0: ['00'.repeat(48)] } })
+    const { exit, result } = await verify('--policy', policy)
+    assert.deepEqual([exit, result.ok, result.authenticated], [1, false, true])
+    assert.equal(result.code, 'attestation.measurement_mismatch')
+    assert.equal((result.claims as { nonce: string }).nonce, nonce.toString('hex'))
+    const { result: forged } = await verify('--nonce', '08'.repeat(20))
+    assert.deepEqual([forged.ok, forged.authenticated, forged.claims], [false, undefined, undefined])
   })
 
   test('takes the fingerprint of a root as it takes its file', async () => {

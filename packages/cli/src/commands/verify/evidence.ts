@@ -1,4 +1,10 @@
-import { type AttestationResult, appraised, assuranceOf, type EvidenceVerifier } from 'aims/attestation'
+import {
+  type AttestationResult,
+  type Authenticated,
+  appraised,
+  assuranceOf,
+  type EvidenceVerifier,
+} from 'aims/attestation'
 import { AimsError, isJsonObject, type JsonValue, parseJsonObject, refuseAs } from 'aims/base'
 import type { Command } from 'commander'
 import {
@@ -14,7 +20,7 @@ import {
 import { findEvidenceType } from '../../evidence-types.ts'
 import { readInput } from '../../input.ts'
 import type { Result } from '../../output.ts'
-import { judge, toTime } from './options.ts'
+import { explainedRefusal, judge, toTime } from './options.ts'
 
 interface Options extends TrustOptions, BindingOptions {
   readonly type: string
@@ -52,16 +58,29 @@ async function judgeEvidence(options: Options): Promise<void> {
   const expected = readExpected(type, options)
   await judge({ ...options, profile: 'wimse' }, async ({ now }): Promise<Result> => {
     const given = await authenticateGiven(verifier, evidence, { now, expected })
-    const result = appraised(verifier, given.evidence, policy)
-    const { warnings, ...rest } = describeResult(result)
-    const { claims } = given.evidence
+    const verdict = appraisal(verifier, given.evidence, policy)
+    const { warnings, ...rest } = describeResult(verdict.result)
     return {
-      ok: true,
+      ...verdict.answer,
+      authenticated: true,
       ...rest,
       warnings: [...given.warnings, ...notCompared, ...warnings],
-      claims: plainClaims(claims) as Result,
+      claims: plainClaims(given.evidence.claims) as Result,
     }
   })
+}
+
+// A policy that says no leaves it true who made the evidence, and what it says: both are told apart.
+function appraisal(
+  verifier: EvidenceVerifier,
+  evidence: Authenticated,
+  policy: object,
+): { readonly answer: Result; readonly result: AttestationResult } {
+  try {
+    return { answer: { ok: true }, result: appraised(verifier, evidence, policy) }
+  } catch (error) {
+    return { answer: explainedRefusal(error), result: evidence.result }
+  }
 }
 
 /** `--policy`: that of the type, or that of an entry, in which it is a member. */

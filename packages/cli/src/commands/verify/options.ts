@@ -65,12 +65,17 @@ export async function judge(
   try {
     result = await verdict({ now, profile, clockSkew })
   } catch (error) {
-    const refused = refusal(error)
-    const hint = hintFor(String(refused.code))
-    result = hint === undefined ? refused : { ...refused, hint }
+    result = explainedRefusal(error)
   }
   if (!result.ok) process.exitCode = EXIT.negative
   print(result, options.json === true)
+}
+
+/** A refusal with what to change. Anything but a refusal is thrown on. */
+export function explainedRefusal(error: unknown): Result {
+  const refused = refusal(error)
+  const hint = hintFor(String(refused.code))
+  return hint === undefined ? refused : { ...refused, hint }
 }
 
 /** What `--trust-domain` says: a name, for identifiers of either scheme, or an origin such as `wimse://example.com`. */
