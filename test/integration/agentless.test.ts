@@ -207,7 +207,6 @@ describe('credentials for evidence', () => {
     using me = await connectByEvidence(options())
     const now = clock()
     assert.equal(me.spiffeId, 'spiffe://example.com/agent/bot')
-    assert.deepEqual(me.types, ['gcp'])
     const svid = verifyX509Svid(me.x509.x509Svid().certificates, { bundles: me.bundles, now })
     const wit = verifyWit(me.wit.wit().token, { bundles: me.bundles, profile: 'wimse', now, svid: true })
     assert.equal(svid.subject, wit.subject)

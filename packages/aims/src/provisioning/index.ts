@@ -1,3 +1,4 @@
+export { type Connected, type ConnectedVia, type ConnectOptions, connect, type Environment } from './connect/connect.ts'
 export {
   CREDENTIAL_TYPES,
   type CredentialType,

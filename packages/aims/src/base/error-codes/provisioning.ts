@@ -34,6 +34,8 @@ export const PROVISIONING_CODES = {
   'provisioning.server_untrusted':
     'whoever answers there does not prove to be the identity server of this trust domain: check address and bundle',
   'provisioning.no_evidence': 'no collector found evidence on this machine: name the type that the platform has',
+  'provisioning.nothing_to_connect':
+    'neither a Workload API nor evidence for an identity server was found: set up one of those that were tried',
   'provisioning.timeout': 'the Workload API did not answer in time',
   'provisioning.closed': 'the source was closed',
   'provisioning.not_ready': 'the source holds no current credential: it was redacted, has expired, or never came',

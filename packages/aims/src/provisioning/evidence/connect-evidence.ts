@@ -1,4 +1,3 @@
-import type { AttestationType } from '../../attestation/attestor.ts'
 import type { EvidenceCollector } from '../../attestation/collect/collector.ts'
 import type { Profile } from '../../credentials/profile.ts'
 import type { TrustDomain } from '../../identifiers/spiffe-id.ts'
@@ -41,9 +40,16 @@ export interface EvidenceConnectOptions extends IdentityOptions {
  *   `attestation.*`, `operation.server_*` after `readyTimeout`, `bundle.*`, `provisioning.invalid_endpoint`
  * @throws TypeError without a collector, or with two of one type
  */
+export async function connectByEvidence(options: EvidenceConnectOptions): Promise<ConnectedIdentity>
+/** @param more - Members that the result has, too. */
+export async function connectByEvidence<More extends object>(
+  options: EvidenceConnectOptions,
+  more: More,
+): Promise<ConnectedIdentity & More>
 export async function connectByEvidence(
   options: EvidenceConnectOptions,
-): Promise<ConnectedIdentity & { readonly types: readonly AttestationType[] }> {
+  more: object = {},
+): Promise<ConnectedIdentity> {
   const {
     trustDomain,
     collectors,
@@ -75,5 +81,5 @@ export async function connectByEvidence(
     streams.close()
     throw error
   }
-  return await followIdentity(streams, options, { types })
+  return await followIdentity(streams, options, more)
 }
