@@ -5,6 +5,7 @@ import {
   AZURE_MSI,
   attestToken,
   type Claims,
+  challenged,
   jwks,
   platformKey,
   platformToken,
@@ -37,6 +38,13 @@ describe('a token of a managed identity', () => {
       'azure_msi:vm-name:frontend:web',
     ])
     assert.deepEqual(result.warnings, [])
+  })
+
+  test('is shown again by the key that came first, because Azure gives the same one for hours', async () => {
+    const verifier = AZURE_MSI.verifier(azureMsiCollateral([{ name: 'x', bytes: jwks(platformKey) }]))
+    const { statement, attested } = await verifier.authenticate(token(), { now: TOKEN_NOW, expected: challenged })
+    assert.equal(statement, undefined)
+    assert.match(attested, /^azure-msi:8a5f7c2e-1b1a-4d5e-9a55-222222222222:\/subscriptions\//)
   })
 
   test('of a scale set, and of an identity that stands for itself, says so', async () => {

@@ -46,8 +46,9 @@ const COMMON_AUDIENCES: ReadonlySet<string> = new Set([
  * Verifies the access token of an Azure managed identity, asked for at the instance metadata service with the application
  * id URI of this service as `resource`. Evidence: the token.
  *
- * It carries neither nonce nor key, so the result says `binding: none`: good for one first use. Does not ask Azure whether
- * the resource still exists.
+ * It carries neither nonce nor key, so the result says `binding: none`: good for the first key that comes with it. The
+ * metadata service gives the same token for hours, so there is no statement that could be used once. Does not ask Azure
+ * whether the resource still exists.
  *
  * @throws TypeError when a tenant is no UUID, or `audience` is one of Azure's own
  * @see https://learn.microsoft.com/entra/identity/managed-identities-azure-resources/how-to-use-vm-token
@@ -106,6 +107,7 @@ function authenticate(
       'resource-id': resource.id,
     }),
     isBound: false,
+    isReused: true,
     now,
   })
 }

@@ -12,18 +12,30 @@ export interface TokenStatement<Claims extends object> {
   readonly warnings?: readonly string[]
   /** The audience carries nonce and key. */
   readonly isBound: boolean
+  /** The platform gives the same token again until it ends, so that it cannot be good for one use. */
+  readonly isReused?: boolean
   readonly now: number
 }
 
 /** A verified token as authenticated evidence. For verifiers, as the last thing they do. */
 export function tokenEvidence<Claims extends object>(
   token: PlatformToken,
-  { type, claims, attested, selectors, attributes, warnings = [], isBound, now }: TokenStatement<Claims>,
+  {
+    type,
+    claims,
+    attested,
+    selectors,
+    attributes,
+    warnings = [],
+    isBound,
+    isReused = false,
+    now,
+  }: TokenStatement<Claims>,
 ): Authenticated<Claims> {
   return authenticatedEvidence<Claims>({
     claims,
     attested,
-    statement: token.statement,
+    ...(isReused ? {} : { statement: token.statement }),
     result: {
       type,
       selectors,
