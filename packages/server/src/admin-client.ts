@@ -69,6 +69,8 @@ export interface AdminClient {
   listRecords(query?: RecordQuery): Promise<readonly AuditRecord[]>
   proveRecord(index: number): Promise<ProvenRecord>
   exportRecords(from: number): Promise<ExportedRecords>
+  /** Forgets what was attested for a SPIFFE ID: its next attestation is a first one. Returns how many machines. */
+  forgetAttested(spiffeId: string): Promise<number>
   /** Asks the policies; the question and the answer are recorded. */
   decide(question: JsonObject): Promise<JsonObject>
 }
@@ -120,6 +122,10 @@ export function adminClient(api: ApiClient): AdminClient {
         size: Number(page.size),
         records: records.map(({ bytes }) => Buffer.from(bytes, 'base64')),
       }
+    },
+    forgetAttested: async (spiffeId) => {
+      const answer = await api.send({ method: 'POST', path: '/v1/attestation/forget', body: { spiffeId } })
+      return as<number>(object(answer).forgotten)
     },
     decide: async (body) => object(await api.send({ method: 'POST', path: '/v1/decisions', body })),
   }

@@ -120,6 +120,7 @@ async function start(config: Configuration, options: ServerOptions, undo: (() =>
     authorities,
     issuer,
     evidence,
+    things,
     changes,
     engine,
     bindings: core.bindings,

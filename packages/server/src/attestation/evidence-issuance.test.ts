@@ -264,6 +264,28 @@ describe('issuance by evidence', () => {
     await refused(attempt({ types: ['aws-iid'], claims, previous: first }), 'attestation.taken')
   })
 
+  test('lets another key come first once an operator forgets the machine, and only then', async () => {
+    const claims = { image: 'bearer', instance: 'i-forgotten' }
+    const spiffeId = 'spiffe://example.com/agent/bearer'
+    await attempt({ types: ['aws-iid'], claims })
+    await refused(attempt({ types: ['aws-iid'], claims }), 'attestation.taken')
+    assert.equal(await admin.forgetAttested('spiffe://example.com/agent/gcp-2'), 0)
+    await refused(attempt({ types: ['aws-iid'], claims }), 'attestation.taken')
+    const successor = WorkloadKey.generate()
+    assert.ok((await admin.forgetAttested(spiffeId)) >= 1)
+    await attempt({ types: ['aws-iid'], key: successor, claims })
+    await refused(attempt({ types: ['aws-iid'], claims }), 'attestation.taken')
+    await refused(admin.forgetAttested('agent/bearer'), 'identifier.wrong_scheme')
+    const records = await admin.listRecords({ type: 'attestation.forgotten' })
+    assert.deepEqual(
+      records.map(({ resource, decision }) => [resource.id, decision]),
+      [
+        [spiffeId, 'allow'],
+        ['spiffe://example.com/agent/gcp-2', 'allow'],
+      ],
+    )
+  })
+
   test('uses a statement up', async () => {
     const claims = { id: 'jti-1' }
     await attempt({ types: ['gcp'], claims })

@@ -9,9 +9,11 @@ import type { Route } from '../http/route.ts'
 import type { Authorities } from '../keys/authorities.ts'
 import type { Metrics } from '../metrics.ts'
 import type { Storage } from '../storage.ts'
+import type { AttestedThings } from '../store/attested-things.ts'
 import type { StoredKeyBindings } from '../store/key-bindings.ts'
 import { agentRoutes } from './agent.ts'
 import { attestationRoutes } from './attestation.ts'
+import { attestedThingRoutes } from './attested-things.ts'
 import { auditRoutes } from './audit.ts'
 import { authorityRoutes } from './authorities.ts'
 import { authorizationRoutes } from './authorization.ts'
@@ -29,6 +31,7 @@ export interface RouteDependencies {
   readonly authorities: Authorities
   readonly issuer: Issuer
   readonly evidence: EvidenceIssuance
+  readonly things: AttestedThings
   readonly changes: ChangeFeed
   readonly engine: PolicyEngine | undefined
   readonly bindings: StoredKeyBindings
@@ -69,6 +72,7 @@ export function serverRoutes(deps: RouteDependencies): readonly Route[] {
       ...authorityRoutes(authorities, deps.bindings, deps.clock),
       ...agentRoutes({ ...deps, trustDomain: config.trustDomain }),
       ...attestationRoutes(deps.evidence, authorities),
+      ...attestedThingRoutes(deps.things, deps.observer),
       ...auditRoutes(log),
       ...authorizationRoutes(deps.engine, deps.observer),
     ],
