@@ -33,6 +33,7 @@ const trustDomain = parseTrustDomain('example.com')
 const root = mkdtempSync(join(tmpdir(), 'aims-evidence-'))
 const platform = testPlatform()
 const launcher = WorkloadKey.generate()
+const AT_ONCE = 4
 let ahead = 0
 const clock = (): number => Date.now() / 1000 + ahead
 let server: RunningServer
@@ -43,7 +44,24 @@ const verifiers = new Map<AttestationType, EvidenceVerifier>([
   ['tpm', platform.verifier('tpm', 'full')],
   ['gcp', platform.verifier('gcp', 'full')],
   ['aws-iid', platform.verifier('aws-iid', 'none')],
+  ['azure-msi', togetherOnly(platform.verifier('azure-msi', 'none'))],
 ])
+
+// Waits with its answers until several callers wait for one.
+function togetherOnly(verifier: EvidenceVerifier): EvidenceVerifier {
+  const { promise, resolve } = Promise.withResolvers<void>()
+  let waiting = 0
+  return {
+    ...verifier,
+    async authenticate(evidence, context) {
+      const authenticated = await verifier.authenticate(evidence, context)
+      waiting += 1
+      if (waiting === AT_ONCE) resolve()
+      await promise
+      return authenticated
+    },
+  }
+}
 
 before(async () => {
   const overrides = { trustDomain, dataDirectory: join(root, 'data'), 'listen.port': 0 }
@@ -56,6 +74,7 @@ before(async () => {
   await entry('hard', 'tpm:image:hard', { attestation: { tpm: { images: ['hard'] }, assurance: 'high' } })
   await entry('both', 'gcp:image:both', { attestation: { require: ['gcp', 'tpm'] } })
   await entry('bearer', 'aws-iid:image:bearer', { credentialTypes: ['wit', 'jwt-svid'] })
+  await entry('race', 'azure-msi:image:race')
   await entry('twin-a', 'gcp:image:twin')
   await entry('twin-b', 'gcp:image:twin')
   await entry('lowers', 'gcp:image:lowers')
@@ -262,6 +281,16 @@ describe('issuance by evidence', () => {
     await attempt({ types: ['aws-iid'], claims, previous: first })
     // The successor has taken over: the first key vouches for nobody any more.
     await refused(attempt({ types: ['aws-iid'], claims, previous: first }), 'attestation.taken')
+  })
+
+  test('gives a bearer document to one of those who show it at the same time', async () => {
+    const claims = { image: 'race', instance: 'i-race' }
+    const made = await Promise.allSettled(
+      Array.from({ length: AT_ONCE }, () => attempt({ types: ['azure-msi'], claims })),
+    )
+    assert.equal(made.filter(({ status }) => status === 'fulfilled').length, 1)
+    const codes = made.flatMap((one) => (one.status === 'rejected' ? [(one.reason as { code: string }).code] : []))
+    assert.deepEqual(codes, Array(AT_ONCE - 1).fill('attestation.taken'))
   })
 
   test('lets another key come first once an operator forgets the machine, and only then', async () => {

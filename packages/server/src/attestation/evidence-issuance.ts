@@ -37,7 +37,7 @@ import {
   type RegistrationEntry,
   verifyKeyProof,
 } from 'aims/provisioning'
-import type { AttestedThing, AttestedThings } from '../store/attested-things.ts'
+import type { AttestedState, AttestedThing, AttestedThings } from '../store/attested-things.ts'
 import { createChallenges, type OpenChallenge } from './challenges.ts'
 import { type AcceptedEvidence, lowered, narrowed, postureOf, refused, succeeded } from './evidence-events.ts'
 
@@ -166,7 +166,8 @@ export function createEvidenceIssuance(options: EvidenceIssuanceOptions): Eviden
     return entry
   }
 
-  // Refuses who took another's place or got weaker, and returns what to remember once it is all recorded.
+  // Refuses who took another's place or got weaker, and returns what to do once it is all recorded: it remembers, and
+  // refuses whoever was overtaken meanwhile.
   const firstUse = async (
     { evidence, thumbprint, previous }: Proven,
     entry: RegistrationEntry,
@@ -176,13 +177,17 @@ export function createEvidenceIssuance(options: EvidenceIssuanceOptions): Eviden
   ): Promise<() => void> => {
     const { spiffeId, revision } = entry
     const seen: AttestedThing[] = []
-    for (const { result, attested, statement } of evidence) {
-      const thing = { type: result.type, attested, spiffeId, isBearer: result.binding === 'none' }
+    const requireHolder = (thing: AttestedThing): AttestedState | undefined => {
       const before = things.find(thing)
       const isSameHolder = before === undefined || [thumbprint, previous].includes(before.thumbprint)
       if (thing.isBearer && !isSameHolder) {
         throw new AimsError('attestation.taken', 'another key came first with this evidence')
       }
+      return before
+    }
+    for (const { result, attested, statement } of evidence) {
+      const thing = { type: result.type, attested, spiffeId, isBearer: result.binding === 'none' }
+      const before = requireHolder(thing)
       if (before?.revision === revision && compareAssurance(assurance, before.assurance) < 0) {
         await observer.record(lowered(entry, before.assurance, assurance, correlationId))
         throw new AimsError('attestation.assurance_lowered', `the evidence reached ${before.assurance} before`)
@@ -193,6 +198,8 @@ export function createEvidenceIssuance(options: EvidenceIssuanceOptions): Eviden
       seen.push(thing)
     }
     return () => {
+      // Somebody may have come first while the record was written.
+      for (const thing of seen) requireHolder(thing)
       for (const thing of seen) things.put(thing, { thumbprint, assurance, revision }, now)
     }
   }
@@ -236,16 +243,16 @@ export function createEvidenceIssuance(options: EvidenceIssuanceOptions): Eviden
         const appraisal = appraise(proven.evidence, readAppraisalPolicy(entry.attestation ?? {}, verifiers), verifiers)
         const manifest = manifestFor(entry, request.manifest, now)
         const remember = await firstUse(proven, entry, appraisal, now, correlationId)
-        accepted = { entry, key: proven.key, appraisal, manifest, remember }
+        accepted = { entry, key: proven.key, appraisal, manifest }
+        await observer.record(succeeded(accepted, correlationId))
+        remember()
       } catch (error) {
         if (AimsError.is(error)) await observer.record(refused(request, chosen, error, correlationId))
         throw error
       }
-      await observer.record(succeeded(accepted, correlationId))
       if (accepted.manifest !== undefined && accepted.manifest.dropped.length > 0) {
         await observer.record(narrowed(accepted.entry, accepted.manifest.dropped.length, correlationId))
       }
-      accepted.remember()
       return issueAll(issuer, accepted, request, correlationId)
     },
   }
@@ -264,7 +271,6 @@ interface Proven {
 
 interface Accepted extends AcceptedEvidence {
   readonly key: VerificationKey
-  readonly remember: () => void
 }
 
 async function issueAll(
