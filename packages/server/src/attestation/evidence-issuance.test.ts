@@ -250,6 +250,8 @@ describe('issuance by evidence', () => {
     ['for a JWT-SVID for nobody', 'provisioning.missing_audience', { types: ['gcp'], body: { audiences: [] } }],
     ['of a type that is not configured', 'attestation.unknown_type', { types: ['sgx'] }],
     ['of a hello without its EK', 'attestation.malformed', { types: ['tpm'], ask: { hello: { tpm: {} } } }],
+    ['of a hello that is null', 'attestation.malformed', { types: ['tpm'], ask: { hello: { tpm: null } } }],
+    ['of a hello that is a list', 'attestation.malformed', { types: ['tpm'], ask: { hello: { tpm: ['ek'] } } }],
     ['of a type twice', 'operation.request_malformed', { types: ['gcp', 'gcp'] }],
   ]
   for (const [what, code, change] of rows) {

@@ -19,6 +19,7 @@ import {
   AimsError,
   type Clock,
   importVerificationKey,
+  isJsonObject,
   type JsonObject,
   jwkThumbprint,
   type Observer,
@@ -213,7 +214,7 @@ export function createEvidenceIssuance(options: EvidenceIssuanceOptions): Eviden
         const verifier = verifierOf(type)
         const said = hello[type]
         if (verifier.prepare === undefined) continue
-        const { offer, kept } = verifier.prepare(typeof said === 'object' ? (said as JsonObject) : {}, { now })
+        const { offer, kept } = verifier.prepare(isJsonObject(said) ? said : {}, { now })
         prepared.set(type, kept)
         offers[type] = offer
       }
