@@ -72,6 +72,7 @@ try {
     spiffeId: 'spiffe://example.com/ci/deploy-bot',
     selectors: ['github:repository_id:1001', 'github:ref:refs/heads/main'],
     owner: 'platform team',
+    purpose: 'deploys what is on the main branch',
     attestation: { github: { repositories: ['1001'] } },
   }
   await admin.send({ method: 'POST', path: '/v1/entries', body: entry })

@@ -34,7 +34,11 @@ try {
   // Both are this process: its user is the selector, and it has two identities.
   for (const spiffeId of [bot, service]) {
     const selectors = [`unix:uid:${process.getuid?.()}`]
-    await api.send({ method: 'POST', path: '/v1/entries', body: { spiffeId, selectors, owner: 'example' } })
+    await api.send({
+      method: 'POST',
+      path: '/v1/entries',
+      body: { spiffeId, selectors, owner: 'example', purpose: 'shows the API' },
+    })
   }
   using asService = await connectWorkload({ address: agent.address, spiffeId: service })
   using asBot = await connectWorkload({ address: agent.address, spiffeId: bot })

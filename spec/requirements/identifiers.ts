@@ -53,6 +53,6 @@ export const identifiers: readonly Requirement[] = [
     ['02', 'MUST', 'implemented', 'an agent has exactly one identifier, which cannot be changed'],
     ['03', 'MAY', 'implemented', 'the identifier is a SPIFFE ID, as in the overview page'],
     ['04', 'OURS', 'implemented', 'an identifier is stable for the life of the agent and is not given away after its end'],
-    ['05', 'OURS', 'planned', 'a role or service account shared by several agents is not the identity of one', 'issue 145 of the draft'],
+    ['05', 'OURS', 'implemented', 'a role or service account shared by several agents is not the identity of one', 'issue 145 of the draft'],
   ]),
 ]

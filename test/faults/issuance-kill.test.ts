@@ -50,7 +50,13 @@ async function work(socketPath: string, name: string, journal: Journal): Promise
   const admin = adminClient(api)
   const subject = `spiffe://example.com/agent/${name}`
   try {
-    await admin.createEntry({ id: name, spiffeId: subject, selectors: posture.selectors })
+    await admin.createEntry({
+      id: name,
+      spiffeId: subject,
+      selectors: posture.selectors,
+      owner: 'test',
+      purpose: 'test',
+    })
     journal.entries.set(name, 1)
     for (let count = 0; ; count += 1) {
       const body = { entryId: 'bot', posture, publicKey }
@@ -58,7 +64,7 @@ async function work(socketPath: string, name: string, journal: Journal): Promise
       const [leaf = ''] = answer.chain as string[]
       journal.issued.set(String(answer.serialNumber), Buffer.from(leaf, 'base64'))
       if (count % 5 === 0) {
-        const entry = { spiffeId: subject, selectors: posture.selectors, owner: `${count}` }
+        const entry = { spiffeId: subject, selectors: posture.selectors, owner: `${count}`, purpose: 'test' }
         const { revision } = await admin.updateEntry(name, entry, journal.entries.get(name) ?? 0)
         journal.entries.set(name, revision)
       }
@@ -99,7 +105,13 @@ async function check(dataDirectory: string, journal: Journal, where: string): Pr
     // What was asked for and not acknowledged may have happened: then the journal learns it here.
     for (const [id, revision] of entries) journal.entries.set(id, revision)
     if (!entries.has('bot')) {
-      await admin.createEntry({ id: 'bot', spiffeId: 'spiffe://example.com/agent/bot', selectors: posture.selectors })
+      await admin.createEntry({
+        id: 'bot',
+        spiffeId: 'spiffe://example.com/agent/bot',
+        selectors: posture.selectors,
+        owner: 'test',
+        purpose: 'test',
+      })
     }
   } finally {
     api.close()

@@ -24,7 +24,12 @@ before(async () => {
   server = await startServer(await loadConfig({ env: {}, overrides: { ...overrides, attestation: { github: {} } } }))
   writeFileSync(bundle, server.bundle())
   const api = apiClient({ socketPath: server.socketPath })
-  const body = { spiffeId, selectors: [`github:repository_id:${String(GITHUB.claims.repository_id)}`], owner: 'test' }
+  const body = {
+    spiffeId,
+    selectors: [`github:repository_id:${String(GITHUB.claims.repository_id)}`],
+    owner: 'test',
+    purpose: 'test',
+  }
   await api.send({ method: 'POST', path: '/v1/entries', body })
   api.close()
   github = await startGithub(GITHUB, 'job', { now: () => Date.now() / 1000 })

@@ -52,7 +52,14 @@ before(async () => {
     api.send({
       method: 'POST',
       path: '/v1/entries',
-      body: { id: name, spiffeId: `spiffe://example.com/agent/${name}`, selectors: [selector], owner: 'test', ...more },
+      body: {
+        id: name,
+        spiffeId: `spiffe://example.com/agent/${name}`,
+        selectors: [selector],
+        owner: 'test',
+        purpose: 'test',
+        ...more,
+      },
     })
   await entry('bot', 'gcp:image:bot', { x509Ttl: 600, witTtl: 600 })
   await entry('short', 'gcp:image:short', { x509Ttl: 2, witTtl: 2 })
@@ -331,7 +338,13 @@ describe('a renewal', () => {
     assert.throws(() => me.x509.x509Svid(), { code: 'provisioning.not_ready' })
     assert.throws(() => me.wit.wit(), { code: 'provisioning.not_ready' })
     await refused(me.jwt.jwtSvid('https://api.example.com'), 'provisioning.not_ready')
-    const body = { id: 'again', spiffeId: 'spiffe://example.com/agent/again', selectors: ['gcp:image:gone'] }
+    const body = {
+      id: 'again',
+      spiffeId: 'spiffe://example.com/agent/again',
+      selectors: ['gcp:image:gone'],
+      owner: 'test',
+      purpose: 'test',
+    }
     const back = new Promise<void>((resolve) => me.onUpdate(resolve))
     await api.send({ method: 'POST', path: '/v1/entries', body })
     await me.streams.renew()

@@ -94,6 +94,7 @@ before(async () => {
       spiffeId: `spiffe://example.com/agent/${id}`,
       selectors,
       owner: 'test',
+      purpose: 'test',
       attestation: policy,
       ...more,
     }

@@ -78,7 +78,15 @@ test('a workload that no entry matches has no identity, and the refusal is recor
 
 // [provisioning.workload-api.01] [provisioning.workload-api.02]
 test('a registered workload gets all three credentials, each of which verifies with the bundle it gets', async () => {
-  await admin.createEntry({ id: 'bot', spiffeId: subject, selectors: [me], hint: 'main', dnsNames: ['localhost'] })
+  await admin.createEntry({
+    id: 'bot',
+    spiffeId: subject,
+    selectors: [me],
+    hint: 'main',
+    dnsNames: ['localhost'],
+    owner: 'test',
+    purpose: 'test',
+  })
   using workload = await connect()
   assert.equal(workload.spiffeId, subject)
   const { bundles } = workload
@@ -120,7 +128,13 @@ test('while the server is away new connections are served from memory; when it i
   using second = await connect()
   assert.deepEqual(second.x509.x509Svid().certificates, first.x509.x509Svid().certificates)
   server = await startServer(config, quiet)
-  await admin.createEntry({ id: 'other', spiffeId: 'spiffe://example.com/agent/other', selectors: [me] })
+  await admin.createEntry({
+    id: 'other',
+    spiffeId: 'spiffe://example.com/agent/other',
+    selectors: [me],
+    owner: 'test',
+    purpose: 'test',
+  })
   await eventually('the second identity', () => first.x509.x509Svids().length === 2)
   await admin.deleteEntry('other')
   await eventually('its redaction', () => first.x509.x509Svids().length === 1)

@@ -147,6 +147,8 @@ describe('a TPM of swtpm', { skip: hasSwtpm ? false : 'no swtpm on this machine'
         id,
         spiffeId: `spiffe://example.com/agent/${id}`,
         selectors,
+        owner: 'test',
+        purpose: 'test',
         attestation: { tpm: policy, assurance: 'high' },
       })
     await entry('bot', strict)

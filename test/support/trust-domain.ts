@@ -45,7 +45,11 @@ export async function startTrustDomain(): Promise<TestTrustDomain> {
     address: agent.address,
     api,
     async register(entry) {
-      const answer = await api.send({ method: 'POST', path: '/v1/entries', body: { owner: 'test', ...entry } })
+      const answer = await api.send({
+        method: 'POST',
+        path: '/v1/entries',
+        body: { owner: 'test', purpose: 'test', ...entry },
+      })
       if (!isJsonObject(answer)) throw new Error('no entry')
       return answer
     },
@@ -62,8 +66,8 @@ export async function startTrustDomain(): Promise<TestTrustDomain> {
   }
 }
 
-function pick({ spiffeId, selectors, owner }: JsonObject): JsonObject {
-  return { spiffeId, selectors, owner }
+function pick({ spiffeId, selectors, owner, purpose }: JsonObject): JsonObject {
+  return { spiffeId, selectors, owner, purpose }
 }
 
 /** An HTTPS service of a workload that answers with the SPIFFE ID of its caller, proven by mTLS. */

@@ -1,7 +1,7 @@
 import type { AttestationResult } from 'aims/attestation'
 import { AimsError, type Clock } from 'aims/base'
 import { bundleSource, verifyJwtSvid } from 'aims/credentials'
-import { matchEntries, type RegistrationEntry } from 'aims/provisioning'
+import { createEntryIndex, type EntryIndex, type RegistrationEntry } from 'aims/provisioning'
 import { createIdentityCache, isRefusal } from './identity-cache.ts'
 import { createJwtCache } from './jwt-cache.ts'
 import type { ServerClient, TrustDomainState } from './server-client.ts'
@@ -40,7 +40,7 @@ export function startServerBackend(options: ServerBackendOptions): ServerBackend
   const { server, clock, random = Math.random } = options
   const listeners = new Set<() => void>()
   const stopping = new AbortController()
-  let state: TrustDomainState | undefined
+  let state: (TrustDomainState & { readonly index: EntryIndex }) | undefined
   let snapshots = new Map<string, WorkloadSnapshot>()
 
   const changed = (): void => {
@@ -60,7 +60,7 @@ export function startServerBackend(options: ServerBackendOptions): ServerBackend
         const next = await server.sync(state?.revision, stopping.signal)
         retry = FIRST_RETRY
         if (next === undefined) continue
-        state = next
+        state = { ...next, index: createEntryIndex(next.entries) }
         identities.retain(next.entries)
         first.resolve()
         changed()
@@ -74,13 +74,13 @@ export function startServerBackend(options: ServerBackendOptions): ServerBackend
       }
     }
   }
-  const known = (): TrustDomainState => {
+  const known = (): NonNullable<typeof state> => {
     if (state === undefined) throw new AimsError('operation.server_unreachable', 'the server was not reached yet')
     return state
   }
   const entriesOf = ({ selectors }: AttestationResult): readonly RegistrationEntry[] =>
     // The first one is what workloads use that name none: it must not depend on ids that were made up.
-    [...matchEntries(known().entries, selectors)].sort((a, b) => (a.spiffeId < b.spiffeId ? -1 : 1))
+    [...known().index.match(selectors)].sort((a, b) => (a.spiffeId < b.spiffeId ? -1 : 1))
 
   void follow()
   return {

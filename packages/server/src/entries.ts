@@ -15,7 +15,7 @@ import {
   sha256Base64url,
 } from 'aims/base'
 import { pathOf, type SpiffeId, type TrustDomain } from 'aims/identifiers'
-import { entryToJson, parseEntry, type RegistrationEntry, type TtlRules } from 'aims/provisioning'
+import { entryToJson, parseEntry, type RegistrationEntry, requireAgentRules, type TtlRules } from 'aims/provisioning'
 import type { EntryStore } from './store/entry-store.ts'
 
 /** Who changes something, for the record. */
@@ -30,6 +30,9 @@ export interface Actor {
 export interface EntryRegistry {
   find(id: string): RegistrationEntry | undefined
   findBySubject(subject: SpiffeId): RegistrationEntry | undefined
+  /** The entries whose selectors are all among these, in the order of their ids. */
+  match(selectors: readonly string[]): readonly RegistrationEntry[]
+  size(): number
   list(): readonly RegistrationEntry[]
   /**
    * Registers an entry. `id` is made up when absent.
@@ -58,13 +61,15 @@ export interface EntryRegistryOptions {
   readonly ttls: TtlRules
   readonly clock: Clock
   readonly observer: Observer
+  /** Paths below which agents are. */
+  readonly agentPrefixes: readonly string[]
   /** Who reads the appraisal policies of entries. */
   readonly verifiers: EvidenceVerifiers
 }
 
 /** Makes the registry over a store. */
 export function createEntryRegistry(options: EntryRegistryOptions): EntryRegistry {
-  const { store, trustDomain, ttls, clock, observer, verifiers } = options
+  const { store, trustDomain, ttls, clock, observer, verifiers, agentPrefixes } = options
   const listeners = new Set<() => void>()
   const oneAtATime = serializer()
 
@@ -82,12 +87,15 @@ export function createEntryRegistry(options: EntryRegistryOptions): EntryRegistr
   return {
     find: (id) => store.find(id),
     findBySubject: (subject) => store.findBySubject(subject),
+    match: (selectors) => store.match(selectors),
+    size: () => store.size(),
     list: () => store.list(),
     create: (input, actor, { reuseRetired = false } = {}) =>
       oneAtATime(async () => {
         const entry = { ...parseEntry(input, { trustDomain, ttls, id: randomUUID() }), revision: 1 }
         requireFree(store, entry, reuseRetired)
         requireShowable(entry)
+        requireAgentRules(entry, agentPrefixes)
         requireReadable(entry, verifiers)
         await apply(changeEvent('provisioning.entry-created', entry, actor), () => store.insert(entry))
         return entry
@@ -103,6 +111,7 @@ export function createEntryRegistry(options: EntryRegistryOptions): EntryRegistr
           throw new AimsError('provisioning.subject_fixed', 'an entry keeps its id and its SPIFFE ID')
         }
         requireShowable(parsed)
+        requireAgentRules(parsed, agentPrefixes)
         requireReadable(parsed, verifiers)
         const entry = { ...parsed, revision: before.revision + 1 }
         await apply(changeEvent('provisioning.entry-updated', entry, actor), () => store.replace(entry))

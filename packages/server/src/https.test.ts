@@ -40,7 +40,14 @@ before(async () => {
   local = apiClient({ socketPath: server.socketPath })
   const admin = adminClient(local)
   const selectors = ['unix:uid:1000']
-  await admin.createEntry({ id: 'bot', spiffeId: 'spiffe://example.com/agent/bot', selectors, x509Ttl: 600 })
+  await admin.createEntry({
+    id: 'bot',
+    spiffeId: 'spiffe://example.com/agent/bot',
+    selectors,
+    x509Ttl: 600,
+    owner: 'test',
+    purpose: 'test',
+  })
   await admin.createEntry({ id: 'root', spiffeId: 'spiffe://example.com/operator/root', selectors, admin: true })
 })
 after(async () => {

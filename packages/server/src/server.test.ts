@@ -50,7 +50,8 @@ async function api(
   }
 }
 
-const bot = { id: 'bot', spiffeId: 'spiffe://example.com/agent/bot', selectors: ['unix:uid:1000'] }
+const who = { owner: 'test', purpose: 'test' }
+const bot = { id: 'bot', spiffeId: 'spiffe://example.com/agent/bot', selectors: ['unix:uid:1000'], ...who }
 const posture = { type: 'unix', selectors: ['unix:uid:1000'] }
 const jwk = () => WorkloadKey.generate().publicKey.export({ format: 'jwk' })
 
@@ -114,6 +115,9 @@ test('entries are one per SPIFFE ID, keep it, and never pass it on', async () =>
     'provisioning.invalid_subject',
   )
   await refused('POST', '/v1/entries', { ...bot, id: 'x', spifeId: 'y' }, 'provisioning.unknown_member')
+  const nobodys = { ...bot, id: 'x', spiffeId: 'spiffe://example.com/agent/x', purpose: '' }
+  await refused('POST', '/v1/entries', nobodys, 'provisioning.purpose_missing')
+  await refused('PUT', '/v1/entries/bot?revision=1', { ...bot, owner: '' }, 'provisioning.owner_missing')
   await refused('PUT', '/v1/entries/bot?revision=2', bot, 'provisioning.revision_conflict')
   await refused('PUT', '/v1/entries/bot', bot, 'operation.request_malformed')
   await refused(

@@ -106,7 +106,7 @@ async function start(config: Configuration, options: ServerOptions, undo: (() =>
     issuer,
     clock,
     observer: refusals.evidence,
-    listEntries: entries.list,
+    matchEntries: entries.match,
   })
 
   const stopping = new AbortController()
@@ -232,7 +232,15 @@ async function openCore(
   const { db, meta, wrapping, seal } = storage
   const ttls = ttlRules(config)
   const store = openEntryStore(db, { key: wrapping, meta, seal, trustDomain })
-  const entries = createEntryRegistry({ store, trustDomain, ttls, clock, observer, verifiers })
+  const entries = createEntryRegistry({
+    store,
+    trustDomain,
+    ttls,
+    clock,
+    observer,
+    verifiers,
+    agentPrefixes: config['entries.agentPrefixes'],
+  })
   const bindings = openKeyBindings(db)
   const authorities = await openAuthorities({
     trustDomain,

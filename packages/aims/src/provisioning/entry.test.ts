@@ -24,6 +24,8 @@ test('an entry with a SPIFFE ID and a selector gets a default for everything els
     dnsNames: [],
     hint: '',
     owner: '',
+    purpose: '',
+    shared: false,
     admin: false,
     revision: 1,
   })
@@ -42,6 +44,8 @@ test('an entry printed as JSON reads back as the same entry', () => {
       x509Ttl: 60,
       hint: 'main',
       owner: 'calendar team',
+      purpose: 'keeps calendars',
+      shared: true,
       admin: true,
       revision: 7,
     },
@@ -90,6 +94,8 @@ const refused: readonly (readonly [string, { readonly [member: string]: JsonValu
   // [provisioning.workload-api.12]
   ['a hint above 1024 bytes', { hint: 'é'.repeat(513) }, 'provisioning.malformed_entry'],
   ['an owner with an escape character', { owner: 'a\u001b[2Jb' }, 'provisioning.malformed_entry'],
+  ['a purpose above 1024 bytes', { purpose: 'x'.repeat(1025) }, 'provisioning.malformed_entry'],
+  ['shared as a number', { shared: 1 }, 'provisioning.malformed_entry'],
   ['admin as a word', { admin: 'yes' }, 'provisioning.malformed_entry'],
   ['an id with a slash', { id: '../x' }, 'provisioning.malformed_entry'],
   ['a revision of zero', { revision: 0 }, 'provisioning.malformed_entry'],

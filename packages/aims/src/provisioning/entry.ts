@@ -30,6 +30,10 @@ export interface RegistrationEntry {
   readonly hint: string
   /** Who answers for this agent: a person or team. */
   readonly owner: string
+  /** What this agent is for, in words. */
+  readonly purpose: string
+  /** Several workloads at a time are meant to have this identity: their selectors may tell a class, not one of them. */
+  readonly shared: boolean
   /** May use the administration API. */
   readonly admin: boolean
   /** What evidence must show beyond the selectors: an appraisal policy, read by the server's verifiers. */
@@ -99,6 +103,8 @@ export function parseEntry(input: JsonValue, rules: EntryRules): RegistrationEnt
     dnsNames: dnsNames(input.dnsNames),
     hint: text('hint', input.hint ?? '', MAX_HINT),
     owner: text('owner', input.owner ?? '', 256),
+    purpose: text('purpose', input.purpose ?? '', 1024),
+    shared: flag('shared', input.shared ?? false),
     admin: flag('admin', input.admin ?? false),
     ...optionalObject('attestation', input.attestation),
     ...optionalObject('manifest', input.manifest),
@@ -123,6 +129,8 @@ const MEMBERS: ReadonlySet<string> = new Set<keyof RegistrationEntry>([
   'dnsNames',
   'hint',
   'owner',
+  'purpose',
+  'shared',
   'admin',
   'attestation',
   'manifest',

@@ -26,6 +26,9 @@ export {
   type Posture,
 } from './issuer.ts'
 export { isMatch, matchEntries } from './match.ts'
+export { AGENT_PREFIXES, isAgent, requireAgentRules } from './registration/agent-rules.ts'
+export { createEntryIndex, type EntryIndex } from './registration/entry-index.ts'
+export { type SelectorStrength, selectorStrength } from './registration/selector-strength.ts'
 export {
   type JwtSvidQuery,
   type Watcher,

@@ -134,7 +134,8 @@ It stays up until you press Ctrl-C. In another terminal:
   export SPIFFE_ENDPOINT_SOCKET=unix://${config['agent.socket']}
   export AIMS_API_SOCKET=${config['api.socket']}
   ${SELF} svid fetch
-  ${SELF} entry create --spiffe-id spiffe://${trustDomain}/agent/my-agent --selector unix:uid:${uid} --owner me
+  ${SELF} entry create --spiffe-id spiffe://${trustDomain}/agent/my-agent --selector unix:uid:${uid} \\
+    --owner me --purpose 'tries AIMS'
 
 Programs that are started there with the first variable set get an identity; see docs/quickstart.md.
 `

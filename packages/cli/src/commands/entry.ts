@@ -10,6 +10,8 @@ interface CreateOptions extends ServerOptions {
   readonly spiffeId?: string
   readonly selector: readonly string[]
   readonly owner?: string
+  readonly purpose?: string
+  readonly shared?: true
   readonly hint?: string
   readonly dnsName: readonly string[]
   readonly profile?: string
@@ -36,6 +38,8 @@ export function define(command: Command): void {
         [],
       )
       .option('--owner <name>', 'who answers for the agent')
+      .option('--purpose <text>', 'what the agent is for')
+      .option('--shared', 'several workloads at a time are meant to have this identity')
       .option('--hint <text>', 'tells several identities of one workload apart')
       .option('--dns-name <name>', 'DNS name in the certificate; repeatable', collect, [])
       .option('--profile <name>', 'shape of its WITs')
@@ -46,7 +50,7 @@ export function define(command: Command): void {
       .option('--admin', 'may use the administration API')
       .option('--file <path>', 'take the entry from a JSON file instead')
       .option('--reuse-retired', 'give a SPIFFE ID again that a deleted entry had'),
-    'aims entry create --spiffe-id spiffe://example.com/agent/calendar-bot --selector unix:uid:1000 --owner calendar-team',
+    "aims entry create --spiffe-id spiffe://example.com/agent/calendar-bot --selector unix:uid:1000 --owner calendar-team --purpose 'keeps calendars'",
   ).action(async (options: CreateOptions) => {
     const query = options.reuseRetired === true ? '?reuseRetired=true' : ''
     show(await ask(options, { method: 'POST', path: `/v1/entries${query}`, body: entryOf(options) }), options)
@@ -87,13 +91,15 @@ function collect(value: string, previous: readonly string[]): readonly string[] 
 
 function entryOf(options: CreateOptions): JsonObject {
   if (options.file !== undefined) return parseJsonObject(readInput(options.file))
-  const { spiffeId, selector, owner, hint, dnsName, profile, audience, admin } = options
+  const { spiffeId, selector, owner, purpose, shared, hint, dnsName, profile, audience, admin } = options
   if (spiffeId === undefined || selector.length === 0)
     throw new UsageError('give --spiffe-id and at least one --selector')
   return {
     spiffeId,
     selectors: selector,
     ...(owner === undefined ? {} : { owner }),
+    ...(purpose === undefined ? {} : { purpose }),
+    ...(shared === true ? { shared } : {}),
     ...(hint === undefined ? {} : { hint }),
     ...(dnsName.length === 0 ? {} : { dnsNames: dnsName }),
     ...(profile === undefined ? {} : { profile }),

@@ -47,7 +47,7 @@ export async function startWorkloads({
   const starting = programs.map(async ([name, program, entry]) => {
     const executable = ownRuntime(join(config.dataDirectory, 'bin'), name)
     const selectors = [`unix:uid:${process.getuid?.() ?? 0}`, `unix:path:${executable}`]
-    await ensureEntry(api, { owner: 'aims-demo', selectors, ...entry })
+    await ensureEntry(api, { owner: 'aims-demo', purpose: 'shows how AIMS works', selectors, ...entry })
     return startWorkload(executable, program, environment)
   })
   const settled = await Promise.allSettled(starting)

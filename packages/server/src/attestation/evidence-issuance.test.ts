@@ -69,7 +69,13 @@ before(async () => {
   api = apiClient({ socketPath: server.socketPath })
   admin = adminClient(api)
   const entry = (name: string, selector: string, more: object = {}) =>
-    admin.createEntry({ id: name, spiffeId: `spiffe://example.com/agent/${name}`, selectors: [selector], ...more })
+    admin.createEntry({
+      id: name,
+      spiffeId: `spiffe://example.com/agent/${name}`,
+      selectors: [selector],
+      ...who,
+      ...more,
+    })
   await entry('gcp', 'gcp:image:bot')
   await entry('hard', 'tpm:image:hard', { attestation: { tpm: { images: ['hard'] }, assurance: 'high' } })
   await entry('both', 'gcp:image:both', { attestation: { require: ['gcp', 'tpm'] } })
@@ -163,6 +169,8 @@ function witOf(answer: JsonObject) {
   const { token } = answer.wit as { token: string }
   return verifyWit(token, { bundles: bundleSource(bundle), profile: 'wimse', now: clock(), svid: true })
 }
+
+const who = { owner: 'test', purpose: 'test' }
 
 describe('issuance by evidence', () => {
   test('gives the credentials of the entry that the evidence fits, for the key that it is bound to', async () => {
@@ -327,7 +335,7 @@ describe('issuance by evidence', () => {
     const claims = { image: 'lowers' }
     await attempt({ types: ['gcp'], claims })
     await refused(attempt({ types: ['gcp'], claims: { ...claims, debug: true } }), 'attestation.assurance_lowered')
-    const entry = { spiffeId: 'spiffe://example.com/agent/lowers', selectors: ['gcp:image:lowers'], owner: 'platform' }
+    const entry = { spiffeId: 'spiffe://example.com/agent/lowers', selectors: ['gcp:image:lowers'], ...who }
     await admin.updateEntry('lowers', entry, 1)
     await attempt({ types: ['gcp'], claims: { ...claims, debug: true } })
   })
@@ -366,7 +374,7 @@ describe('issuance by evidence', () => {
   })
 
   test('an entry whose policy nobody can read is not registered', async () => {
-    const entry = { spiffeId: 'spiffe://example.com/agent/new', selectors: ['gcp:image:new'] }
+    const entry = { spiffeId: 'spiffe://example.com/agent/new', selectors: ['gcp:image:new'], ...who }
     for (const [more, code] of [
       [{ attestation: { sgx: {} } }, 'attestation.unknown_type'],
       [{ attestation: { gcp: { imagse: [] } } }, 'attestation.policy_malformed'],

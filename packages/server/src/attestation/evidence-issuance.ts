@@ -33,7 +33,6 @@ import {
   CREDENTIAL_TYPES,
   type CredentialType,
   type Issuer,
-  isMatch,
   type KeyedIssuanceRequest,
   type RegistrationEntry,
   verifyKeyProof,
@@ -108,7 +107,8 @@ export interface EvidenceIssuanceOptions {
   readonly issuer: Issuer
   readonly clock: Clock
   readonly observer: Observer
-  listEntries(): readonly RegistrationEntry[]
+  /** The entries whose selectors are all among these. */
+  matchEntries(selectors: readonly string[]): readonly RegistrationEntry[]
 }
 
 /**
@@ -157,10 +157,8 @@ export function createEvidenceIssuance(options: EvidenceIssuanceOptions): Eviden
   }
 
   const choose = (evidence: readonly Authenticated[], spiffeId: string | undefined): RegistrationEntry => {
-    const shown = new Set(evidence.flatMap(({ result }) => result.selectors))
-    const fitting = options
-      .listEntries()
-      .filter((entry) => isMatch(entry, shown) && (spiffeId === undefined || entry.spiffeId === spiffeId))
+    const shown = evidence.flatMap(({ result }) => result.selectors)
+    const fitting = options.matchEntries(shown).filter((entry) => spiffeId === undefined || entry.spiffeId === spiffeId)
     const [entry, second] = fitting
     if (entry === undefined) throw new AimsError('provisioning.no_identity', 'no entry fits the evidence')
     if (second !== undefined) throw new AimsError('provisioning.ambiguous_identity', 'several entries fit the evidence')

@@ -66,6 +66,20 @@ export const uids: SettingType<readonly number[]> = {
   read: (value) => readList(value).map((one) => readInteger(one, 0, 4_294_967_294)),
 }
 
+/** Beginnings of the paths of SPIFFE IDs, each with a slash at both ends so that `/team-a/` is not `/team-ab`. */
+export const idPrefixes: SettingType<readonly string[]> = {
+  name: 'list of path prefixes',
+  fromText: toList,
+  read: (value) => readList(value).map(readIdPrefix),
+}
+
+/** @throws {@link Error} */
+export function readIdPrefix(value: JsonValue): string {
+  const prefix = readText(value)
+  if (!/^\/(?:[A-Za-z0-9._-]+\/)*$/.test(prefix)) throw new Error('a path with a slash at both ends, such as /agent/')
+  return prefix
+}
+
 export const hostNames: SettingType<readonly string[]> = {
   name: 'list of host names',
   fromText: toList,

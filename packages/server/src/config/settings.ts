@@ -1,11 +1,13 @@
 import { join } from 'node:path'
 import type { JsonObject } from 'aims/base'
 import type { TrustDomain } from 'aims/identifiers'
+import { AGENT_PREFIXES } from 'aims/provisioning'
 import {
   duration,
   type EnabledProfile,
   fileMode,
   hostNames,
+  idPrefixes,
   objectByName,
   optionalPath,
   path,
@@ -44,6 +46,7 @@ export interface Configuration {
   readonly profiles: readonly EnabledProfile[]
   readonly 'policies.directory': string | undefined
   readonly attestation: JsonObject
+  readonly 'entries.agentPrefixes': readonly string[]
   readonly 'log.origin': string
   readonly 'agent.socket': string
   readonly 'agent.socketMode': number
@@ -164,6 +167,11 @@ export const SETTINGS: { readonly [Key in keyof Configuration]: Setting<Configur
     type: objectByName,
     default: { value: {} },
     doc: 'The types of evidence that are accepted over the API, each with its settings: [below](#attestation). A type that is not here is off.',
+  },
+  'entries.agentPrefixes': {
+    type: idPrefixes,
+    default: { value: AGENT_PREFIXES },
+    doc: 'Where agents are: entries below these paths need an owner, a purpose, and selectors that tell one agent from another.',
   },
   'log.origin': {
     type: text,

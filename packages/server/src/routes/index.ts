@@ -46,7 +46,7 @@ const VERSION = '0.1.0'
 export function serverRoutes(deps: RouteDependencies): readonly Route[] {
   const { config, storage, entries, authorities, metrics } = deps
   const { log } = storage
-  metrics.gauge('aims_entries', 'Registration entries.', () => entries.list().length)
+  metrics.gauge('aims_entries', 'Registration entries.', () => entries.size())
   metrics.gauge('aims_log_size', 'Records that the newest checkpoint covers.', () => log.size)
   metrics.gauge(
     'aims_ca_expires_at_seconds',
@@ -62,7 +62,7 @@ export function serverRoutes(deps: RouteDependencies): readonly Route[] {
           version: VERSION,
           trustDomain: config.trustDomain,
           profiles: ['wimse', ...config.profiles.map(({ profile }) => profile)],
-          entries: entries.list().length,
+          entries: entries.size(),
           policySet: deps.engine?.version ?? null,
           keys: authorities.list(),
           log: { origin: config['log.origin'], vkey: log.vkey, size: log.size, checkpoint: log.checkpoint() },

@@ -1,7 +1,7 @@
 import type { DatabaseSync } from 'node:sqlite'
 import { AimsError, parseJson } from 'aims/base'
 import type { SpiffeId, TrustDomain } from 'aims/identifiers'
-import { entryToJson, parseEntry, type RegistrationEntry } from 'aims/provisioning'
+import { createEntryIndex, entryToJson, parseEntry, type RegistrationEntry } from 'aims/provisioning'
 import { isMacOf, type KeyEncryptionKey } from '../keys/key-encryption-key.ts'
 import type { Meta } from './meta.ts'
 import type { Seal } from './seal.ts'
@@ -10,6 +10,9 @@ import type { Seal } from './seal.ts'
 export interface EntryStore {
   find(id: string): RegistrationEntry | undefined
   findBySubject(subject: SpiffeId): RegistrationEntry | undefined
+  /** The entries whose selectors are all among these, in the order of their ids. */
+  match(selectors: readonly string[]): readonly RegistrationEntry[]
+  size(): number
   /** In the order of their ids. */
   list(): readonly RegistrationEntry[]
   /** True for the id of an entry, or of one that was deleted. */
@@ -42,7 +45,7 @@ export function openEntryStore(
   },
 ): EntryStore {
   const { key, meta, seal, trustDomain } = options
-  const entries = new Map<string, RegistrationEntry>()
+  const entries = createEntryIndex()
   for (const row of db.prepare('SELECT id, body, mac FROM entries ORDER BY id').all()) {
     const body = String(row.body)
     if (!isMacOf(key, String(row.mac), LABEL, body)) {
@@ -50,7 +53,7 @@ export function openEntryStore(
     }
     const ttls = { x509: ANY_TTL, jwt: ANY_TTL, wit: ANY_TTL }
     const entry = parseEntry(parseJson(body), { trustDomain, ttls })
-    entries.set(entry.id, entry)
+    entries.set(entry)
   }
   const put = db.prepare('INSERT OR REPLACE INTO entries VALUES (?, ?, ?, ?)')
   const remove = db.prepare('DELETE FROM entries WHERE id = ?')
@@ -67,14 +70,16 @@ export function openEntryStore(
     const body = JSON.stringify(entryToJson(entry))
     const mac = key.mac(LABEL, body)
     change(() => seal.row('entries', entry.id, () => put.run(entry.id, entry.spiffeId, body, mac)))
-    entries.set(entry.id, entry)
+    entries.set(entry)
   }
 
   return {
-    find: (id) => entries.get(id),
-    findBySubject: (subject) => entries.values().find(({ spiffeId }) => spiffeId === subject),
-    list: () => [...entries.values()].sort((a, b) => (a.id < b.id ? -1 : 1)),
-    isIdUsed: (id) => entries.has(id) || retiredId.get(id) !== undefined,
+    size: () => entries.size,
+    find: entries.find,
+    findBySubject: entries.findBySubject,
+    match: entries.match,
+    list: entries.list,
+    isIdUsed: (id) => entries.find(id) !== undefined || retiredId.get(id) !== undefined,
     isRetired: (subject) => retiredSubject.get(subject) !== undefined,
     insert: write,
     replace: write,

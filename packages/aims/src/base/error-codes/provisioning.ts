@@ -15,6 +15,10 @@ export const PROVISIONING_CODES = {
   'provisioning.subject_retired': 'this SPIFFE ID belonged to a deleted entry and is not given to another',
   'provisioning.entry_exists': 'an entry with this id exists, or existed',
   'provisioning.entry_not_found': 'no entry has this id',
+  'provisioning.owner_missing': 'an agent has an owner, a person or team who answers for it: name one',
+  'provisioning.purpose_missing': 'an agent has a purpose: say in a few words what it is for',
+  'provisioning.class_selectors':
+    'the selectors tell a class of workloads, so two agents would have one identity: add one that tells this agent, or say shared: true',
   'provisioning.revision_conflict': 'the entry was changed in the meantime: read it again',
   'provisioning.not_entitled': 'the workload has no entry that permits this credential',
   'provisioning.key_proof_invalid':
