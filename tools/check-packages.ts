@@ -115,7 +115,7 @@ function reportSizes(): void {
 function collect(file: string, files: Set<string>): void {
   if (files.has(file) || statSync(file, { throwIfNoEntry: false }) === undefined) return
   files.add(file)
-  for (const [, specifier = ''] of readFileSync(file, 'utf8').matchAll(/^(?:import|export)\b[^']*'(\.[^']+)'/gm)) {
+  for (const [, specifier = ''] of readFileSync(file, 'utf8').matchAll(/^(?:import|export)\b[^']*'(\.[^']+\.js)'/gm)) {
     collect(join(dirname(file), specifier), files)
   }
 }

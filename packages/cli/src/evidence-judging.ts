@@ -28,6 +28,7 @@ export interface TrustOptions {
   readonly cloud: readonly string[]
   readonly cluster?: string
   readonly legacy?: true
+  readonly online?: true
   readonly acceptUnratedTcb?: true
 }
 
@@ -55,6 +56,7 @@ export function trustOptions(command: Command): Command {
     .option('--cloud <name>', 'a cloud of Azure: public, us-government, china; repeatable', collect, [])
     .option('--cluster <name>', 'what you call the Kubernetes cluster')
     .option('--legacy', 'also accept the weak forms a vendor still hands out')
+    .option('--online', 'aws-sts: ask AWS, the only one who can say whether a signed request is genuine')
     .option('--accept-unrated-tcb', 'DANGEROUS: accept Intel quotes without the collateral that rates their firmware')
 }
 
@@ -95,7 +97,7 @@ export function readTrust(options: TrustOptions, isForSeveral = false): (type: E
 }
 
 function readSettings(options: TrustOptions): EvidenceSettings {
-  const { region, issuer, tenant, cloud, cluster, legacy, acceptUnratedTcb } = options
+  const { region, issuer, tenant, cloud, cluster, legacy, online, acceptUnratedTcb } = options
   return {
     ...(region.length === 0 ? {} : { regions: region }),
     ...(issuer.length === 0 ? {} : { issuers: issuer }),
@@ -103,6 +105,7 @@ function readSettings(options: TrustOptions): EvidenceSettings {
     ...(cloud.length === 0 ? {} : { clouds: cloud.map(readCloud) }),
     ...(cluster === undefined ? {} : { cluster }),
     ...(legacy === undefined ? {} : { legacy }),
+    ...(online === undefined ? {} : { online }),
     ...(acceptUnratedTcb === undefined ? {} : { acceptUnratedTcb }),
   }
 }

@@ -32,6 +32,7 @@ import {
   tpmCollateral,
   tpmFilesVerifier,
 } from 'aims/attestation'
+import { stsVerifier } from './evidence-sts.ts'
 
 /** What a command line says about whom to trust. */
 export interface EvidenceTrust {
@@ -58,6 +59,8 @@ export interface EvidenceSettings {
   readonly clouds?: readonly AzureCloud[]
   /** `--legacy`. */
   readonly legacy?: true
+  /** `--online`. */
+  readonly online?: true
   /** `--accept-unrated-tcb`. */
   readonly acceptUnratedTcb?: true
 }
@@ -119,6 +122,14 @@ export const EVIDENCE_TYPES: readonly EvidenceType[] = [
           ? { legacyCertificates: ofRegions(anywhere(roots) ?? AWS_IID_LEGACY_CERTIFICATES, regions) }
           : {}),
       }),
+  },
+  {
+    type: 'aws-sts',
+    aliases: ['sts', 'aws-iam', 'iam', 'sts-get-caller-identity', 'get-caller-identity'],
+    proves: 'the IAM role or user that signed a request, as AWS answers it',
+    binds: 'nonce and key are in a header that the request signs',
+    nonce: 'audience',
+    verifier: stsVerifier,
   },
   {
     type: 'aws-nitro',

@@ -2,6 +2,7 @@ import type { Command } from 'commander'
 import { EVIDENCE_TYPES } from '../evidence-types.ts'
 import { print } from '../output.ts'
 import { defineAppraise } from './attest/appraise.ts'
+import { defineCollect } from './attest/collect.ts'
 import { defineForget } from './attest/forget.ts'
 import { defineRefresh } from './attest/refresh.ts'
 import { defineEvidence } from './verify/evidence.ts'
@@ -10,6 +11,7 @@ import { defineEvidence } from './verify/evidence.ts'
 export function define(command: Command): void {
   defineEvidence(command, 'verify')
   defineAppraise(command)
+  defineCollect(command)
   defineRefresh(command)
   defineForget(command)
   command

@@ -124,7 +124,7 @@ async function write(
 }
 
 /** Writes a file that only its owner reads, in place of one that others may read, or of a link to elsewhere. */
-export function writeSecret(path: string, text: string): void {
+export function writeSecret(path: string, text: string | Uint8Array): void {
   const fresh = `${path}.new`
   rmSync(fresh, { force: true })
   writeFileSync(fresh, text, { mode: 0o600, flag: 'wx' })

@@ -32,8 +32,9 @@ import {
   tdxVerifier,
   tpmVendorRoots,
   tpmVerifier,
+  x509PopVerifier,
 } from 'aims/attestation'
-import { type JsonObject, outbound } from 'aims/base'
+import { type JsonObject, outbound, parsePem } from 'aims/base'
 import { highestSeen, rememberingTpm } from './remembering.ts'
 import {
   type Field,
@@ -178,6 +179,16 @@ export const VERIFIER_TYPES: readonly VerifierType[] = [
       snp: { collateral: source(collateral, around) },
       tdx: { collateral: source(collateral, around), seen: highestSeen(around.memory) },
     }),
+  ),
+  define(
+    'x509-pop',
+    { authorities: pathField('needed', 'PEM file of the CAs whose machine certificates are trusted.') },
+    ({ authorities }) => {
+      if (authorities === undefined) throw new Error('authorities must be named')
+      const blocks = parsePem(readFileSync(authorities, 'latin1'))
+      if (blocks.length === 0) throw new Error('"authorities": a PEM file with certificates is needed')
+      return x509PopVerifier({ authorities: blocks.map(({ bytes }) => bytes) })
+    },
   ),
   define(
     'github',

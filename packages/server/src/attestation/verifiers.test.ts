@@ -1,10 +1,11 @@
 import assert from 'node:assert/strict'
-import { mkdtempSync, rmSync } from 'node:fs'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, describe, test } from 'node:test'
 import { createHighestSeen } from 'aims/attestation'
-import type { JsonObject } from 'aims/base'
+import { encodePem, type JsonObject } from 'aims/base'
+import { testCa } from '../../../../test/support/x509-identities.ts'
 import { createKeyEncryptionKey } from '../keys/key-encryption-key.ts'
 import { openStore } from '../store/database.ts'
 import { type EvidenceMemory, openEvidenceMemory } from '../store/evidence-memory.ts'
@@ -22,9 +23,14 @@ function memoryOf(map = new Map<string, string>()): EvidenceMemory {
 }
 const around = { collateral: join(root, 'collateral'), memory: memoryOf(), env: {} }
 
+const authorities = join(root, 'ca.pem')
+const [ca = new Uint8Array()] = (await testCa()).bundle.x509Authorities
+writeFileSync(authorities, encodePem('CERTIFICATE', ca))
+
 // The least that switches a type on; `{}` where nothing must be said.
 const LEAST: { readonly [type: string]: JsonObject } = {
   tpm: { vendors: ['google'] },
+  'x509-pop': { authorities },
   kubernetes: { clusters: { prod: {} } },
   'aws-sts': { regions: ['eu-central-1'] },
   'azure-msi': { audience: 'api://aims', tenants: ['00000000-0000-0000-0000-000000000000'] },

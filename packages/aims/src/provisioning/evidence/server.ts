@@ -80,7 +80,7 @@ export function identityServer(options: IdentityServerOptions): IdentityServer {
 }
 
 /** Reads `https://HOST:PORT`, with nothing behind it. @throws {@link AimsError} `provisioning.invalid_endpoint` */
-export function parseServerAddress(address: string): { readonly host: string; readonly port: number } {
+function parseServerAddress(address: string): { readonly host: string; readonly port: number } {
   const url = URL.canParse(address) ? new URL(address) : undefined
   const isPlain =
     url !== undefined &&
