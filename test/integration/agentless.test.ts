@@ -367,6 +367,7 @@ describe('a renewal', () => {
         return contact.bundle
       },
       learn: contact.learn,
+      present: contact.present,
       close: contact.close,
       async send(request) {
         const answer = await contact.send(request)

@@ -3,11 +3,12 @@ import { TLSSocket } from 'node:tls'
 import { loadPeerCredentialProvider, releasePeerCredentials } from 'aims/attestation'
 import { peerCertificatesOf } from 'aims/authentication'
 import { AimsError, type Clock, type Observer } from 'aims/base'
-import { type BundleSource, verifyX509Svid } from 'aims/credentials'
+import { type BundleSource, type VerifiedX509Svid, verifyX509Svid } from 'aims/credentials'
 import type { SpiffeId, TrustDomain } from 'aims/identifiers'
 import type { RegistrationEntry } from 'aims/provisioning'
 import type { Configuration } from './config/settings.ts'
 import type { Access, Caller } from './http/route.ts'
+import { type AgentRegistry, isAgentId } from './nodes/agent-registry.ts'
 
 /** Tells who is on the other end of a connection. */
 export type Identify = (socket: Socket, id: string) => Promise<Caller>
@@ -57,42 +58,58 @@ export interface TlsCallersOptions {
   readonly bundles: BundleSource
   readonly clock: Clock
   readonly observer: Observer
+  readonly agents: Pick<AgentRegistry, 'present'>
   findBySubject(subject: SpiffeId): RegistrationEntry | undefined
 }
 
+// Administering over HTTPS is no way to act as an agent: that takes a machine that was attested.
+const OPERATOR: readonly Access[] = ['public', 'reporter', 'admin']
+
 /**
  * Callers on the HTTPS listener, by the X.509-SVID of the handshake: workloads of the own trust domain report while they
- * have an entry, those whose entry says so administer. Without a certificate a caller is anonymous; one that does not verify is recorded and
+ * have an entry, those whose entry says so administer, agents on other hosts are agents while they are registered and not
+ * banned. Without a certificate a caller is anonymous; one that does not verify is recorded and
  * refused. It is verified at every request, so that neither an expired credential nor a removed authority lives on in
  * an open connection (X8), and a resumed session proves nothing (X5).
  */
-export function tlsCallers({ trustDomain, bundles, clock, observer, findBySubject }: TlsCallersOptions): Identify {
+export function tlsCallers(options: TlsCallersOptions): Identify {
+  const { trustDomain, bundles, clock, observer } = options
   return async (socket, id) => {
     if (!(socket instanceof TLSSocket)) throw new TypeError('not a TLS connection')
     const chain = peerCertificatesOf(socket)
     if (chain.length === 0 || socket.isSessionReused()) return ANONYMOUS
+    let claimed: string | undefined
     try {
       const svid = verifyX509Svid(chain, { bundles, now: clock(), trustDomain })
-      const entry = findBySubject(svid.subject as SpiffeId)
-      return {
-        name: svid.subject,
-        method: 'mtls',
-        access: new Set(RIGHTS[accessOfEntry(entry)]),
-        credential: { type: 'x509-svid', id: svid.serialNumber },
-      }
+      claimed = svid.subject
+      return callerOf(svid, options)
     } catch (error) {
       if (!AimsError.is(error)) throw error
       await observer.record({
         type: 'authentication.refused',
+        ...(claimed === undefined ? {} : { agent: { id: claimed, method: 'mtls' } }),
         resource: { type: 'service', id: 'aims-server' },
         action: 'connect',
         decision: 'deny',
         reasons: [error.code],
         correlationId: id,
       })
+      // An agent must know whether to come again.
+      if (error.code.startsWith('provisioning.agent_')) throw error
       throw new AimsError('operation.unauthenticated', 'the client certificate does not verify', { cause: error })
     }
   }
+}
+
+function callerOf(svid: VerifiedX509Svid, { agents, findBySubject }: TlsCallersOptions): Caller {
+  const subject = svid.subject as SpiffeId
+  const credential = { type: 'x509-svid', id: svid.serialNumber }
+  const proven = { name: subject, method: 'mtls', credential } as const
+  if (isAgentId(subject)) {
+    return { ...proven, access: new Set(RIGHTS.agent), agent: agents.present(subject, svid.serialNumber) }
+  }
+  const access = accessOfEntry(findBySubject(subject))
+  return { ...proven, access: new Set(access === 'admin' ? OPERATOR : RIGHTS[access]) }
 }
 
 // Whose entry was deleted is nobody here, also while the last certificate lives (O5).

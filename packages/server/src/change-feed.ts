@@ -11,16 +11,16 @@ export interface ChangeFeed {
 }
 
 /** Each waits on a connection of its own; more than this is not a fleet but a fault. */
-const MAX_WAITING = 512
+const MAX_WAITING = 8192
 
 /** Makes the feed over a counter that every change advances. */
-export function createChangeFeed(revision: () => number): ChangeFeed {
+export function createChangeFeed(revision: () => number, maxWaiting: number = MAX_WAITING): ChangeFeed {
   const waiting = new Set<() => void>()
   return {
     revision,
     async wait(seen, { timeout, signal }) {
       if (revision() !== seen || signal.aborted) return
-      if (waiting.size >= MAX_WAITING) throw new AimsError('operation.busy', 'too many agents wait for changes')
+      if (waiting.size >= maxWaiting) throw new AimsError('operation.busy', 'too many agents wait for changes')
       await new Promise<void>((resolve) => {
         const done = (): void => {
           clearTimeout(timer)

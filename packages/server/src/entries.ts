@@ -51,7 +51,14 @@ export interface EntryRegistry {
   /** Deletes an entry; its id and SPIFFE ID stay known. @throws {@link AimsError} `provisioning.entry_not_found` */
   remove(id: string, actor: Actor): Promise<void>
   /** Calls `listener` after every change. @returns a function that ends it */
-  onChange(listener: () => void): () => void
+  onChange(listener: (change: EntryChange) => void): () => void
+}
+
+/** An entry before and after a change; absent where it did not exist. */
+export interface EntryChange {
+  readonly id: string
+  readonly before?: RegistrationEntry
+  readonly after?: RegistrationEntry
 }
 
 /** What a registry works with. */
@@ -71,12 +78,14 @@ export interface EntryRegistryOptions {
 export function createEntryRegistry(options: EntryRegistryOptions): EntryRegistry {
   const { store, trustDomain, ttls, clock, observer, verifiers, agentPrefixes } = options
   const listeners = new Set<() => void>()
+  const { store, trustDomain, ttls, clock, observer, verifiers } = options
+  const listeners = new Set<(change: EntryChange) => void>()
   const oneAtATime = serializer()
 
-  const apply = async (event: AuditEvent, effect: () => void): Promise<void> => {
+  const apply = async (event: AuditEvent, change: EntryChange, effect: () => void): Promise<void> => {
     await observer.record(event)
     effect()
-    for (const listener of listeners) listener()
+    for (const listener of listeners) listener(change)
   }
   const existing = (id: string): RegistrationEntry => {
     const entry = store.find(id)
@@ -97,7 +106,8 @@ export function createEntryRegistry(options: EntryRegistryOptions): EntryRegistr
         requireShowable(entry)
         requireAgentRules(entry, agentPrefixes)
         requireReadable(entry, verifiers)
-        await apply(changeEvent('provisioning.entry-created', entry, actor), () => store.insert(entry))
+        const change = { id: entry.id, after: entry }
+        await apply(changeEvent('provisioning.entry-created', entry, actor), change, () => store.insert(entry))
         return entry
       }),
     update: (id, input, revision, actor) =>
@@ -114,13 +124,15 @@ export function createEntryRegistry(options: EntryRegistryOptions): EntryRegistr
         requireAgentRules(parsed, agentPrefixes)
         requireReadable(parsed, verifiers)
         const entry = { ...parsed, revision: before.revision + 1 }
-        await apply(changeEvent('provisioning.entry-updated', entry, actor), () => store.replace(entry))
+        const change = { id, before, after: entry }
+        await apply(changeEvent('provisioning.entry-updated', entry, actor), change, () => store.replace(entry))
         return entry
       }),
     remove: (id, actor) =>
       oneAtATime(async () => {
         const entry = existing(id)
-        await apply(changeEvent('provisioning.entry-deleted', entry, actor), () => store.retire(entry, clock()))
+        const change = { id, before: entry }
+        await apply(changeEvent('provisioning.entry-deleted', entry, actor), change, () => store.retire(entry, clock()))
       }),
     onChange(listener) {
       listeners.add(listener)

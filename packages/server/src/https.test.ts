@@ -153,11 +153,11 @@ for (const [who, method, path, body, status, code] of [
   ['nobody', 'GET', '/v1/entries', undefined, 401, 'operation.unauthenticated'],
   ['nobody', 'POST', '/v1/audit/events', '{}', 401, 'operation.unauthenticated'],
   ['nobody', 'POST', '/v1/decisions', '{}', 401, 'operation.unauthenticated'],
-  ['nobody', 'GET', '/v1/agent/entries', undefined, 404, 'operation.unknown_route'],
+  ['nobody', 'GET', '/v1/agent/entries', undefined, 401, 'operation.unauthenticated'],
   ['bot', 'GET', '/v1/entries', undefined, 403, 'operation.not_permitted'],
   ['bot', 'POST', '/v1/keys/rotate', '{"purpose":"jwt"}', 403, 'operation.not_permitted'],
   ['bot', 'GET', '/v1/audit/records', undefined, 403, 'operation.not_permitted'],
-  ['root', 'POST', '/v1/agent/wits', '{}', 404, 'operation.unknown_route'],
+  ['root', 'POST', '/v1/agent/wits', '{}', 403, 'operation.not_permitted'],
 ] as const) {
   test(`${who} gets ${status} for ${method} ${path}`, async () => {
     const certificate = who === 'nobody' ? {} : await certificateOf(who)

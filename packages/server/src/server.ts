@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { createServer, type Server } from 'node:http'
 import { dirname } from 'node:path'
-import type { EvidenceVerifiers } from 'aims/attestation'
+import { type EvidenceVerifiers, joinTokenVerifier } from 'aims/attestation'
 import { type AuditEvent, bindSocket, type Clock, type Observer, systemClock } from 'aims/base'
 import { type BundleSource, serializeBundle } from 'aims/credentials'
 import { type LimitedObserver, limitRefusals } from 'aims/monitoring'
@@ -19,6 +19,8 @@ import type { Caller, Entrance, Route } from './http/route.ts'
 import { HTTP_OPTIONS, harden } from './http/server-options.ts'
 import { type Authorities, openAuthorities } from './keys/authorities.ts'
 import { createMetrics, type Metrics } from './metrics.ts'
+import { openNodes } from './nodes/nodes.ts'
+import { createPassingEntries, type PassingEntries } from './nodes/passing-entries.ts'
 import { createOwnIdentity } from './own-identity.ts'
 import { loadPolicies } from './policies.ts'
 import { serverRoutes } from './routes/index.ts'
@@ -26,6 +28,7 @@ import { openStorage, type Storage } from './storage.ts'
 import { openAttestedThings } from './store/attested-things.ts'
 import { openEntryStore } from './store/entry-store.ts'
 import { openEvidenceMemory } from './store/evidence-memory.ts'
+import { openJoinTokens } from './store/join-tokens.ts'
 import { openKeyBindings } from './store/key-bindings.ts'
 
 /** A server that runs. */
@@ -82,13 +85,14 @@ async function start(config: Configuration, options: ServerOptions, undo: (() =>
   const metrics = createMetrics()
   const observer = countingObserver(storage.log, metrics)
 
-  const verifiers =
-    options.verifiers ??
-    createVerifiers(config.attestation, {
-      collateral: data.file('collateral'),
-      memory: openEvidenceMemory(storage.db, storage.seal),
-      env: process.env,
-    })
+  const tokens = openJoinTokens(storage.db, storage.seal)
+  const memory = openEvidenceMemory(storage.db, storage.seal)
+  const surroundings = { collateral: data.file('collateral'), memory, env: process.env }
+  // Join tokens are always on: nobody has one whom no operator gave it.
+  const verifiers = new Map([
+    ['join-token' as const, joinTokenVerifier(tokens)],
+    ...(options.verifiers ?? createVerifiers(config.attestation, surroundings)),
+  ])
   const core = await openCore(config, storage, clock, observer, verifiers)
   const { entries, authorities, changes, issuer, renewOwnSvid } = core
   const engine = await loadPolicies(config['policies.directory'], observer)
@@ -99,8 +103,19 @@ async function start(config: Configuration, options: ServerOptions, undo: (() =>
     evidence: limited('evidence', observer, { clock, metrics }),
   }
   const things = openAttestedThings(storage.db, storage.seal)
+  const nodes = openNodes({
+    config,
+    storage,
+    verifiers,
+    tokens,
+    things,
+    clock,
+    observer,
+    refusals: refusals.evidence,
+    ...core,
+  })
   const evidence = createEvidenceIssuance({
-    trustDomain,
+    session: nodes.session,
     verifiers,
     things,
     issuer,
@@ -121,6 +136,7 @@ async function start(config: Configuration, options: ServerOptions, undo: (() =>
     issuer,
     evidence,
     things,
+    nodes,
     changes,
     engine,
     bindings: core.bindings,
@@ -159,7 +175,7 @@ async function start(config: Configuration, options: ServerOptions, undo: (() =>
   const https: HttpsListener = await listenHttps(
     handler(
       'https',
-      tlsCallers({ trustDomain, bundles, clock, observer: refusals.https, findBySubject }),
+      tlsCallers({ trustDomain, bundles, clock, observer: refusals.https, findBySubject, agents: nodes.agents }),
       allowedHosts(config),
     ),
     { host: config['listen.host'], port: config['listen.port'] },
@@ -172,6 +188,7 @@ async function start(config: Configuration, options: ServerOptions, undo: (() =>
     for (const one of Object.values(refusals)) await one.flush()
     core.bindings.purge(clock())
     things.purge(clock())
+    tokens.purge(clock())
     if (core.isOwnSvidDue(ownSvid)) {
       ownSvid = await renewOwnSvid()
       https.use(ownSvid)
@@ -216,6 +233,7 @@ interface Core {
   readonly changes: ChangeFeed
   readonly issuer: Issuer
   readonly bindings: ReturnType<typeof openKeyBindings>
+  readonly passing: PassingEntries
   readonly renewOwnSvid: () => ReturnType<ReturnType<typeof createOwnIdentity>['renew']>
   readonly isOwnSvidDue: ReturnType<typeof createOwnIdentity>['isDue']
 }
@@ -258,7 +276,9 @@ async function openCore(
   entries.onChange(changes.notify)
   authorities.onChange(changes.notify)
   const own = createOwnIdentity({ trustDomain, dnsNames: config['listen.dnsNames'], ttls, clock })
-  const findEntry = (id: string): RegistrationEntry | undefined => (id === own.entry.id ? own.entry : entries.find(id))
+  const passing = createPassingEntries(trustDomain)
+  const findEntry = (id: string): RegistrationEntry | undefined =>
+    id === own.entry.id ? own.entry : (passing.find(id) ?? entries.find(id))
   const issuer = createIssuer({
     keys: authorities,
     findEntry,
@@ -276,6 +296,7 @@ async function openCore(
     changes,
     issuer,
     bindings,
+    passing,
     renewOwnSvid: () => own.renew(issuer),
     isOwnSvidDue: own.isDue,
   }

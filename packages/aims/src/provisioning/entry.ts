@@ -2,6 +2,8 @@ import { AimsError, refuseAs } from '../base/errors.ts'
 import { isJsonObject, type JsonObject, type JsonValue } from '../base/json.ts'
 import { PROFILES, type Profile } from '../credentials/profile.ts'
 import { parseWorkloadSpiffeId, type SpiffeId, type TrustDomain, trustDomainOf } from '../identifiers/spiffe-id.ts'
+import { type AgentGroup, isAgentGroup } from './agent-group.ts'
+import { isSelector } from './selector.ts'
 
 /** The kinds of credential an entry can permit. */
 export type CredentialType = 'x509-svid' | 'jwt-svid' | 'wit'
@@ -40,6 +42,8 @@ export interface RegistrationEntry {
   readonly attestation?: JsonObject
   /** What the manifest of the agent must show. Then credentials are issued to whoever presents one that does. */
   readonly manifest?: JsonObject
+  /** Which agents on other hosts may serve it. Absent: the agent beside the server, and nobody else. */
+  readonly agents?: readonly AgentGroup[]
   /** Grows with every change of the entry. */
   readonly revision: number
 }
@@ -108,6 +112,7 @@ export function parseEntry(input: JsonValue, rules: EntryRules): RegistrationEnt
     admin: flag('admin', input.admin ?? false),
     ...optionalObject('attestation', input.attestation),
     ...optionalObject('manifest', input.manifest),
+    ...optionalAgents(input.agents),
     revision: positive('revision', input.revision ?? 1),
   }
   if (entry.profile === 'aims-00' && entry.credentialTypes.includes('wit') && entry.audiences.length === 0) {
@@ -134,6 +139,7 @@ const MEMBERS: ReadonlySet<string> = new Set<keyof RegistrationEntry>([
   'admin',
   'attestation',
   'manifest',
+  'agents',
   'revision',
 ])
 
@@ -142,14 +148,7 @@ const MAX_AUDIENCE = 2048
 // Workload API: hints should not exceed 1024 bytes.
 const MAX_HINT = 1024
 const ID = /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/
-// The value may contain colons (a path, a digest); control characters never.
-const SELECTOR = /^[a-z][a-z0-9_-]{0,31}:[a-z][a-z0-9_-]{0,31}:[^\p{Cc}]{1,1024}$/u
 const DNS_NAME = /^(?=.{1,253}$)(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)*[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$/
-
-/** True for a well-formed selector `type:key:value`, e.g. `unix:uid:1000`. */
-export function isSelector(text: string): boolean {
-  return SELECTOR.test(text) && text.isWellFormed()
-}
 
 function subject(value: JsonValue | undefined, trustDomain: TrustDomain): SpiffeId {
   if (value === undefined) throw new AimsError('provisioning.missing_member', 'spiffeId is missing')
@@ -177,6 +176,15 @@ function selectors(value: JsonValue | undefined): readonly string[] {
   if (list.length === 0) throw new AimsError('provisioning.no_selectors', 'selectors is empty')
   if (!list.every(isSelector)) throw new AimsError('provisioning.malformed_selector', 'a selector is type:key:value')
   return list
+}
+
+function optionalAgents(value: JsonValue | undefined): { readonly agents?: readonly AgentGroup[] } {
+  if (value === undefined) return {}
+  // Nobody is not a group: an entry for nobody is a mistake.
+  if (!Array.isArray(value) || value.length === 0 || value.length > MAX_LIST || !value.every(isAgentGroup)) {
+    throw malformed(`agents: 1 to ${MAX_LIST} of: the SPIFFE ID of an agent, or a list of selectors that it must show`)
+  }
+  return { agents: value }
 }
 
 function dnsNames(value: JsonValue | undefined): readonly string[] {

@@ -1,3 +1,4 @@
+export { type AgentGroup, type AttestedAgent, isServedBy } from './agent-group.ts'
 export { type Connected, type ConnectedVia, type ConnectOptions, connect, type Environment } from './connect/connect.ts'
 export {
   CREDENTIAL_TYPES,
@@ -5,14 +6,21 @@ export {
   DEFAULT_TTLS,
   type EntryRules,
   entryToJson,
-  isSelector,
   parseEntry,
   type RegistrationEntry,
   type TtlRule,
   type TtlRules,
 } from './entry.ts'
+export { type AgentProofPurpose, agentProofNonce } from './evidence/agent-proof.ts'
+export {
+  type AgentAttestationOptions,
+  type AgentIdentity,
+  attestAgent,
+  renewAgent,
+} from './evidence/agent-svid.ts'
 export { connectByEvidence, type EvidenceConnectOptions } from './evidence/connect-evidence.ts'
 export { type KeyProofSubject, signKeyProof, verifyKeyProof } from './evidence/key-proof.ts'
+export { type IdentityServer, type IdentityServerOptions, identityServer } from './evidence/server.ts'
 export {
   type AuthorityKeys,
   type ConfirmationKey,
@@ -29,6 +37,7 @@ export { isMatch, matchEntries } from './match.ts'
 export { AGENT_PREFIXES, isAgent, requireAgentRules } from './registration/agent-rules.ts'
 export { createEntryIndex, type EntryIndex } from './registration/entry-index.ts'
 export { type SelectorStrength, selectorStrength } from './registration/selector-strength.ts'
+export { isSelector } from './selector.ts'
 export {
   type JwtSvidQuery,
   type Watcher,

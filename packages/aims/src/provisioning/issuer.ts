@@ -10,6 +10,7 @@ import { type IssuedToken, issueWit } from '../credentials/wit/issue.ts'
 import type { X509Authority } from '../credentials/x509-svid/authority.ts'
 import { type IssuedX509Svid, issueX509Svid } from '../credentials/x509-svid/issue.ts'
 import type { SpiffeId } from '../identifiers/spiffe-id.ts'
+import { type AttestedAgent, isServedBy } from './agent-group.ts'
 import type { CredentialType, RegistrationEntry } from './entry.ts'
 import { isMatch } from './match.ts'
 
@@ -70,6 +71,8 @@ export interface IssuanceRequest {
   readonly appraisedRevision?: number
   /** What goes into the WIT about it. */
   readonly attested?: AttestedFacts
+  /** The agent on another host that asks for its workload. Absent: the agent beside the server, or the workload itself. */
+  readonly agent?: AttestedAgent
   /** Ties the records of one transaction together. */
   readonly correlationId: string
 }
@@ -106,8 +109,8 @@ export interface Issuer {
 }
 
 /**
- * Makes an issuer. At signing time it looks the entry up again and checks that the posture shows every selector, that
- * the entry permits the credential, and that the key belongs to no other subject (attack D11). The record is durable
+ * Makes an issuer. At signing time it looks the entry up again and checks that it names the agent that asks, that the
+ * posture shows every selector, that the entry permits the credential, and that the key belongs to no other subject (attack D11). The record is durable
  * before the credential is returned; refusals are recorded too.
  *
  * Does not attest: whoever calls it has done that, and answers for the posture.
@@ -212,9 +215,16 @@ async function issueAndRecord<T>(
 function requireEntitled(
   entry: RegistrationEntry | undefined,
   type: CredentialType,
-  { posture: { selectors }, appraisedRevision }: IssuanceRequest,
+  { posture: { selectors }, appraisedRevision, agent }: IssuanceRequest,
 ): RegistrationEntry {
   if (entry === undefined) throw new AimsError('provisioning.entry_not_found', 'no entry has this id')
+  // An agent hears nothing of entries that are not its own, not even that they exist.
+  if (agent !== undefined && !isServedBy(entry, agent)) {
+    throw new AimsError('provisioning.entry_not_found', 'no entry of this agent has this id')
+  }
+  if (agent === undefined && entry.agents !== undefined) {
+    throw new AimsError('provisioning.not_entitled', 'the entry is for workloads of the agents that it names')
+  }
   if (!isMatch(entry, new Set(selectors))) {
     throw new AimsError('provisioning.not_entitled', 'the workload does not show all selectors of the entry')
   }
@@ -228,9 +238,13 @@ function requireEntitled(
   return entry
 }
 
+function viaOf(agent: AttestedAgent | undefined): { readonly via?: string } {
+  return agent === undefined ? {} : { via: agent.spiffeId }
+}
+
 function issuance(
   type: CredentialType,
-  { entryId, posture, correlationId }: IssuanceRequest,
+  { entryId, posture, correlationId, agent }: IssuanceRequest,
   entry: RegistrationEntry,
   { id, facts }: Signed<unknown>,
 ): AuditEvent {
@@ -242,13 +256,13 @@ function issuance(
     decision: 'allow',
     correlationId,
     posture,
-    details: { entry: entryId, revision: entry.revision, ...facts },
+    details: { entry: entryId, revision: entry.revision, ...facts, ...viaOf(agent) },
   }
 }
 
 function refusal(
   type: CredentialType,
-  { entryId, posture, correlationId }: IssuanceRequest,
+  { entryId, posture, correlationId, agent }: IssuanceRequest,
   entry: RegistrationEntry | undefined,
   { code }: AimsError,
 ): AuditEvent {
@@ -261,6 +275,6 @@ function refusal(
     reasons: [code],
     correlationId,
     posture,
-    details: { entry: entryId },
+    details: { entry: entryId, ...viaOf(agent) },
   }
 }

@@ -56,7 +56,7 @@ export function refused(
 }
 
 export function lowered(
-  { spiffeId, id }: RegistrationEntry,
+  { spiffeId, id }: { readonly spiffeId: string; readonly id: string },
   before: string,
   after: string,
   correlationId: string,

@@ -286,6 +286,11 @@ describe('issuance by evidence', () => {
     const first = WorkloadKey.generate()
     const claims = { image: 'bearer', instance: 'i-bearer' }
     await attempt({ types: ['aws-iid'], key: first, claims })
+    const raced = Array.from({ length: 8 }, () =>
+      attempt({ types: ['aws-iid'], claims: { ...claims, instance: 'i-raced' } }),
+    )
+    const settled = await Promise.allSettled(raced)
+    assert.equal(settled.filter(({ status }) => status === 'fulfilled').length, 1)
     await refused(attempt({ types: ['aws-iid'], claims }), 'attestation.taken')
     await refused(attempt({ types: ['aws-iid'], claims, previous: WorkloadKey.generate() }), 'attestation.taken')
     await attempt({ types: ['aws-iid'], claims, previous: first })

@@ -1,81 +1,41 @@
 import {
   type AcceptedManifest,
-  type Appraisal,
-  type AttestationType,
   type Authenticated,
   appraise,
   appraiseManifest,
-  authenticateEvidence,
-  bindingAudience,
-  type Challenge,
-  compareAssurance,
-  type EvidenceVerifier,
   type EvidenceVerifiers,
   readAppraisalPolicy,
   readManifestPolicy,
   verifyManifest,
 } from 'aims/attestation'
 import {
-  AimsError,
-  type Clock,
+  AimsError,AimsError, 
+  type Clock,type Clock, 
   importVerificationKey,
   isJsonObject,
   type JsonObject,
   jwkThumbprint,
-  type Observer,
+  type Observer,type Observer, 
   sha256,
   spkiBytes,
-  type VerificationKey,
+  type VerificationKey,type VerificationKey 
 } from 'aims/base'
 import type { AttestedFacts } from 'aims/credentials'
-import type { TrustDomain } from 'aims/identifiers'
 import {
   CREDENTIAL_TYPES,
   type CredentialType,
   type Issuer,
   type KeyedIssuanceRequest,
   type RegistrationEntry,
-  verifyKeyProof,
 } from 'aims/provisioning'
-import type { AttestedState, AttestedThing, AttestedThings } from '../store/attested-things.ts'
+import type { AttestedState, AttestedThing, AttestedThings, AttestedThings } from '../store/attested-things.ts'
 import { createChallenges, type OpenChallenge } from './challenges.ts'
-import { type AcceptedEvidence, lowered, narrowed, postureOf, refused, succeeded } from './evidence-events.ts'
+import { type AcceptedEvidence, type AcceptedEvidence, lowered, narrowed, narrowed, postureOf, postureOf, refused, refused, succeeded, succeeded } from './evidence-events.ts'
+import type { EvidenceSession, ShownEvidence } from './evidence-session.ts'
+import { firstUse } from './first-use.ts'
 
-/** What a workload says when it asks for a challenge. */
-export interface ChallengeRequest {
-  readonly types: readonly AttestationType[]
-  /** Public JWK of the key that will be certified. */
-  readonly publicKey: JsonObject
-  readonly spiffeId?: string
-  /** SHA-256 of the signed manifest it is going to present. */
-  readonly manifest?: Uint8Array
-  /** By type: what a verifier that answers a hello needs. */
-  readonly hello: JsonObject
-}
-
-/** What it gets. */
-export interface ChallengeOffer {
-  readonly id: string
-  readonly nonce: Uint8Array
-  /** Seconds since the epoch. */
-  readonly expiresAt: number
-  /** By type: the audience to ask the platform for, where the platform signs one. */
-  readonly audiences: { readonly [type: string]: string }
-  /** By type: what a verifier answered to its hello. */
-  readonly offers: { readonly [type: string]: JsonObject }
-}
-
-/** Evidence for a challenge. */
-export interface EvidenceRequest {
-  readonly challengeId: string
-  readonly publicKey: JsonObject
-  /** That the caller holds the key. */
-  readonly keyProof: string
-  readonly evidence: readonly { readonly type: AttestationType; readonly evidence: Uint8Array }[]
-  /** The signed manifest. */
-  readonly manifest?: string
-  /** The key that was certified before, and its proof for the new one: for bearer evidence after its first use. */
-  readonly previous?: { readonly publicKey: JsonObject; readonly keyProof: string }
+/** What a workload shows, and what it wants for it. */
+export interface EvidenceRequest extends ShownEvidence {
   /** Of a JWT-SVID; absent: none is issued. */
   readonly audiences?: readonly string[]
   /** Only these. Absent: all that the entry permits. */
@@ -93,15 +53,13 @@ export interface EvidenceCredentials {
 
 /** Issues credentials to whoever shows evidence, without an agent on its host. */
 export interface EvidenceIssuance {
-  /** @throws {@link AimsError} `attestation.unknown_type`, `operation.busy`, `key.*`, and what a verifier refuses of a hello */
-  challenge(request: ChallengeRequest): ChallengeOffer
   /** @throws {@link AimsError} `attestation.*`, `provisioning.*`, `credential.*`, and what the observer throws */
   issue(request: EvidenceRequest, correlationId: string): Promise<EvidenceCredentials>
 }
 
 /** What it works with. */
 export interface EvidenceIssuanceOptions {
-  readonly trustDomain: TrustDomain
+  readonly session: EvidenceSession
   readonly verifiers: EvidenceVerifiers
   readonly things: AttestedThings
   readonly issuer: Issuer
@@ -119,46 +77,17 @@ export interface EvidenceIssuanceOptions {
  * @see attestation sections 1.1 and 1.2; AIMS PR-1, PR-2
  */
 export function createEvidenceIssuance(options: EvidenceIssuanceOptions): EvidenceIssuance {
-  const { trustDomain, verifiers, things, issuer, clock, observer } = options
-  const challenges = createChallenges()
-
-  const verifierOf = (type: AttestationType): EvidenceVerifier => {
-    const verifier = verifiers.get(type)
-    if (verifier === undefined) throw new AimsError('attestation.unknown_type', `no verifier for ${type} is configured`)
-    return verifier
-  }
-
-  const prove = async (request: EvidenceRequest, challenge: OpenChallenge, now: number): Promise<Proven> => {
-    const key = importVerificationKey(request.publicKey)
-    const thumbprint = jwkThumbprint(key.key)
-    const nonce = Buffer.from(challenge.nonce).toString('base64url')
-    const subject = { nonce, trustDomain, thumbprint: challenge.thumbprint }
-    if (thumbprint !== challenge.thumbprint) throw otherRequest()
-    verifyKeyProof(request.keyProof, subject, key)
-    requireSameManifest(request.manifest, challenge.manifest)
-    const { manifest } = challenge
-    const bound: Challenge = {
-      nonce: challenge.nonce,
-      publicKey: spkiBytes(key.key),
-      ...(manifest === undefined ? {} : { manifest }),
-    }
-    const evidence = await Promise.all(
-      request.evidence.map(({ type, evidence: bytes }) => {
-        if (!challenge.types.includes(type)) throw otherRequest()
-        const prepared = challenge.prepared.get(type)
-        return authenticateEvidence(verifierOf(type), bytes, {
-          now,
-          expected: { kind: 'challenge', challenge: bound, trustDomain },
-          ...(prepared === undefined ? {} : { prepared }),
-        })
-      }),
-    )
-    return { key, thumbprint, evidence, previous: previousThumbprint(request, subject) }
-  }
+  const { session, verifiers, things, issuer, clock, observer } = options
 
   const choose = (evidence: readonly Authenticated[], spiffeId: string | undefined): RegistrationEntry => {
     const shown = evidence.flatMap(({ result }) => result.selectors)
     const fitting = options.matchEntries(shown).filter((entry) => spiffeId === undefined || entry.spiffeId === spiffeId)
+    const shown = new Set(evidence.flatMap(({ result }) => result.selectors))
+    const fitting = options.listEntries().filter(
+      (entry) =>
+        // An entry that names agents is for their workloads alone.
+        entry.agents === undefined && isMatch(entry, shown) && (spiffeId === undefined || entry.spiffeId === spiffeId),
+    )
     const [entry, second] = fitting
     if (entry === undefined) throw new AimsError('provisioning.no_identity', 'no entry fits the evidence')
     if (second !== undefined) throw new AimsError('provisioning.ambiguous_identity', 'several entries fit the evidence')
@@ -230,18 +159,19 @@ export function createEvidenceIssuance(options: EvidenceIssuanceOptions): Eviden
       return { id, nonce, expiresAt, audiences, offers }
     },
 
+  return {
     async issue(request, correlationId) {
       const now = clock()
       let chosen: RegistrationEntry | undefined
       let accepted: Accepted
       try {
-        const challenge = challenges.take(request.challengeId, now)
-        const proven = await prove(request, challenge, now)
-        const entry = choose(proven.evidence, challenge.spiffeId)
+        const proven = await session.prove(request, 'workload', now)
+        const entry = choose(proven.evidence, proven.spiffeId)
         chosen = entry
         const appraisal = appraise(proven.evidence, readAppraisalPolicy(entry.attestation ?? {}, verifiers), verifiers)
         const manifest = manifestFor(entry, request.manifest, now)
         const remember = await firstUse(proven, entry, appraisal, now, correlationId)
+        const remember = await firstUse(proven, entry, appraisal, { things, observer, now, correlationId })
         accepted = { entry, key: proven.key, appraisal, manifest }
         await observer.record(succeeded(accepted, correlationId))
         remember()
@@ -255,17 +185,6 @@ export function createEvidenceIssuance(options: EvidenceIssuanceOptions): Eviden
       return issueAll(issuer, accepted, request, correlationId)
     },
   }
-}
-
-/** How long a statement without an end is remembered, in seconds. */
-const STATEMENT_MEMORY = 7 * 86_400
-
-interface Proven {
-  readonly key: VerificationKey
-  readonly thumbprint: string
-  readonly evidence: readonly Authenticated[]
-  /** Thumbprint of the key that vouches for the new one. */
-  readonly previous: string | undefined
 }
 
 interface Accepted extends AcceptedEvidence {
@@ -301,21 +220,6 @@ async function issueAll(
   }
 }
 
-function previousThumbprint(
-  { previous }: EvidenceRequest,
-  subject: Parameters<typeof verifyKeyProof>[1],
-): string | undefined {
-  if (previous === undefined) return undefined
-  const key = importVerificationKey(previous.publicKey)
-  verifyKeyProof(previous.keyProof, subject, key)
-  return jwkThumbprint(key.key)
-}
-
-function requireSameManifest(token: string | undefined, expected: Uint8Array | undefined): void {
-  const isSame = token === undefined ? expected === undefined : expected !== undefined && sha256(token).equals(expected)
-  if (!isSame) throw new AimsError('attestation.binding_mismatch', 'the challenge was made for another manifest')
-}
-
 function manifestFor(
   { manifest: policy }: RegistrationEntry,
   token: string | undefined,
@@ -333,8 +237,4 @@ function factsOf({ appraisal, manifest }: Accepted): AttestedFacts {
   if (manifest === undefined) return facts
   const { hash, model, tools, mcpServers } = manifest
   return { ...facts, manifest: { hash, ...(model === undefined ? {} : { model }), tools, mcpServers } }
-}
-
-function otherRequest(): AimsError {
-  return new AimsError('attestation.challenge_unknown', 'the challenge was made for another key or other types')
 }

@@ -80,6 +80,8 @@ function checkTogether(config: Configuration, given: ReadonlyMap<string, Value>)
     const key = `ttl.${kind}.default` as const
     if (config[key] > config[`ttl.${kind}.max`]) throw invalid(where(key), key, `more than ttl.${kind}.max`)
   }
+  if (config['agents.ttl'] > config['ttl.x509.max'])
+    throw invalid(where('agents.ttl'), 'agents.ttl', 'more than ttl.x509.max')
   const longest = Math.max(config['ttl.x509.max'], config['ttl.jwt.max'], config['ttl.wit.max'])
   if (config['keys.lifetime'] < 4 * longest) {
     throw invalid(where('keys.lifetime'), 'keys.lifetime', 'less than four times the longest credential (ttl.*.max)')

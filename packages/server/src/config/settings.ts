@@ -47,6 +47,8 @@ export interface Configuration {
   readonly 'policies.directory': string | undefined
   readonly attestation: JsonObject
   readonly 'entries.agentPrefixes': readonly string[]
+  readonly 'agents.attestation': JsonObject
+  readonly 'agents.ttl': number
   readonly 'log.origin': string
   readonly 'agent.socket': string
   readonly 'agent.socketMode': number
@@ -172,6 +174,15 @@ export const SETTINGS: { readonly [Key in keyof Configuration]: Setting<Configur
     type: idPrefixes,
     default: { value: AGENT_PREFIXES },
     doc: 'Where agents are: entries below these paths need an owner, a purpose, and selectors that tell one agent from another.',
+  'agents.attestation': {
+    type: objectByName,
+    default: { value: { 'join-token': {} } },
+    doc: 'The types of evidence by which machines become agents, each with its appraisal policy. A type that is not here lets nobody in.',
+  },
+  'agents.ttl': {
+    type: duration,
+    default: { from: (c) => c['ttl.x509.default'], shown: '`ttl.x509.default`' },
+    doc: 'Lifetime of the X.509-SVID of an agent on another host. It is renewed at half of it.',
   },
   'log.origin': {
     type: text,

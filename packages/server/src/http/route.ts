@@ -1,4 +1,5 @@
 import type { JsonValue } from 'aims/base'
+import type { RegisteredAgent } from '../store/agent-store.ts'
 import type { Schema } from './schema.ts'
 
 /** What a caller must be allowed to do. Whoever may administer may do all; an agent may report. */
@@ -14,6 +15,8 @@ export interface Caller {
   readonly method: 'mtls' | 'unix' | 'none'
   readonly access: ReadonlySet<Access>
   readonly credential?: { readonly type: string; readonly id: string }
+  /** An agent on another host, as it was when the request came. It may do what the entries that name it say. */
+  readonly agent?: RegisteredAgent
 }
 
 /** A request that is well formed, allowed, and has the shape the route asks for. */

@@ -14,8 +14,8 @@ export const HTTP_OPTIONS: ServerOptions = {
   requireHostHeader: false,
 }
 
-/** Connections at once. More are closed at once. */
-const MAX_CONNECTIONS = 1024
+/** Connections at once: every agent on another host holds one. More are closed at once. */
+const MAX_CONNECTIONS = 8192
 
 // A TLS handshake that failed or never came: an answer would wait for its end for ever, and hold the connection.
 const NO_ANSWER = /^(?:ECONNRESET|ERR_(?:TLS|SSL)_.*)$/

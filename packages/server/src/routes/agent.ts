@@ -1,11 +1,21 @@
-import { AimsError, importVerificationKey, isJsonObject, type JsonObject } from 'aims/base'
+import { AimsError, importVerificationKey, isJsonObject, type JsonObject, jwkThumbprint } from 'aims/base'
 import { serializeBundle } from 'aims/credentials'
-import type { IssuanceRequest, Issuer, KeyedIssuanceRequest } from 'aims/provisioning'
+import type { TrustDomain } from 'aims/identifiers'
+import {
+  agentProofNonce,
+  type IssuanceRequest,
+  type Issuer,
+  type KeyedIssuanceRequest,
+  verifyKeyProof,
+} from 'aims/provisioning'
 import type { ChangeFeed } from '../change-feed.ts'
 import type { EntryRegistry } from '../entries.ts'
-import type { Call, Route } from '../http/route.ts'
+import type { Call, Reply, Route } from '../http/route.ts'
 import type { Schema } from '../http/schema.ts'
 import type { Authorities } from '../keys/authorities.ts'
+import type { AgentRegistry } from '../nodes/agent-registry.ts'
+import { viewOf } from '../nodes/agent-view.ts'
+import type { EntryChanges } from '../nodes/entry-changes.ts'
 import { objectBody, textMember, textsMember } from './read.ts'
 
 /** What the node agent needs: the state of the trust domain, and signatures. */
@@ -14,7 +24,9 @@ export interface AgentRoutesOptions {
   readonly authorities: Authorities
   readonly issuer: Issuer
   readonly changes: ChangeFeed
-  readonly trustDomain: string
+  readonly entryChanges: EntryChanges
+  readonly agents: Pick<AgentRegistry, 'requireActive'>
+  readonly trustDomain: TrustDomain
 }
 
 /** How long an agent is kept waiting for a change, in milliseconds. */
@@ -34,7 +46,15 @@ const POSTURE: Schema = {
 const BASE = { entryId: TEXT, posture: POSTURE, correlationId: TEXT }
 const KEYED: Schema = {
   type: 'object',
-  properties: { ...BASE, publicKey: { type: 'object', description: 'Public JWK of the workload' } },
+  properties: {
+    ...BASE,
+    publicKey: { type: 'object', description: 'Public JWK of the workload' },
+    keyProof: {
+      type: 'string',
+      maxLength: 4096,
+      description: 'From agents on other hosts: JWS of the key, typ aims-key-proof+jwt, for this agent and entry',
+    },
+  },
   required: ['entryId', 'posture', 'publicKey'],
 }
 const AUDIENCES: Schema = {
@@ -43,26 +63,39 @@ const AUDIENCES: Schema = {
   required: ['entryId', 'posture', 'audiences'],
 }
 
-/** The routes of the node agent. */
+/**
+ * The routes of node agents: that of this host by the Unix socket, those of others by HTTPS. Each sees the entries that are
+ * its own, and asks for credentials of those alone.
+ */
 export function agentRoutes(options: AgentRoutesOptions): readonly Route[] {
-  const { entries, authorities, issuer, changes, trustDomain } = options
-  const common = { access: 'agent', entrances: ['unix'] } as const
+  const { issuer, trustDomain } = options
+  const common = { access: 'agent', entrances: ['unix', 'https'] } as const
+
+  const keyed = (call: Call, type: 'x509-svid' | 'wit'): KeyedIssuanceRequest => {
+    const request = issuanceRequest(call)
+    const { publicKey: jwk, keyProof } = objectBody(call)
+    if (!isJsonObject(jwk)) throw new AimsError('operation.request_malformed', 'publicKey is a JWK')
+    const key = importVerificationKey(jwk)
+    const { agent } = request
+    if (agent !== undefined) {
+      const nonce = agentProofNonce({ agent: agent.spiffeId, purpose: type, entryId: request.entryId })
+      const subject = { nonce, trustDomain, thumbprint: jwkThumbprint(key.key) }
+      verifyKeyProof(typeof keyProof === 'string' ? keyProof : '', subject, key)
+    }
+    return { ...request, publicKey: key.key }
+  }
   return [
     {
       ...common,
       method: 'GET',
       path: '/v1/agent/entries',
-      summary: 'Gives all entries and the bundle; with after, waits until there is another state than that one.',
-      query: { after: 'the revision of the state that the agent has' },
-      handle: async ({ query, signal }) => {
-        const after = Number(query.after ?? Number.NaN)
-        if (Number.isSafeInteger(after)) await changes.wait(after, { timeout: LONG_POLL, signal })
-        const revision = changes.revision()
-        if (revision === after) return { status: 204 }
-        // The bundle travels as text: its sequence number may be larger than JSON.parse can keep.
-        const bundle = serializeBundle(authorities.bundle(), { includeWit: true })
-        return { status: 200, body: { revision, trustDomain, bundle, entries: entries.list() } }
+      summary:
+        'Gives the entries of the agent and the bundle; with after, waits until there is another state than that one.',
+      query: {
+        after: 'the revision of the state that the agent has',
+        changes: 'true: only what changed since then, where the server can tell; the answer then has removed',
       },
+      handle: (call) => stateFor(call, options),
     },
     {
       ...common,
@@ -71,7 +104,7 @@ export function agentRoutes(options: AgentRoutesOptions): readonly Route[] {
       summary: 'Issues an X.509-SVID for a public key of the workload.',
       body: KEYED,
       handle: async (call) => {
-        const { certificates, serialNumber, notAfter } = await issuer.issueX509(keyedRequest(call))
+        const { certificates, serialNumber, notAfter } = await issuer.issueX509(keyed(call, 'x509-svid'))
         const chain = certificates.map((der) => Buffer.from(der).toString('base64'))
         return { status: 201, body: { chain, serialNumber, expiresAt: notAfter } }
       },
@@ -82,7 +115,7 @@ export function agentRoutes(options: AgentRoutesOptions): readonly Route[] {
       path: '/v1/agent/wits',
       summary: 'Issues a WIT for a public key of the workload.',
       body: KEYED,
-      handle: async (call) => ({ status: 201, body: await issuer.issueWit(keyedRequest(call)) }),
+      handle: async (call) => ({ status: 201, body: await issuer.issueWit(keyed(call, 'wit')) }),
     },
     {
       ...common,
@@ -98,10 +131,32 @@ export function agentRoutes(options: AgentRoutesOptions): readonly Route[] {
   ]
 }
 
-function keyedRequest(call: Call): KeyedIssuanceRequest {
-  const jwk = objectBody(call).publicKey
-  if (!isJsonObject(jwk)) throw new AimsError('operation.request_malformed', 'publicKey is a JWK')
-  return { ...issuanceRequest(call), publicKey: importVerificationKey(jwk).key }
+async function stateFor(call: Call, options: AgentRoutesOptions): Promise<Reply> {
+  const { entries, entryChanges, authorities, changes, trustDomain } = options
+  const { query, signal, caller } = call
+  const after = Number(query.after ?? Number.NaN)
+  const isKnown = Number.isSafeInteger(after)
+  const until = performance.now() + LONG_POLL
+  for (let seen = after; ; seen = changes.revision()) {
+    const left = until - performance.now()
+    if (isKnown && left > 0) await changes.wait(seen, { timeout: left, signal })
+    // It may have been banned while it waited.
+    const current =
+      caller.agent === undefined ? caller : { ...caller, agent: options.agents.requireActive(caller.name) }
+    const view = viewOf(current, entries, entryChanges)
+    const revision = changes.revision()
+    if (isKnown && revision === after) return { status: 204 }
+    const delta = isKnown ? view.changes(after) : undefined
+    const isNews = delta === undefined || delta.entries.length + delta.removed.length > 0
+    if (!isNews && !entryChanges.isBundleNewer(after)) {
+      if (left > 0 && !signal.aborted) continue
+      return { status: 204 }
+    }
+    // The bundle travels as text: its sequence number may be larger than JSON.parse can keep.
+    const bundle = serializeBundle(authorities.bundle(), { includeWit: true })
+    const told = delta !== undefined && query.changes === 'true' ? delta : { entries: view.entries() }
+    return { status: 200, body: { revision, trustDomain, bundle, ...told } }
+  }
 }
 
 function issuanceRequest(call: Call): IssuanceRequest {
@@ -115,6 +170,7 @@ function issuanceRequest(call: Call): IssuanceRequest {
       selectors: textsMember(posture, 'selectors'),
       ...(typeof binding === 'string' ? { binding } : {}),
     },
+    ...(call.caller.agent === undefined ? {} : { agent: call.caller.agent }),
     correlationId: typeof body.correlationId === 'string' ? body.correlationId : call.id,
   }
 }

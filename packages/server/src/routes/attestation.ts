@@ -1,20 +1,28 @@
 import { ATTESTATION_TYPES, type AttestationType } from 'aims/attestation'
-import { AimsError, decodeBase64, isJsonObject, type JsonObject, type JsonValue } from 'aims/base'
+import { AimsError, decodeBase64, isJsonObject, type JsonObject } from 'aims/base'
 import { serializeBundle } from 'aims/credentials'
 import { CREDENTIAL_TYPES } from 'aims/provisioning'
 import type { EvidenceCredentials, EvidenceIssuance } from '../attestation/evidence-issuance.ts'
+import type { EvidenceSession, ShownEvidence } from '../attestation/evidence-session.ts'
 import type { Call, Route } from '../http/route.ts'
 import type { Schema } from '../http/schema.ts'
 import type { Authorities } from '../keys/authorities.ts'
-import { objectBody, textMember, textsMember } from './read.ts'
+import { objectBody, objectMember, textMember, textsMember } from './read.ts'
 
-const JWK: Schema = { type: 'object', description: 'Public JWK of the key that will be certified' }
+export const JWK: Schema = { type: 'object', description: 'Public JWK of the key that will be certified' }
 const TYPE: Schema = { type: 'string', maxLength: 32, enum: ATTESTATION_TYPES }
 const TOKEN: Schema = { type: 'string', maxLength: 4096 }
+export const KEY_PROOF: Schema = { ...TOKEN, description: 'JWS of the key over the nonce, typ aims-key-proof+jwt' }
 const CHALLENGE: Schema = {
   type: 'object',
   properties: {
     types: { type: 'array', maxItems: 8, items: TYPE, description: 'The types of evidence that will be shown' },
+    use: {
+      type: 'string',
+      maxLength: 16,
+      enum: ['workload', 'agent'],
+      description: 'What the evidence is for: credentials of a workload (default), or to be an agent on another host',
+    },
     publicKey: JWK,
     spiffeId: { type: 'string', maxLength: 2048, description: 'The identity wanted, where the evidence fits several' },
     manifest: { type: 'string', maxLength: 64, pattern: '^[0-9a-f]{64}$', description: 'SHA-256 of the manifest, hex' },
@@ -22,21 +30,25 @@ const CHALLENGE: Schema = {
   },
   required: ['types', 'publicKey'],
 }
+/** What whoever shows evidence sends, of a workload or of an agent. */
+export const EVIDENCE_PROPERTIES: { readonly [name: string]: Schema } = {
+  challengeId: { type: 'string', maxLength: 64 },
+  publicKey: JWK,
+  keyProof: KEY_PROOF,
+  evidence: {
+    type: 'array',
+    maxItems: 8,
+    items: {
+      type: 'object',
+      properties: { type: TYPE, evidence: { type: 'string', maxLength: 200_000, description: 'base64' } },
+      required: ['type', 'evidence'],
+    },
+  },
+}
 const CREDENTIALS: Schema = {
   type: 'object',
   properties: {
-    challengeId: { type: 'string', maxLength: 64 },
-    publicKey: JWK,
-    keyProof: { ...TOKEN, description: 'JWS of the key over the nonce, typ aims-key-proof+jwt' },
-    evidence: {
-      type: 'array',
-      maxItems: 8,
-      items: {
-        type: 'object',
-        properties: { type: TYPE, evidence: { type: 'string', maxLength: 200_000, description: 'base64' } },
-        required: ['type', 'evidence'],
-      },
-    },
+    ...EVIDENCE_PROPERTIES,
     manifest: { type: 'string', maxLength: 65_536 },
     previous: {
       type: 'object',
@@ -57,7 +69,11 @@ const CREDENTIALS: Schema = {
 }
 
 /** Issuance by evidence, for workloads without an agent on their host. Whoever asks has proved nothing yet. */
-export function attestationRoutes(issuance: EvidenceIssuance, authorities: Authorities): readonly Route[] {
+export function attestationRoutes(
+  session: EvidenceSession,
+  issuance: EvidenceIssuance,
+  authorities: Authorities,
+): readonly Route[] {
   const common = { method: 'POST', access: 'public', entrances: ['unix', 'https'] } as const
   return [
     {
@@ -69,7 +85,8 @@ export function attestationRoutes(issuance: EvidenceIssuance, authorities: Autho
         const body = objectBody(call)
         const types = typesOf(textsMember(body, 'types'))
         const { spiffeId, manifest, hello } = body
-        const offer = issuance.challenge({
+        const offer = session.challenge({
+          use: body.use === 'agent' ? 'agent' : 'workload',
           types,
           publicKey: objectMember(body, 'publicKey'),
           hello: isJsonObject(hello) ? hello : {},
@@ -95,8 +112,20 @@ export function attestationRoutes(issuance: EvidenceIssuance, authorities: Autho
 
 function evidenceRequest(call: Call): Parameters<EvidenceIssuance['issue']>[0] {
   const body = objectBody(call)
-  const { manifest, previous, audiences, credentialTypes } = body
+  const { audiences, credentialTypes } = body
   const wanted = textsMember(body, 'credentialTypes')
+  return {
+    ...shownEvidence(body),
+    ...(audiences === undefined ? {} : { audiences: textsMember(body, 'audiences') }),
+    ...(credentialTypes === undefined
+      ? {}
+      : { credentialTypes: CREDENTIAL_TYPES.filter((type) => wanted.includes(type)) }),
+  }
+}
+
+/** The evidence of a body that {@link EVIDENCE_PROPERTIES} describe. */
+export function shownEvidence(body: JsonObject): ShownEvidence {
+  const { manifest, previous } = body
   const pieces = Array.isArray(body.evidence) ? body.evidence.filter(isJsonObject) : []
   return {
     challengeId: textMember(body, 'challengeId'),
@@ -111,10 +140,6 @@ function evidenceRequest(call: Call): Parameters<EvidenceIssuance['issue']>[0] {
     ...(isJsonObject(previous)
       ? { previous: { publicKey: objectMember(previous, 'publicKey'), keyProof: textMember(previous, 'keyProof') } }
       : {}),
-    ...(audiences === undefined ? {} : { audiences: textsMember(body, 'audiences') }),
-    ...(credentialTypes === undefined
-      ? {}
-      : { credentialTypes: CREDENTIAL_TYPES.filter((type) => wanted.includes(type)) }),
   }
 }
 
@@ -146,10 +171,4 @@ function typesOf(names: readonly string[]): readonly AttestationType[] {
     throw new AimsError('operation.request_malformed', 'one or more types of evidence are needed, each once')
   }
   return types
-}
-
-function objectMember(object: JsonObject, name: string): JsonObject {
-  const value: JsonValue | undefined = object[name]
-  if (!isJsonObject(value)) throw new AimsError('operation.request_malformed', `${name} is an object`)
-  return value
 }

@@ -8,16 +8,19 @@ import type { EntryRegistry } from '../entries.ts'
 import type { Route } from '../http/route.ts'
 import type { Authorities } from '../keys/authorities.ts'
 import type { Metrics } from '../metrics.ts'
+import type { Nodes } from '../nodes/nodes.ts'
 import type { Storage } from '../storage.ts'
 import type { AttestedThings } from '../store/attested-things.ts'
 import type { StoredKeyBindings } from '../store/key-bindings.ts'
 import { agentRoutes } from './agent.ts'
+import { agentsRoutes } from './agents.ts'
 import { attestationRoutes } from './attestation.ts'
 import { attestedThingRoutes } from './attested-things.ts'
 import { auditRoutes } from './audit.ts'
 import { authorityRoutes } from './authorities.ts'
 import { authorizationRoutes } from './authorization.ts'
 import { entryRoutes } from './entries.ts'
+import { joinTokenRoutes } from './join-tokens.ts'
 import { withOpenApi } from './openapi.ts'
 import { operationRoutes } from './operations.ts'
 
@@ -32,6 +35,7 @@ export interface RouteDependencies {
   readonly issuer: Issuer
   readonly evidence: EvidenceIssuance
   readonly things: AttestedThings
+  readonly nodes: Nodes
   readonly changes: ChangeFeed
   readonly engine: PolicyEngine | undefined
   readonly bindings: StoredKeyBindings
@@ -44,9 +48,11 @@ const VERSION = '0.1.0'
 
 /** The whole API, as one table. */
 export function serverRoutes(deps: RouteDependencies): readonly Route[] {
-  const { config, storage, entries, authorities, metrics } = deps
+  const { config, storage, entries, authorities, metrics, nodes } = deps
   const { log } = storage
   metrics.gauge('aims_entries', 'Registration entries.', () => entries.size())
+  metrics.gauge('aims_entries', 'Registration entries.', () => entries.list().length)
+  metrics.gauge('aims_agents', 'Agents on other hosts.', () => nodes.agents.list().length)
   metrics.gauge('aims_log_size', 'Records that the newest checkpoint covers.', () => log.size)
   metrics.gauge(
     'aims_ca_expires_at_seconds',
@@ -70,9 +76,11 @@ export function serverRoutes(deps: RouteDependencies): readonly Route[] {
       }),
       ...entryRoutes(entries),
       ...authorityRoutes(authorities, deps.bindings, deps.clock),
-      ...agentRoutes({ ...deps, trustDomain: config.trustDomain }),
-      ...attestationRoutes(deps.evidence, authorities),
       ...attestedThingRoutes(deps.things, deps.observer),
+      ...agentRoutes({ ...deps, ...nodes, trustDomain: config.trustDomain }),
+      ...agentsRoutes(nodes.agents, nodes.attestation, authorities),
+      ...joinTokenRoutes(nodes.tokens, deps.clock, deps.observer),
+      ...attestationRoutes(nodes.session, deps.evidence, authorities),
       ...auditRoutes(log),
       ...authorizationRoutes(deps.engine, deps.observer),
     ],

@@ -1,4 +1,4 @@
-import { isJsonObject, type JsonObject, type JsonValue } from 'aims/base'
+import { AimsError, isJsonObject, type JsonObject, type JsonValue } from 'aims/base'
 import type { Actor } from '../entries.ts'
 import type { Call } from '../http/route.ts'
 
@@ -12,6 +12,13 @@ export function objectBody({ body }: Call): JsonObject {
 export function textMember(object: JsonObject, name: string): string {
   const value = object[name]
   if (typeof value !== 'string') throw new TypeError(`the schema does not demand ${name}`)
+  return value
+}
+
+/** A member that must be an object. @throws {@link AimsError} `operation.request_malformed` */
+export function objectMember(object: JsonObject, name: string): JsonObject {
+  const value: JsonValue | undefined = object[name]
+  if (!isJsonObject(value)) throw new AimsError('operation.request_malformed', `${name} is an object`)
   return value
 }
 

@@ -40,6 +40,17 @@ const SCHEMA: readonly string[] = [
   CREATE INDEX used_statements_expiry ON used_statements (expires_at);
 `,
   'CREATE TABLE evidence_memory (id TEXT PRIMARY KEY, name TEXT NOT NULL, value TEXT NOT NULL) STRICT, WITHOUT ROWID;',
+  `
+  CREATE TABLE agents (
+    id TEXT PRIMARY KEY, spiffe_id TEXT NOT NULL UNIQUE, type TEXT NOT NULL, selectors TEXT NOT NULL, state TEXT NOT NULL,
+    may_reattest INTEGER NOT NULL, thumbprint TEXT NOT NULL, serial TEXT NOT NULL, next_serial TEXT,
+    expires_at REAL NOT NULL, first_seen REAL NOT NULL, last_seen REAL NOT NULL
+  ) STRICT, WITHOUT ROWID;
+  CREATE TABLE join_tokens (
+    id TEXT PRIMARY KEY, name TEXT NOT NULL, created_at REAL NOT NULL, expires_at REAL NOT NULL
+  ) STRICT, WITHOUT ROWID;
+  CREATE INDEX join_tokens_expiry ON join_tokens (expires_at);
+`,
 ]
 
 /**

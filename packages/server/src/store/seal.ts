@@ -4,7 +4,7 @@ import { isMacOf, type KeyEncryptionKey } from '../keys/key-encryption-key.ts'
 import type { Meta } from './meta.ts'
 
 /** The tables that decide who is who and what is trusted. The first column is the key. */
-type SealedTable = 'entries' | 'retired' | 'keys' | 'attested' | 'evidence_memory'
+type SealedTable = 'entries' | 'retired' | 'keys' | 'attested' | 'evidence_memory' | 'agents' | 'join_tokens'
 
 /** Keeps one value over all rows that matter, so that a row that went, came or was changed by others is found out. */
 export interface Seal {
@@ -14,7 +14,15 @@ export interface Seal {
   row(table: SealedTable, id: string, write: () => void): void
 }
 
-const TABLES: readonly SealedTable[] = ['entries', 'retired', 'keys', 'attested', 'evidence_memory']
+const TABLES: readonly SealedTable[] = [
+  'entries',
+  'retired',
+  'keys',
+  'attested',
+  'evidence_memory',
+  'agents',
+  'join_tokens',
+]
 const LABEL = 'seal'
 const ROW_LABEL = 'sealed row'
 const HASH_BYTES = 32

@@ -1,13 +1,16 @@
 import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
 import { test } from 'node:test'
+import { attestEvidence, joinTokenVerifier } from 'aims/attestation'
 import { exportPublicJwk, WorkloadKey } from 'aims/base'
 import { parseSpiffeId, parseTrustDomain } from 'aims/identifiers'
 import { parseEntry } from 'aims/provisioning'
 import fc from 'fast-check'
 import { keyEncryptionKey } from '../keys/key-encryption-key.ts'
+import { openAgentStore, type RegisteredAgent } from './agent-store.ts'
 import { openStore } from './database.ts'
 import { openEntryStore } from './entry-store.ts'
+import { openJoinTokens } from './join-tokens.ts'
 import { openKeyBindings } from './key-bindings.ts'
 import { loadOrCreateLogKey, openKeyStore } from './key-store.ts'
 import { openMeta, requireUnchanged } from './meta.ts'
@@ -125,6 +128,80 @@ test('a fact about a store is set once and refused when it differs', () => {
   })
 })
 
+const bannedAgent: RegisteredAgent = {
+  id: 'a'.repeat(32),
+  spiffeId: parseSpiffeId('spiffe://example.com/aims/agent/x509-pop/a'),
+  type: 'x509-pop',
+  selectors: ['x509-pop:serial:01'],
+  state: 'banned',
+  mayReattest: true,
+  thumbprint: 'k',
+  serial: '01',
+  nextSerial: undefined,
+  expiresAt: NOW + 60,
+  firstSeen: NOW,
+  lastSeen: NOW,
+}
+
+test('agents outlast a restart, banned ones too, and a row of another form is refused', () => {
+  const { db, seal } = sealedStore()
+  assert.deepEqual(openAgentStore(db, seal).list(), [bannedAgent])
+  assert.deepEqual(openAgentStore(db, seal).findBySubject(bannedAgent.spiffeId), bannedAgent)
+  for (const [column, value] of [
+    ['type', 'magic'],
+    ['spiffe_id', 'nobody'],
+    ['selectors', '{}'],
+  ]) {
+    db.exec('SAVEPOINT row')
+    db.exec(`UPDATE agents SET ${column} = '${value}'`)
+    assert.throws(() => openAgentStore(db, seal), { code: 'operation.store_damaged' })
+    db.exec('ROLLBACK TO row')
+  }
+})
+
+test('of a thousand who come with one join token at once, exactly one gets in', async () => {
+  const { db, seal } = sealedStore()
+  const tokens = openJoinTokens(db, seal)
+  const verifier = joinTokenVerifier({
+    // As over a network: everybody is somewhere between asking and being answered.
+    consume: async (hash, now) => {
+      await new Promise((resolve) => setImmediate(resolve))
+      return tokens.consume(hash, now)
+    },
+  })
+  const { token } = tokens.create('raced', 60, NOW)
+  const challenge = { nonce: Buffer.alloc(32), publicKey: Buffer.alloc(32) }
+  const context = { now: NOW, expected: { kind: 'challenge', challenge, trustDomain } } as const
+  const tries = await Promise.allSettled(
+    Array.from({ length: 1000 }, () => attestEvidence(verifier, Buffer.from(token), context, verifier.readPolicy({}))),
+  )
+  const lost = tries.filter((one) => one.status === 'rejected')
+  assert.equal(lost.length, 999)
+  assert.ok(lost.every(({ reason }) => reason.code === 'attestation.token_unknown'))
+})
+
+test('join tokens end: by their time, by being taken back, and by the next purge', () => {
+  const { db, seal, reopen } = sealedStore()
+  const tokens = openJoinTokens(db, seal)
+  const late = tokens.create('late', 10, NOW)
+  const back = tokens.create('back', 60, NOW)
+  assert.equal(tokens.revoke(back.id), true)
+  assert.equal(tokens.revoke(back.id), false)
+  assert.equal(tokens.consume(back.id, NOW), undefined)
+  assert.deepEqual(
+    tokens.list(NOW).map(({ name }) => name),
+    ['edge', 'late'],
+  )
+  assert.deepEqual(
+    tokens.list(NOW + 10).map(({ name }) => name),
+    ['edge'],
+  )
+  assert.equal(tokens.consume(late.id, NOW + 10), undefined)
+  tokens.purge(NOW + 60)
+  assert.equal(db.prepare('SELECT count(*) AS n FROM join_tokens').get()?.n, 0)
+  reopen()
+})
+
 // A store with two entries, a retired one, and the keys of a log and of a CA; `reopen` is the next start.
 function sealedStore() {
   const db = openStore(':memory:')
@@ -145,6 +222,8 @@ function sealedStore() {
   assert.ok(gone)
   entries.retire(gone, NOW)
   seal.transaction(() => keys.update({ ...ca, state: 'retired', dropAt: NOW + 50 }))
+  openAgentStore(db, seal).put(bannedAgent)
+  openJoinTokens(db, seal).create('edge', 60, NOW)
   return { db, entries, keys, seal, ca, reopen: () => openSeal(db, key, meta) }
 }
 
@@ -183,6 +262,14 @@ for (const [what, sql] of [
   ['the life of a key was prolonged', `UPDATE keys SET expires_at = expires_at + 1 WHERE id = 'ca'`],
   ['a key was deleted', `DELETE FROM keys WHERE id = 'ca'`],
   ['the bundle sequence went back', `INSERT OR REPLACE INTO meta VALUES ('bundle_sequence', '9')`],
+  [
+    'an agent was let in',
+    `INSERT INTO agents SELECT 'x', spiffe_id || 'x', type, selectors, 'active', 1, '', '', NULL, 0, 0, 0 FROM agents`,
+  ],
+  ['a banned agent was made active', `UPDATE agents SET state = 'active'`],
+  ['a banned agent was forgotten', `DELETE FROM agents`],
+  ['a join token was written', `INSERT INTO join_tokens VALUES ('h', 'edge', 0, 9e9)`],
+  ['the life of a join token was prolonged', `UPDATE join_tokens SET expires_at = 9e9`],
   ['the seal was removed', `DELETE FROM meta WHERE name = 'seal'`],
 ] as const) {
   test(`a store is refused when ${what}`, () => {

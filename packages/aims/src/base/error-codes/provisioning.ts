@@ -23,6 +23,10 @@ export const PROVISIONING_CODES = {
   'provisioning.not_entitled': 'the workload has no entry that permits this credential',
   'provisioning.key_proof_invalid':
     'the proof that the caller holds the key is not one for this challenge and key: sign it again',
+  'provisioning.agent_banned': 'an operator banned this agent: it gets nothing until it is evicted and attested anew',
+  'provisioning.agent_unknown':
+    'no agent that may act shows this SVID: it was evicted, or the SVID was replaced; attest the machine again',
+  'provisioning.agent_not_found': 'no agent has this id: see aims agent list',
   'provisioning.ambiguous_identity': 'the evidence fits several entries: name the SPIFFE ID that is wanted',
   'provisioning.profile_disabled': 'the profile of the entry is not enabled on this server',
   'provisioning.authority_expired': 'the signing authority is too close to its end: rotate it',

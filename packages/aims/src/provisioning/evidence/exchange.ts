@@ -59,11 +59,36 @@ export async function attestOnce(
   options: EvidenceExchangeOptions,
   round: EvidenceRound,
 ): Promise<EvidenceGrant> {
+  const { audience, credentialTypes, signal } = round
+  const shown = await showEvidence(server, options, round)
+  const answer = await server.send({
+    method: 'POST',
+    path: '/v1/credentials',
+    signal,
+    body: { ...shown, credentialTypes, ...(audience === undefined ? {} : { audiences: [audience] }) },
+  })
+  return readGrant(server, options, round, answer)
+}
+
+/** What evidence is collected for, and by which key. */
+export interface EvidenceShowing {
+  /** Default `workload`. */
+  readonly use?: 'agent'
+  readonly key: WorkloadKey
+  readonly previous?: WorkloadKey
+  readonly signal: AbortSignal
+}
+
+/** Asks for a challenge and answers it: the part of a request that says who asks. */
+export async function showEvidence(
+  server: IdentityServer,
+  options: EvidenceExchangeOptions,
+  { use, key, previous, signal }: EvidenceShowing,
+): Promise<JsonObject> {
   const { trustDomain, manifest } = options
-  const { key, previous, signal } = round
   const publicKey = exportPublicJwk(key.publicKey)
   const digest = manifest === undefined ? undefined : sha256(manifest)
-  const { id, nonce, offers } = await askChallenge(server, options, { publicKey, digest, signal })
+  const { id, nonce, offers } = await askChallenge(server, options, { use, publicKey, digest, signal })
   const challenge: Challenge = {
     nonce: decodeBase64url(nonce) ?? new Uint8Array(),
     publicKey: spkiBytes(key.publicKey),
@@ -72,22 +97,14 @@ export async function attestOnce(
   if (challenge.nonce.length !== 32) throw invalid('nonce')
   const evidence = await collectAll(options, challenge, offers)
   const subject: KeyProofSubject = { nonce, trustDomain, thumbprint: jwkThumbprint(key.publicKey) }
-  const answer = await server.send({
-    method: 'POST',
-    path: '/v1/credentials',
-    signal,
-    body: {
-      challengeId: id,
-      publicKey,
-      keyProof: await signKeyProof(subject, key),
-      evidence,
-      credentialTypes: round.credentialTypes,
-      ...(manifest === undefined ? {} : { manifest }),
-      ...(previous === undefined ? {} : { previous: await vouch(subject, previous) }),
-      ...(round.audience === undefined ? {} : { audiences: [round.audience] }),
-    },
-  })
-  return readGrant(server, options, round, answer)
+  return {
+    challengeId: id,
+    publicKey: { ...publicKey },
+    keyProof: await signKeyProof(subject, key),
+    evidence: evidence.map((one) => ({ ...one })),
+    ...(manifest === undefined ? {} : { manifest }),
+    ...(previous === undefined ? {} : { previous: await vouch(subject, previous) }),
+  }
 }
 
 interface Offer {
@@ -99,7 +116,12 @@ interface Offer {
 async function askChallenge(
   server: IdentityServer,
   { collectors, spiffeId }: EvidenceExchangeOptions,
-  { publicKey, digest, signal }: { publicKey: object; digest: Buffer | undefined; signal: AbortSignal },
+  {
+    use,
+    publicKey,
+    digest,
+    signal,
+  }: { use: 'agent' | undefined; publicKey: object; digest: Buffer | undefined; signal: AbortSignal },
 ): Promise<Offer> {
   const said = await Promise.all(
     collectors.map(async (one): Promise<[AttestationType, JsonObject] | undefined> => {
@@ -114,6 +136,7 @@ async function askChallenge(
     body: {
       types: collectors.map(({ type }) => type),
       publicKey,
+      ...(use === undefined ? {} : { use }),
       ...(Object.keys(hello).length === 0 ? {} : { hello }),
       ...(spiffeId === undefined ? {} : { spiffeId }),
       ...(digest === undefined ? {} : { manifest: digest.toString('hex') }),
@@ -147,8 +170,8 @@ async function collectAll(
   throw new AimsError('provisioning.no_evidence', `no evidence of ${collectors.map(({ type }) => type).join(', ')}`)
 }
 
-async function vouch(subject: KeyProofSubject, previous: WorkloadKey): Promise<object> {
-  return { publicKey: exportPublicJwk(previous.publicKey), keyProof: await signKeyProof(subject, previous) }
+async function vouch(subject: KeyProofSubject, previous: WorkloadKey): Promise<JsonObject> {
+  return { publicKey: { ...exportPublicJwk(previous.publicKey) }, keyProof: await signKeyProof(subject, previous) }
 }
 
 function readGrant(
@@ -180,22 +203,22 @@ function readGrant(
   }
 }
 
-function chainOf(value: JsonValue): readonly Uint8Array[] {
+export function chainOf(value: JsonValue | undefined): readonly Uint8Array[] {
   const { chain } = object(value, 'x509Svid')
   if (!Array.isArray(chain)) throw invalid('chain')
   return chain.map((one: JsonValue) => decodeBase64(text(one, 'chain')) ?? new Uint8Array())
 }
 
-function object(value: JsonValue | undefined, name: string): JsonObject {
+export function object(value: JsonValue | undefined, name: string): JsonObject {
   if (!isJsonObject(value)) throw invalid(name)
   return value
 }
 
-function text(value: JsonValue | undefined, name: string): string {
+export function text(value: JsonValue | undefined, name: string): string {
   if (typeof value !== 'string' || value === '') throw invalid(name)
   return value
 }
 
-function invalid(name: string): AimsError {
+export function invalid(name: string): AimsError {
   return new AimsError('operation.invalid_response', `the server sent no usable ${name}`)
 }

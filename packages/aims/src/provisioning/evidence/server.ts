@@ -11,6 +11,7 @@ import { presentedChain } from '../../base/tls-chain.ts'
 import type { TrustBundle } from '../../credentials/bundle/bundle.ts'
 import { parseBundle } from '../../credentials/bundle/parse.ts'
 import { bundleSource } from '../../credentials/bundle/source.ts'
+import type { X509Svid } from '../../credentials/x509-svid/source.ts'
 import { verifyX509Svid } from '../../credentials/x509-svid/verify.ts'
 import { joinSpiffeId, type TrustDomain } from '../../identifiers/spiffe-id.ts'
 
@@ -22,6 +23,8 @@ export interface IdentityServerOptions {
   /** SPIFFE bundle of the trust domain: the path of a file, or its bytes. Without one there is nobody to believe. */
   readonly bundle: string | Uint8Array
   readonly clock: Clock
+  /** Keeps connections open between requests: for whoever asks often. Default false: each is one look at the newest bundle. */
+  readonly keepAlive?: boolean
 }
 
 /** The API of an identity server, over connections on which it proved to be that of its trust domain. */
@@ -32,6 +35,8 @@ export interface IdentityServer {
   send(request: ApiRequest): Promise<JsonValue | undefined>
   /** Takes a bundle that the server gave. An older one is ignored. Returns the newest. */
   learn(document: string): TrustBundle
+  /** Shows this SVID on connections that are made from now on, and uses no other connections. `undefined`: none is shown. */
+  present(svid: X509Svid | undefined): void
   close(): void
 }
 
@@ -43,19 +48,33 @@ export interface IdentityServer {
  * @throws what the file system answers for a bundle that cannot be read
  */
 export function identityServer(options: IdentityServerOptions): IdentityServer {
-  const { trustDomain, server, bundle: given, clock } = options
+  const { trustDomain, server, bundle: given, clock, keepAlive = false } = options
   const read = (): TrustBundle => {
     return parseBundle(typeof given === 'string' ? readFileSync(given) : given, trustDomain).bundle
   }
   let text = ''
   let newest = read()
   requireAuthorities(newest)
-  const agent = new ServerAgent(() => serverTlsOptions(newest, clock))
-  const api: ApiClient = apiClient({ ...parseServerAddress(server), agent })
+  const address = parseServerAddress(server)
+  let shown: X509Svid | undefined
+  const open = (): Connections => {
+    const agent = new ServerAgent(
+      () => ({ ...serverTlsOptions(newest, clock), ...clientCertificate(shown) }),
+      keepAlive,
+    )
+    return { agent, api: apiClient({ ...address, agent }) }
+  }
+  let current = open()
+  // What is under way ends, and no new request begins on a connection that was made under other circumstances.
+  const renew = (): void => {
+    current.agent.endWhenIdle()
+    current = open()
+  }
   const adopt = (next: TrustBundle): void => {
     // The same one stays the same object: verifiers keep what they know of it.
     if (newest.sequence !== undefined && (next.sequence ?? 0n) <= newest.sequence) return
     newest = next
+    renew()
   }
   return {
     get bundle() {
@@ -63,7 +82,7 @@ export function identityServer(options: IdentityServerOptions): IdentityServer {
     },
     async send(request) {
       try {
-        return await api.send(request)
+        return await current.api.send(request)
       } catch (error) {
         // Whoever was away while all authorities changed has a newer file, perhaps.
         if (typeof given === 'string') adopt(orElse(read, newest))
@@ -75,7 +94,11 @@ export function identityServer(options: IdentityServerOptions): IdentityServer {
       text = document
       return newest
     },
-    close: () => api.close(),
+    present(svid) {
+      shown = svid
+      renew()
+    },
+    close: () => current.api.close(),
   }
 }
 
@@ -94,13 +117,22 @@ function parseServerAddress(address: string): { readonly host: string; readonly 
   return { host: url.hostname.replace(/^\[(.*)\]$/, '$1'), port: url.port === '' ? 443 : Number(url.port) }
 }
 
+interface Connections {
+  readonly agent: ServerAgent
+  readonly api: ApiClient
+}
+
 class ServerAgent extends Agent {
   readonly #tls: () => ConnectionOptions
 
-  constructor(tls: () => ConnectionOptions) {
-    // Calls are rare, and each connection is one look at the newest bundle.
-    super({ keepAlive: false, maxCachedSessions: 0 })
+  constructor(tls: () => ConnectionOptions, keepAlive: boolean) {
+    super({ keepAlive, maxCachedSessions: 0 })
     this.#tls = tls
+  }
+
+  endWhenIdle(): void {
+    this.maxFreeSockets = 0
+    for (const sockets of Object.values(this.freeSockets)) for (const socket of sockets ?? []) socket.destroy()
   }
 
   override createConnection(
@@ -109,6 +141,13 @@ class ServerAgent extends Agent {
   ): Duplex | null | undefined {
     return super.createConnection({ ...options, ...this.#tls() }, callback)
   }
+}
+
+function clientCertificate(svid: X509Svid | undefined): ConnectionOptions {
+  if (svid === undefined) return {}
+  // Node takes private keys as text only; it stays in this process.
+  const key = svid.key.tlsKey.export({ type: 'pkcs8', format: 'pem' })
+  return { cert: svid.certificates.map((der) => encodePem('CERTIFICATE', der)).join(''), key }
 }
 
 function serverTlsOptions(bundle: TrustBundle, clock: Clock): ConnectionOptions {
