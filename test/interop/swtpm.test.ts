@@ -1,11 +1,10 @@
 import assert from 'node:assert/strict'
 import { createHash, randomBytes, verify } from 'node:crypto'
-import { mkdtempSync, rmSync } from 'node:fs'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, describe, test } from 'node:test'
 import {
-  type AttestationType,
   type Authenticated,
   checkTpmProgress,
   type EvidenceVerifier,
@@ -28,8 +27,8 @@ import {
   WorkloadKey,
 } from 'aims/base'
 import { bundleSource, parseBundle, verifyWit, verifyX509Svid } from 'aims/credentials'
-import { parseTrustDomain } from 'aims/identifiers'
-import { signKeyProof } from 'aims/provisioning'
+import { parseSpiffeId, parseTrustDomain } from 'aims/identifiers'
+import { connect, signKeyProof } from 'aims/provisioning'
 import { adminClient, loadConfig, type RunningServer, startServer } from 'aims-server'
 import { byPassword, execute } from '../../packages/aims/src/attestation/collect/tpm/command.ts'
 import { residentArea } from '../../packages/aims/src/attestation/collect/tpm/templates.ts'
@@ -135,9 +134,11 @@ describe('a TPM of swtpm', { skip: hasSwtpm ? false : 'no swtpm on this machine'
     collector = tpmCollector({ address, selection: SELECTION })
     const collateral = tpmCollateral(tpm.authorities)
     verifier = tpmVerifier({ roots: new Set([rootOf(tpm)]), collateral }) as EvidenceVerifier
-    const overrides = { trustDomain, dataDirectory: join(root, 'data'), 'listen.port': 0 }
-    const verifiers = new Map<AttestationType, EvidenceVerifier>([['tpm', verifier]])
-    server = await startServer(await loadConfig({ env: {}, overrides }), { verifiers })
+    const authorities = join(root, 'authorities.pem')
+    writeFileSync(authorities, Buffer.concat(tpm.authorities.map(({ bytes }) => bytes)))
+    const attestation = { tpm: { roots: [rootOf(tpm)], authorities } }
+    const overrides = { trustDomain, dataDirectory: join(root, 'data'), 'listen.port': 0, attestation }
+    server = await startServer(await loadConfig({ env: {}, overrides }))
     api = apiClient({ socketPath: server.socketPath })
     const selectors = [`tpm:ek:${await endorsementKey(collector)}`]
     const strict = { selection: SELECTION, pcrs: { 'sha256:7': [booted] } }
@@ -184,6 +185,22 @@ describe('a TPM of swtpm', { skip: hasSwtpm ? false : 'no swtpm on this machine'
       { bundles, now: now() },
     )
     assert.equal(svid.subject, bot.spiffeId)
+  })
+
+  test('keeps the identity of a workload fresh that has no agent', async () => {
+    const bundle = Buffer.from(server.bundle())
+    const spiffeId = parseSpiffeId(bot.spiffeId)
+    const evidence = [collector]
+    const me = await connect({
+      server: `https://127.0.0.1:${server.port}`,
+      bundle,
+      trustDomain,
+      spiffeId,
+      evidence,
+      env: {},
+    })
+    assert.deepEqual([me.spiffeId, me.via.kind], [bot.spiffeId, 'evidence'])
+    me.close()
   })
 
   test('certifies a key that cannot leave it, which signs for itself', async () => {

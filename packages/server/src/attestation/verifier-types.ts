@@ -17,6 +17,7 @@ import {
   collateralDirectory,
   type EvidenceVerifier,
   exchangeThrough,
+  firstOf,
   gcpVerifier,
   githubVerifier,
   inClusterApi,
@@ -30,6 +31,7 @@ import {
   TPM_VENDOR_CAS,
   type TpmVendor,
   tdxVerifier,
+  tpmCollateral,
   tpmVendorRoots,
   tpmVerifier,
   x509PopVerifier,
@@ -81,13 +83,16 @@ export const VERIFIER_TYPES: readonly VerifierType[] = [
         Object.keys(TPM_VENDOR_CAS) as TpmVendor[],
       ),
       roots: fingerprintsField('none', 'Further certificates that end a chain. One of `vendors`, `roots` is needed.'),
+      authorities: pathField('none', 'File with the certificates of CAs of makers, roots and those below, PEM.'),
       requireRevocationLists: flagField('false', 'Refuse a chain in which a revocation list is not at hand.'),
       collateral: COLLATERAL,
     },
-    ({ vendors = [], roots = new Set<string>(), requireRevocationLists = false, collateral }, around) => {
+    ({ vendors = [], roots = new Set<string>(), requireRevocationLists = false, authorities, collateral }, around) => {
       const all = new Set([...tpmVendorRoots(...vendors), ...roots])
       if (all.size === 0) throw new Error('vendors or roots must be named')
-      const trust = { roots: all, requireRevocationLists, collateral: source(collateral, around) }
+      const files = authorities === undefined ? [] : [{ name: 'authorities', bytes: readFileSync(authorities) }]
+      const known = firstOf(tpmCollateral(files), source(collateral, around))
+      const trust = { roots: all, requireRevocationLists, collateral: known }
       return rememberingTpm(tpmVerifier(trust), around.memory)
     },
   ),

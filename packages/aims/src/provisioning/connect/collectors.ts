@@ -10,6 +10,7 @@ import { githubCollector } from '../../attestation/collect/github.ts'
 import { kubernetesCollector } from '../../attestation/collect/kubernetes.ts'
 import { metadataExchange } from '../../attestation/collect/metadata.ts'
 import { tdxCollector } from '../../attestation/collect/tdx.ts'
+import { tpmCollector } from '../../attestation/collect/tpm/tpm-collector.ts'
 import { exchangeThrough } from '../../attestation/exchange.ts'
 import { AimsError } from '../../base/errors.ts'
 import { outbound } from '../../base/outbound.ts'
@@ -44,6 +45,10 @@ const COLLECTORS: readonly LocalCollector[] = [
         ...named('cluster', env.AIMS_KUBERNETES_CLUSTER),
         ...named('projectedToken', env.AIMS_KUBERNETES_TOKEN),
       }),
+  },
+  {
+    type: 'tpm',
+    create: (env) => tpmCollector({ ...named('address', env.AIMS_TPM), ...named('selection', env.AIMS_TPM_PCRS) }),
   },
   { type: 'tdx', create: () => tdxCollector({ name: () => randomUUID() }) },
   { type: 'gcp', create: () => gcpCollector(metadata()) },

@@ -120,7 +120,7 @@ describe('evidence', () => {
   })
 
   test('that is named is collected, in that order', () => {
-    const types = collectorsOf(['gcp', 'aws-iid', 'tdx', 'azure'], {}).map(({ type }) => type)
-    assert.deepEqual(types, ['gcp', 'aws-iid', 'tdx', 'azure'])
+    const types = collectorsOf(['gcp', 'aws-iid', 'tpm', 'tdx', 'azure'], {}).map(({ type }) => type)
+    assert.deepEqual(types, ['gcp', 'aws-iid', 'tpm', 'tdx', 'azure'])
   })
 })

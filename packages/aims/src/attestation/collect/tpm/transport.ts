@@ -61,6 +61,7 @@ async function openSocket(target: { host: string; port: number } | { path: strin
   const { connect } = await import('node:net')
   const socket = connect(target)
   await once(socket, 'connect')
+  socket.unref()
   let received: Buffer = Buffer.alloc(0)
   let waiting: PromiseWithResolvers<Buffer> | undefined
   const fail = (cause?: unknown): void => waiting?.reject(failed('the TPM broke off the connection', cause))
@@ -77,8 +78,13 @@ async function openSocket(target: { host: string; port: number } | { path: strin
       received = Buffer.alloc(0)
       waiting = Promise.withResolvers<Buffer>()
       if (socket.destroyed) fail()
-      else socket.write(command)
-      return await waiting.promise
+      else socket.ref().write(command)
+      try {
+        return await waiting.promise
+      } finally {
+        // A connection on which nothing is awaited keeps no process running.
+        socket.unref()
+      }
     },
     async close() {
       socket.destroy()
