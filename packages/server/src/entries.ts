@@ -77,8 +77,6 @@ export interface EntryRegistryOptions {
 /** Makes the registry over a store. */
 export function createEntryRegistry(options: EntryRegistryOptions): EntryRegistry {
   const { store, trustDomain, ttls, clock, observer, verifiers, agentPrefixes } = options
-  const listeners = new Set<() => void>()
-  const { store, trustDomain, ttls, clock, observer, verifiers } = options
   const listeners = new Set<(change: EntryChange) => void>()
   const oneAtATime = serializer()
 

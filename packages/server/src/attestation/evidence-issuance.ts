@@ -8,18 +8,7 @@ import {
   readManifestPolicy,
   verifyManifest,
 } from 'aims/attestation'
-import {
-  AimsError,AimsError, 
-  type Clock,type Clock, 
-  importVerificationKey,
-  isJsonObject,
-  type JsonObject,
-  jwkThumbprint,
-  type Observer,type Observer, 
-  sha256,
-  spkiBytes,
-  type VerificationKey,type VerificationKey 
-} from 'aims/base'
+import { AimsError, type Clock, type Observer, type VerificationKey } from 'aims/base'
 import type { AttestedFacts } from 'aims/credentials'
 import {
   CREDENTIAL_TYPES,
@@ -28,9 +17,8 @@ import {
   type KeyedIssuanceRequest,
   type RegistrationEntry,
 } from 'aims/provisioning'
-import type { AttestedState, AttestedThing, AttestedThings, AttestedThings } from '../store/attested-things.ts'
-import { createChallenges, type OpenChallenge } from './challenges.ts'
-import { type AcceptedEvidence, type AcceptedEvidence, lowered, narrowed, narrowed, postureOf, postureOf, refused, refused, succeeded, succeeded } from './evidence-events.ts'
+import type { AttestedThings } from '../store/attested-things.ts'
+import { type AcceptedEvidence, narrowed, postureOf, refused, succeeded } from './evidence-events.ts'
 import type { EvidenceSession, ShownEvidence } from './evidence-session.ts'
 import { firstUse } from './first-use.ts'
 
@@ -81,83 +69,16 @@ export function createEvidenceIssuance(options: EvidenceIssuanceOptions): Eviden
 
   const choose = (evidence: readonly Authenticated[], spiffeId: string | undefined): RegistrationEntry => {
     const shown = evidence.flatMap(({ result }) => result.selectors)
-    const fitting = options.matchEntries(shown).filter((entry) => spiffeId === undefined || entry.spiffeId === spiffeId)
-    const shown = new Set(evidence.flatMap(({ result }) => result.selectors))
-    const fitting = options.listEntries().filter(
+    const fitting = options.matchEntries(shown).filter(
       (entry) =>
         // An entry that names agents is for their workloads alone.
-        entry.agents === undefined && isMatch(entry, shown) && (spiffeId === undefined || entry.spiffeId === spiffeId),
+        entry.agents === undefined && (spiffeId === undefined || entry.spiffeId === spiffeId),
     )
     const [entry, second] = fitting
     if (entry === undefined) throw new AimsError('provisioning.no_identity', 'no entry fits the evidence')
     if (second !== undefined) throw new AimsError('provisioning.ambiguous_identity', 'several entries fit the evidence')
     return entry
   }
-
-  // Refuses who took another's place or got weaker, and returns what to do once it is all recorded: it remembers, and
-  // refuses whoever was overtaken meanwhile.
-  const firstUse = async (
-    { evidence, thumbprint, previous }: Proven,
-    entry: RegistrationEntry,
-    { assurance }: Appraisal,
-    now: number,
-    correlationId: string,
-  ): Promise<() => void> => {
-    const { spiffeId, revision } = entry
-    const seen: AttestedThing[] = []
-    const requireHolder = (thing: AttestedThing): AttestedState | undefined => {
-      const before = things.find(thing)
-      const isSameHolder = before === undefined || [thumbprint, previous].includes(before.thumbprint)
-      if (thing.isBearer && !isSameHolder) {
-        throw new AimsError('attestation.taken', 'another key came first with this evidence')
-      }
-      return before
-    }
-    for (const { result, attested, statement } of evidence) {
-      const thing = { type: result.type, attested, spiffeId, isBearer: result.binding === 'none' }
-      const before = requireHolder(thing)
-      if (before?.revision === revision && compareAssurance(assurance, before.assurance) < 0) {
-        await observer.record(lowered(entry, before.assurance, assurance, correlationId))
-        throw new AimsError('attestation.assurance_lowered', `the evidence reached ${before.assurance} before`)
-      }
-      if (statement !== undefined) {
-        things.useOnce(`${result.type} ${statement}`, result.evidenceNotAfter ?? now + STATEMENT_MEMORY, now)
-      }
-      seen.push(thing)
-    }
-    return () => {
-      // Somebody may have come first while the record was written.
-      for (const thing of seen) requireHolder(thing)
-      for (const thing of seen) things.put(thing, { thumbprint, assurance, revision }, now)
-    }
-  }
-
-  return {
-    challenge({ types, publicKey, spiffeId, manifest, hello }) {
-      const now = clock()
-      const prepared = new Map<AttestationType, JsonObject>()
-      const offers: Record<string, JsonObject> = {}
-      for (const type of types) {
-        const verifier = verifierOf(type)
-        const said = hello[type]
-        if (verifier.prepare === undefined) continue
-        const { offer, kept } = verifier.prepare(isJsonObject(said) ? said : {}, { now })
-        prepared.set(type, kept)
-        offers[type] = offer
-      }
-      const { key } = importVerificationKey(publicKey)
-      const purpose = {
-        types,
-        thumbprint: jwkThumbprint(key),
-        prepared,
-        ...(spiffeId === undefined ? {} : { spiffeId }),
-        ...(manifest === undefined ? {} : { manifest }),
-      }
-      const { id, nonce, expiresAt } = challenges.open(purpose, now)
-      const bound = { nonce, publicKey: spkiBytes(key), ...(manifest === undefined ? {} : { manifest }) }
-      const audiences = Object.fromEntries(types.map((type) => [type, bindingAudience(type, bound, trustDomain)]))
-      return { id, nonce, expiresAt, audiences, offers }
-    },
 
   return {
     async issue(request, correlationId) {
@@ -170,7 +91,6 @@ export function createEvidenceIssuance(options: EvidenceIssuanceOptions): Eviden
         chosen = entry
         const appraisal = appraise(proven.evidence, readAppraisalPolicy(entry.attestation ?? {}, verifiers), verifiers)
         const manifest = manifestFor(entry, request.manifest, now)
-        const remember = await firstUse(proven, entry, appraisal, now, correlationId)
         const remember = await firstUse(proven, entry, appraisal, { things, observer, now, correlationId })
         accepted = { entry, key: proven.key, appraisal, manifest }
         await observer.record(succeeded(accepted, correlationId))

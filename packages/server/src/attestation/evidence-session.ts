@@ -11,6 +11,7 @@ import {
   AimsError,
   type Clock,
   importVerificationKey,
+  isJsonObject,
   type JsonObject,
   jwkThumbprint,
   sha256,
@@ -106,7 +107,7 @@ export function createEvidenceSession(options: {
         const verifier = verifierOf(type)
         const said = hello[type]
         if (verifier.prepare === undefined) continue
-        const { offer, kept } = verifier.prepare(typeof said === 'object' ? (said as JsonObject) : {}, { now })
+        const { offer, kept } = verifier.prepare(isJsonObject(said) ? said : {}, { now })
         prepared.set(type, kept)
         offers[type] = offer
       }

@@ -174,6 +174,7 @@ export const SETTINGS: { readonly [Key in keyof Configuration]: Setting<Configur
     type: idPrefixes,
     default: { value: AGENT_PREFIXES },
     doc: 'Where agents are: entries below these paths need an owner, a purpose, and selectors that tell one agent from another.',
+  },
   'agents.attestation': {
     type: objectByName,
     default: { value: { 'join-token': {} } },

@@ -94,7 +94,7 @@ let made = 0
 const entryFor = async (...agents: readonly (string | readonly string[])[]): Promise<string> => {
   made += 1
   const id = `entry-${made}`
-  const entry = { id, spiffeId: `spiffe://example.com/agent/${id}`, selectors: posture.selectors }
+  const entry = { id, spiffeId: `spiffe://example.com/job/${id}`, selectors: posture.selectors }
   await api.send({
     method: 'POST',
     path: '/v1/entries',
@@ -326,7 +326,7 @@ describe('an agent on another host', () => {
     assert.ok((await ask(agent, own, {}, 'wit')).token)
     const [issued] = await admin.listRecords({
       type: 'provisioning.issued',
-      agent: `spiffe://example.com/agent/${own}`,
+      agent: `spiffe://example.com/job/${own}`,
     })
     assert.equal(issued?.details?.via, agent.svid.spiffeId)
     for (const other of [await entryFor(['join-token:name:else']), await entryFor(), 'no-such-entry']) {

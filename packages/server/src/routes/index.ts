@@ -51,7 +51,6 @@ export function serverRoutes(deps: RouteDependencies): readonly Route[] {
   const { config, storage, entries, authorities, metrics, nodes } = deps
   const { log } = storage
   metrics.gauge('aims_entries', 'Registration entries.', () => entries.size())
-  metrics.gauge('aims_entries', 'Registration entries.', () => entries.list().length)
   metrics.gauge('aims_agents', 'Agents on other hosts.', () => nodes.agents.list().length)
   metrics.gauge('aims_log_size', 'Records that the newest checkpoint covers.', () => log.size)
   metrics.gauge(
