@@ -116,7 +116,7 @@ export const credentials: readonly Requirement[] = [
     ['17', 'SHOULD', 'implemented', 'keys are removed when the last SVID signed by them has expired'],
     ['18', 'OURS', 'implemented', 'the JWK of an x509-svid entry is the key of its certificate'],
     ['19', 'MUST NOT', 'planned', 'unknown top-level members are required or refused'],
-    ['20', 'SHOULD NOT', 'planned', 'hints of single bundles change the refresh of a map'],
+    ['20', 'SHOULD NOT', 'implemented', 'hints of single bundles change the refresh of a map'],
   ]),
   ...topic('credentials', 'jws', 'AIMS security rules, J1 to J12', [
     ['01', 'OURS', 'implemented', 'J1: the algorithm belongs to the key record, never to the token'],

@@ -16,6 +16,7 @@ import { parseTrustDomain } from '../../packages/aims/src/identifiers/trust-doma
 export interface TestCa {
   readonly bundle: TrustBundle
   readonly authority: X509Authority
+  readonly signer: WorkloadKey
   svid(path: string, options?: TestSvidOptions): Promise<X509Svid>
 }
 
@@ -28,15 +29,19 @@ export interface TestSvidOptions {
 
 const now = (): number => Math.floor(Date.now() / 1000)
 
-export async function testCa(name = 'example.com', options: { readonly intermediate?: boolean } = {}): Promise<TestCa> {
+export async function testCa(
+  name = 'example.com',
+  options: { readonly intermediate?: boolean; readonly signer?: WorkloadKey } = {},
+): Promise<TestCa> {
   const trustDomain = parseTrustDomain(name)
   const times = { notBefore: now() - 60, notAfter: now() + 3600 }
-  const signer = WorkloadKey.generate()
+  const { signer = WorkloadKey.generate() } = options
   const certificate = await issueCaCertificate({ trustDomain, signer, ...times })
   const root = createX509Authority({ trustDomain, signer, certificate })
   const authority = options.intermediate === true ? await intermediateOf(root, times) : root
   return {
     authority,
+    signer,
     bundle: { ...emptyBundle(trustDomain), x509Authorities: [certificate] },
     async svid(path, { dnsNames = [], ttl = 600, key = WorkloadKey.generate() } = {}) {
       const spiffeId = parseSpiffeId(`spiffe://${name}${path}`)

@@ -32,6 +32,7 @@ export {
   outbound,
   RateLimitedError,
 } from './outbound.ts'
+export type { TlsPeer } from './outbound-connection.ts'
 export { encodePem, type PemBlock, parsePem } from './pem.ts'
 export { type DatabaseOptions, type FileLock, lockFile, openDatabase, storing, transaction } from './sqlite.ts'
 export { type BoundSocket, bindSocket, type SocketPlace } from './unix-socket.ts'

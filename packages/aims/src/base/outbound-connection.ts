@@ -1,6 +1,15 @@
 import { connect as connectTcp, type Socket } from 'node:net'
-import { connect as connectTls, type TLSSocket } from 'node:tls'
+import { connect as connectTls, type TLSSocket, type ConnectionOptions as TlsOptions } from 'node:tls'
 import { AimsError } from './errors.ts'
+import { presentedChain } from './tls-chain.ts'
+
+/** A host that is recognised by its certificate and not by its name, e.g. by a SPIFFE ID. */
+export interface TlsPeer {
+  /** PEM. Each is trusted as it is, be it a root or not. At least one. */
+  readonly authorities: string
+  /** Judges what the host presented: DER, leaf first. It throws to refuse. */
+  verify(chain: readonly Uint8Array[]): void
+}
 
 /** What a TLS connection to a vetted address is made of. */
 export interface ConnectionOptions {
@@ -11,6 +20,8 @@ export interface ConnectionOptions {
   readonly addresses: readonly string[]
   /** PEM. Absent: the authorities that come with Node. */
   readonly authorities?: string
+  /** Whom to accept instead of whoever has a certificate for the name. */
+  readonly peer?: TlsPeer
   readonly signal: AbortSignal
   /** Opens a TCP connection. Default: the network. */
   connect?(address: string, port: number): Socket
@@ -33,7 +44,8 @@ export async function openConnection(options: ConnectionOptions): Promise<TLSSoc
     } catch (error) {
       last = error
       const code = String((error as NodeJS.ErrnoException).code)
-      if (TLS_ERRORS.test(code))
+      // What the peer's judge throws has a code of ours.
+      if (AimsError.is(error) || TLS_ERRORS.test(code))
         throw new AimsError('outbound.tls_failed', 'the TLS handshake failed', { cause: error })
       if (options.signal.aborted) break
     }
@@ -42,7 +54,7 @@ export async function openConnection(options: ConnectionOptions): Promise<TLSSoc
 }
 
 function openTo(address: string, options: ConnectionOptions): Promise<TLSSocket> {
-  const { host, port, authorities, signal } = options
+  const { host, port, authorities, peer, signal } = options
   const tcp = options.connect?.(address, port) ?? connectTcp({ host: address, port })
   return new Promise((resolve, reject) => {
     const tls = connectTls({
@@ -54,6 +66,7 @@ function openTo(address: string, options: ConnectionOptions): Promise<TLSSocket>
       minVersion: 'TLSv1.2',
       ALPNProtocols: ['http/1.1'],
       ...(authorities === undefined ? {} : { ca: authorities }),
+      ...(peer === undefined ? {} : judgedBy(peer)),
     })
     const end = (error: Error): void => {
       signal.removeEventListener('abort', abort)
@@ -71,4 +84,21 @@ function openTo(address: string, options: ConnectionOptions): Promise<TLSSocket>
       resolve(tls)
     })
   })
+}
+
+// The path is checked by OpenSSL as well; the judge takes the place of the comparison of names.
+function judgedBy(peer: TlsPeer): Pick<TlsOptions, 'ca' | 'allowPartialTrustChain' | 'checkServerIdentity'> {
+  if (peer.authorities === '') throw new TypeError('a peer needs an authority')
+  return {
+    ca: peer.authorities,
+    allowPartialTrustChain: true,
+    checkServerIdentity: (_host, certificate) => {
+      try {
+        peer.verify(presentedChain(certificate))
+        return undefined
+      } catch (error) {
+        return error as Error
+      }
+    },
+  }
 }

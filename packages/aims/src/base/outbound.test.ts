@@ -5,11 +5,14 @@ import { describe, test } from 'node:test'
 import { gzipSync } from 'node:zlib'
 import fc from 'fast-check'
 import { PUBLIC_ADDRESS, tlsHost, towards, webAuthority } from '../../../../test/support/tls-host.ts'
+import { makeRoot, newKey } from '../../../../test/support/vendor-pki.ts'
 import { AimsError } from './errors.ts'
 import { type OutboundOptions, type OutboundPurpose, type OutboundRequest, outbound } from './outbound.ts'
 import { isMetadataAddress, isPublicAddress, networks } from './outbound-addresses.ts'
 import { parseOutboundUrl } from './outbound-url.ts'
+import { encodePem } from './pem.ts'
 
+const otherAuthority = encodePem('CERTIFICATE', makeRoot('Other Root', { key: newKey('P-256') }).der)
 const purpose: OutboundPurpose = { hosts: ['good.example'], authorities: webAuthority, maxBody: 100, timeout: 2000 }
 
 const answer: (body?: string, headers?: { [name: string]: string }, status?: number) => RequestListener =
@@ -155,6 +158,61 @@ describe('the outbound fetcher', () => {
       assert.equal(requests.length, 1)
     })
   }
+
+  const redirecting: (location: string) => RequestListener = (location) => (request, response) => {
+    if (request.url === '/b') response.end('{}')
+    else response.writeHead(307, { location }).end()
+  }
+
+  test('follows a redirect where the purpose says so, for a plain GET', async () => {
+    const allowed = { purpose: { redirects: 1 } }
+    const { outcome, requests } = await fetchFrom(redirecting('https://other.example/b'), {
+      ...allowed,
+      names: ['good.example', 'other.example'],
+    })
+    assert.ok(!AimsError.is(outcome), String(outcome))
+    assert.deepEqual(requests, ['GET good.example/a?b=c', 'GET other.example/b'])
+    // The certificate is looked at again.
+    await refuses('outbound.tls_failed', redirecting('https://other.example/b'), allowed)
+    // Fields are for the host that was named.
+    const request = { headers: { authorization: 'Bearer x' } }
+    await refuses('outbound.redirected', redirecting('/b'), { ...allowed, request })
+    await refuses('outbound.redirected', redirecting('/b'), { ...allowed, request: { method: 'POST' } })
+    await refuses('outbound.redirected', answer('', {}, 302), allowed)
+  })
+
+  for (const [location, code] of [
+    ['http://good.example/b', 'outbound.url_refused'],
+    ['//good.example/b', 'outbound.url_refused'],
+    ['b', 'outbound.url_refused'],
+    ['/../b', 'outbound.url_refused'],
+    ['https://10.0.0.1/b', 'outbound.address_refused'],
+    ['https://169.254.169.254/b', 'outbound.address_refused'],
+    ['/c', 'outbound.redirected'],
+  ] as const) {
+    test(`refuses a redirect to ${location} where they are followed`, async () => {
+      await refuses(code, redirecting(location), { purpose: { redirects: 1 } })
+    })
+  }
+
+  test('a peer is judged by its certificate, under its authorities, and not by its name', async () => {
+    const seen: number[] = []
+    const peer = { authorities: webAuthority, verify: (chain: readonly Uint8Array[]) => void seen.push(chain.length) }
+    const { outcome } = await fetchFrom(answer(), { names: ['other.example'], purpose: { peer } })
+    assert.ok(!AimsError.is(outcome), String(outcome))
+    assert.deepEqual(seen, [2])
+    const judge = () => {
+      throw new AimsError('authentication.peer_unexpected', 'not this one')
+    }
+    const { outcome: refused, requests } = await refuses('outbound.tls_failed', answer(), {
+      purpose: { peer: { ...peer, verify: judge } },
+    })
+    assert.ok(AimsError.is(refused))
+    assert.equal((refused.cause as AimsError).code, 'authentication.peer_unexpected')
+    assert.deepEqual(requests, [])
+    // The judge alone does not decide.
+    await refuses('outbound.tls_failed', answer(), { purpose: { peer: { ...peer, authorities: otherAuthority } } })
+  })
 
   test('takes what is not there for an answer', async () => {
     const { outcome } = await fetchFrom(answer('no', { 'content-type': 'text/html' }, 404), {

@@ -4,7 +4,8 @@ import { isIPv4, type Socket } from 'node:net'
 import type { TLSSocket } from 'node:tls'
 import { AimsError } from './errors.ts'
 import { isMetadataAddress, isPublicAddress, type Networks, networks } from './outbound-addresses.ts'
-import { openConnection } from './outbound-connection.ts'
+import { openConnection, type TlsPeer } from './outbound-connection.ts'
+import { Redirected, redirectTarget } from './outbound-redirect.ts'
 import { isPublicName, type OutboundUrl, parseOutboundUrl } from './outbound-url.ts'
 
 /** What may be reached for one purpose. */
@@ -18,6 +19,13 @@ export interface OutboundPurpose {
   readonly networks?: readonly string[]
   /** PEM of the authorities of these hosts. Default: those that come with Node. */
   readonly authorities?: string
+  /** Whom to accept instead of a host with a certificate for its name from these authorities. */
+  readonly peer?: TlsPeer
+  /**
+   * How many redirects are followed for a GET without fields of its own. A target may be another host than `hosts`; its URL,
+   * address and certificate are checked as those of the first. Default 0.
+   */
+  readonly redirects?: number
   /** Bytes of an answer. Default 1 MiB. */
   readonly maxBody?: number
   /** Milliseconds until the whole answer must be here. Default 10,000. */
@@ -76,8 +84,8 @@ const MAX_ADDRESSES = 32
 /**
  * Makes the fetcher for everything a program fetches from elsewhere. Every URL is read in one spelling, its host must be
  * allowed for the purpose, **every** address of the host must be public (or in a network that is configured), and the
- * connection goes to the very address that was looked at. No redirect is followed, no content coding undone, no proxy
- * asked, no TLS session resumed; the answer has a size and a deadline.
+ * connection goes to the very address that was looked at. No redirect is followed unless the purpose says so, no content
+ * coding undone, no proxy asked, no TLS session resumed; the answer has a size and a deadline.
  *
  * Does not say that the answer is true: what is fetched must be signed, or come from a host that is trusted.
  */
@@ -93,42 +101,72 @@ export function outbound<Purpose extends string>(options: OutboundOptions<Purpos
     if (!rule.allows(url)) throw new AimsError('outbound.host_refused', `${purpose}: the host is not allowed`)
     const deadline = AbortSignal.timeout(rule.timeout)
     const signal = wanted.signal === undefined ? deadline : AbortSignal.any([deadline, wanted.signal])
-    let socket: TLSSocket | undefined
     try {
-      const addresses = await orAborted(signal, vet(url.host, rule, resolve))
-      const { authorities } = rule
-      const through = {
-        ...(authorities === undefined ? {} : { authorities }),
-        ...(connect === undefined ? {} : { connect }),
-      }
-      socket = await openConnection({ host: url.host, port: url.port, addresses, signal, ...through })
-      return await orAborted(signal, exchange(socket, url, wanted, rule.maxBody))
+      return await fetchFollowing(url, rule, wanted, signal)
     } catch (cause) {
       if (deadline.aborted) throw new AimsError('outbound.timeout', `${purpose}: no whole answer in time`, { cause })
       if (AimsError.is(cause)) throw cause
       throw new AimsError('outbound.unreachable', `${purpose}: the connection failed`, { cause })
+    }
+  }
+
+  async function fetchFollowing(
+    first: OutboundUrl,
+    rule: Rule,
+    wanted: OutboundRequest,
+    signal: AbortSignal,
+  ): Promise<OutboundResponse> {
+    let url = first
+    for (let left = isPlainGet(wanted) ? rule.redirects : 0; ; left -= 1) {
+      try {
+        return await fetchOnce(url, rule, wanted, signal)
+      } catch (error) {
+        if (!(error instanceof Redirected) || left <= 0) throw error
+        url = redirectTarget(url, error)
+      }
+    }
+  }
+
+  async function fetchOnce(
+    url: OutboundUrl,
+    rule: Rule,
+    wanted: OutboundRequest,
+    signal: AbortSignal,
+  ): Promise<OutboundResponse> {
+    const addresses = await orAborted(signal, vet(url.host, rule, resolve))
+    const through = { ...rule.tls, ...(connect === undefined ? {} : { connect }) }
+    const socket = await openConnection({ host: url.host, port: url.port, addresses, signal, ...through })
+    try {
+      return await orAborted(signal, exchange(socket, url, wanted, rule.maxBody))
     } finally {
-      socket?.destroy()
+      socket.destroy()
     }
   }
 
   return { fetch }
 }
 
+// Fields may be for the host that was named, and for no other.
+function isPlainGet({ method = 'GET', headers, body }: OutboundRequest): boolean {
+  return method === 'GET' && headers === undefined && body === undefined
+}
+
 interface Rule {
   readonly networks: Networks
-  readonly authorities: string | undefined
+  readonly tls: Pick<OutboundPurpose, 'authorities' | 'peer'>
+  readonly redirects: number
   readonly maxBody: number
   readonly timeout: number
   allows(url: OutboundUrl): boolean
 }
 
 function readRule(purpose: OutboundPurpose): Rule {
-  const { hosts, authorities, maxBody = 1_048_576, timeout = 10_000 } = purpose
+  const { hosts, authorities, peer, redirects = 0, maxBody = 1_048_576, timeout = 10_000 } = purpose
   const allowed = hosts === 'public' ? undefined : new Set(hosts.map(authorityOf))
   return {
     networks: networks(purpose.networks ?? []),
-    authorities,
+    tls: { ...(authorities === undefined ? {} : { authorities }), ...(peer === undefined ? {} : { peer }) },
+    redirects,
     maxBody,
     timeout,
     allows: ({ host, port }) =>
@@ -226,8 +264,7 @@ function exchange(
 
 function checkHead(response: IncomingMessage, { types, statuses = [] }: OutboundRequest, maxBody: number): void {
   const { statusCode = 0, headers } = response
-  if (statusCode >= 300 && statusCode < 400)
-    throw new AimsError('outbound.redirected', 'the host answered with a redirect')
+  if (statusCode >= 300 && statusCode < 400) throw new Redirected(headers.location)
   if (statusCode === 429 || statusCode === 503) {
     const { 'retry-after': after = '' } = headers
     throw new RateLimitedError(/^[0-9]{1,6}$/.test(after) ? Number(after) : undefined)

@@ -27,6 +27,7 @@ test('an entry with a SPIFFE ID and a selector gets a default for everything els
     purpose: '',
     shared: false,
     admin: false,
+    federatesWith: [],
     revision: 1,
   })
 })
@@ -47,6 +48,7 @@ test('an entry printed as JSON reads back as the same entry', () => {
       purpose: 'keeps calendars',
       shared: true,
       admin: true,
+      federatesWith: ['partner.example', 'other.example'],
       revision: 7,
     },
     { trustDomain },
@@ -97,6 +99,11 @@ const refused: readonly (readonly [string, { readonly [member: string]: JsonValu
   ['a purpose above 1024 bytes', { purpose: 'x'.repeat(1025) }, 'provisioning.malformed_entry'],
   ['shared as a number', { shared: 1 }, 'provisioning.malformed_entry'],
   ['admin as a word', { admin: 'yes' }, 'provisioning.malformed_entry'],
+  ['its own trust domain among the federated ones', { federatesWith: ['example.com'] }, 'provisioning.malformed_entry'],
+  ['a SPIFFE ID among them', { federatesWith: ['spiffe://partner.example'] }, 'provisioning.malformed_entry'],
+  ['one in upper case', { federatesWith: ['Partner.example'] }, 'provisioning.malformed_entry'],
+  ['one of them twice', { federatesWith: ['a.example', 'a.example'] }, 'provisioning.malformed_entry'],
+  ['federatesWith as a text', { federatesWith: 'partner.example' }, 'provisioning.malformed_entry'],
   ['an id with a slash', { id: '../x' }, 'provisioning.malformed_entry'],
   ['a revision of zero', { revision: 0 }, 'provisioning.malformed_entry'],
 ]

@@ -2,6 +2,7 @@ import { AimsError, refuseAs } from '../base/errors.ts'
 import { isJsonObject, type JsonObject, type JsonValue } from '../base/json.ts'
 import { PROFILES, type Profile } from '../credentials/profile.ts'
 import { parseWorkloadSpiffeId, type SpiffeId, type TrustDomain, trustDomainOf } from '../identifiers/spiffe-id.ts'
+import { parseTrustDomain } from '../identifiers/trust-domain.ts'
 import { type AgentGroup, isAgentGroup } from './agent-group.ts'
 import { isSelector } from './selector.ts'
 
@@ -38,6 +39,8 @@ export interface RegistrationEntry {
   readonly shared: boolean
   /** May use the administration API. */
   readonly admin: boolean
+  /** Trust domains whose bundles the workload gets beside its own. Where there is no relationship it gets none. */
+  readonly federatesWith: readonly TrustDomain[]
   /** What evidence must show beyond the selectors: an appraisal policy, read by the server's verifiers. */
   readonly attestation?: JsonObject
   /** What the manifest of the agent must show. Then credentials are issued to whoever presents one that does. */
@@ -110,6 +113,7 @@ export function parseEntry(input: JsonValue, rules: EntryRules): RegistrationEnt
     purpose: text('purpose', input.purpose ?? '', 1024),
     shared: flag('shared', input.shared ?? false),
     admin: flag('admin', input.admin ?? false),
+    federatesWith: foreignDomains(input.federatesWith, rules.trustDomain),
     ...optionalObject('attestation', input.attestation),
     ...optionalObject('manifest', input.manifest),
     ...optionalAgents(input.agents),
@@ -137,6 +141,7 @@ const MEMBERS: ReadonlySet<string> = new Set<keyof RegistrationEntry>([
   'purpose',
   'shared',
   'admin',
+  'federatesWith',
   'attestation',
   'manifest',
   'agents',
@@ -240,6 +245,16 @@ function text(name: string, value: JsonValue, maxLength: number): string {
   // Entries are shown on terminals and in logs (L6).
   if (/\p{Cc}/u.test(value)) throw malformed(`${name} has control characters`)
   return value
+}
+
+function foreignDomains(value: JsonValue | undefined, own: TrustDomain): readonly TrustDomain[] {
+  return texts('federatesWith', value, 255).map((name) => {
+    if (name === own) throw malformed('federatesWith names the own trust domain, whose bundle everybody gets')
+    if (name.includes('://')) throw malformed('federatesWith has names of trust domains, not SPIFFE IDs')
+    return refuseAs('provisioning.malformed_entry', 'federatesWith has a malformed trust domain', () =>
+      parseTrustDomain(name),
+    )
+  })
 }
 
 // Read in full by whoever has the verifiers of the types it names.

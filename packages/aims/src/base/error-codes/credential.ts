@@ -65,5 +65,7 @@ export const CREDENTIAL_CODES = {
   'bundle.invalid_sequence': 'spiffe_sequence or spiffe_refresh_hint is not a usable integer',
   'bundle.invalid_key': 'a key of the bundle is malformed',
   'bundle.rollback': 'the bundle is older than the one already held',
-  'bundle.wrong_trust_domain': 'the bundle map has no bundle for the trust domain asked for',
+  'bundle.sequence_reused': 'the bundle has other keys than before under the same sequence number',
+  'bundle.wrong_trust_domain':
+    'the bundle is that of another trust domain, or the bundle map has none for the one asked for',
 } as const

@@ -47,4 +47,6 @@ export const PROVISIONING_CODES = {
   'provisioning.timeout': 'the Workload API did not answer in time',
   'provisioning.closed': 'the source was closed',
   'provisioning.not_ready': 'the source holds no current credential: it was redacted, has expired, or never came',
+  'provisioning.federation_malformed':
+    'the federation relationship lacks a part or has one that is not well formed: trust domain, URL, profile, endpoint SPIFFE ID and first bundle are each told',
 } as const

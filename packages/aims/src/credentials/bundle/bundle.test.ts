@@ -10,7 +10,8 @@ import type { TrustBundle } from './bundle.ts'
 import { parseJwks, serializeJwks } from './jwks.ts'
 import { parseBundle, parseBundleMap } from './parse.ts'
 import { parseAnyBundle } from './parse-any.ts'
-import { serializeBundle } from './serialize.ts'
+import { parsePemBundle, serializePemBundle } from './pem.ts'
+import { bundleContent, serializeBundle, serializeBundleMap } from './serialize.ts'
 import { bundleSource, emptyBundle, refuseRollback } from './source.ts'
 
 const trustDomain = parseTrustDomain('example.com')
@@ -289,6 +290,38 @@ test('a source knows one bundle per domain and never merges two', () => {
   assert.throws(() => bundleSource(bundle, emptyBundle(trustDomain)), TypeError)
 })
 
+test('a bundle map is printed and read back, without the hints of single bundles [credentials.bundle.20]', () => {
+  const { bundle } = read({})
+  const { refreshHint: _, ...rest } = bundle
+  const printed = serializeBundleMap([bundle, emptyBundle(otherDomain)], { includeWit: true })
+  assert.deepEqual([...parseBundleMap(printed).values()], [rest, emptyBundle(otherDomain)])
+  assert.equal(parseBundleMap(serializeBundleMap([])).size, 0)
+  assert.throws(() => serializeBundleMap([bundle, bundle]), TypeError)
+})
+
+test('PEM is the X.509 part of a bundle, and nothing but CA certificates', () => {
+  const { bundle } = read({})
+  const pem = serializePemBundle(bundle)
+  assert.deepEqual(
+    parsePemBundle(pem, trustDomain).x509Authorities.map((der) => Buffer.from(der).toString('base64')),
+    [CA_ONE],
+  )
+  assertRefused(() => parsePemBundle('', trustDomain), 'bundle.malformed')
+  assertRefused(() => parsePemBundle(pem.replaceAll('CERTIFICATE', 'PUBLIC KEY'), trustDomain), 'bundle.malformed')
+  const block = '-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n'
+  assertRefused(() => parsePemBundle(pem + block, trustDomain), 'bundle.invalid_key')
+})
+
+test('the content of a bundle is what it trusts, in any order', () => {
+  const { bundle } = read({ keys: [x509(CA_ONE), x509(CA_TWO), jwt, wit] })
+  const turned = read({ keys: [wit, jwt, x509(CA_TWO), x509(CA_ONE)], spiffe_sequence: 8 }).bundle
+  assert.equal(bundleContent(turned), bundleContent(bundle))
+  assert.notEqual(bundleContent({ ...bundle, witAuthorities: new Map() }), bundleContent(bundle))
+  // The same key for another use is another bundle.
+  const swapped = { ...bundle, jwtAuthorities: bundle.witAuthorities, witAuthorities: bundle.jwtAuthorities }
+  assert.notEqual(bundleContent(swapped), bundleContent(bundle))
+})
+
 test('an older bundle does not replace a newer one [credentials.bundle.15]', () => {
   const held = { ...emptyBundle(trustDomain), sequence: 5n }
   refuseRollback(held, { ...held, sequence: 5n })
@@ -297,6 +330,7 @@ test('an older bundle does not replace a newer one [credentials.bundle.15]', () 
   refuseRollback(emptyBundle(trustDomain), emptyBundle(trustDomain))
   assertRefused(() => refuseRollback(held, { ...held, sequence: 4n }), 'bundle.rollback')
   assertRefused(() => refuseRollback(held, emptyBundle(trustDomain)), 'bundle.rollback')
+  assertRefused(() => refuseRollback(held, { ...read({}).bundle, sequence: 5n }), 'bundle.sequence_reused')
   assert.throws(() => refuseRollback(held, { ...held, trustDomain: otherDomain }), TypeError)
 })
 
