@@ -76,7 +76,7 @@ export interface TpmFindings {
  * Checks every signature, certificate and binding of a document.
  *
  * @throws {@link AimsError} `attestation.*`
- * @see attestation.md of the project's digests; TCG Credential Profile EK 2.5; TPM 2.0 Library, Part 3, section 18
+ * @see docs/layers/3-attestation-tpm.md; TCG EK Credential Profile 2.5; TPM 2.0 Library, Part 3, section 18
  */
 export function authenticateTpm(document: TpmDocument, trust: TpmTrust, context: EvidenceContext): TpmFindings {
   const ak = parseTpmPublic(document.akPublic)

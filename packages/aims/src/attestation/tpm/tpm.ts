@@ -31,8 +31,8 @@ export interface TpmVerifier extends EvidenceVerifier<TpmClaims, TpmPolicy> {
  * - `akCertificate`: in place of these, where a cloud certifies attestation keys;
  * - `eventLog`: the boot log that explains the values.
  *
- * What the TPM signs must be the binding digest (SHA-256), in the quote and in `certify`. Checks 3 to 9 signatures: each
- * certificate below a root, and each statement. Does not remember keys, clocks or challenges: the server does.
+ * What the TPM signs must be the binding digest (SHA-256), in the quote and in `certify`. Checks one signature
+ * for each certificate below a root and for each statement. Does not remember keys, clocks or challenges: the server does.
  *
  * @throws {@link AimsError} `attestation.*`
  * @see docs/layers/3-attestation-tpm.md
