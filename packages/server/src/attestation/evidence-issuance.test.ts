@@ -238,6 +238,19 @@ describe('issuance by evidence', () => {
       'attestation.challenge_unknown',
       { types: ['gcp'], body: { evidence: [{ type: 'aws-iid', evidence: 'AAAA' }] } },
     ],
+    [
+      'of a type that was not announced behind one that does not verify',
+      'attestation.challenge_unknown',
+      {
+        types: ['gcp'],
+        body: {
+          evidence: [
+            { type: 'gcp', evidence: 'AAAA' },
+            { type: 'aws-iid', evidence: 'AAAA' },
+          ],
+        },
+      },
+    ],
     ['of no type', 'provisioning.no_identity', { types: ['gcp'], body: { evidence: [] } }],
     [
       'for a challenge that does not exist',

@@ -137,6 +137,7 @@ export function createEvidenceSession(options: {
       verifyKeyProof(request.keyProof, subject, key)
       requireSameManifest(request.manifest, challenge.manifest)
       const previous = previousThumbprint(request, subject)
+      // Nothing may throw once verifiers are at work: nobody would hear of what they refuse.
       if (request.evidence.some(({ type }) => !challenge.types.includes(type))) throw otherRequest()
       const bound = boundTo(challenge, key)
       const evidence = await Promise.all(
