@@ -49,6 +49,14 @@ describe('an event log', () => {
     }
   })
 
+  test('of zeros that are no padding is refused without being read again for each event (N35)', () => {
+    const log = makeEventLog(BOTH, [])
+    const zeros = Buffer.alloc(262_144 - log.length - 1)
+    const start = performance.now()
+    assert.throws(() => parseEventLog(Buffer.concat([log, zeros, Buffer.of(1)])), { code: 'attestation.malformed' })
+    assert.ok(performance.now() - start < 1000)
+  })
+
   const malformed: readonly (readonly [string, Uint8Array])[] = [
     ['nothing', Buffer.alloc(0)],
     ['padding of two kinds', Buffer.concat([makeCcel([]), Buffer.from([0, 0, 0, 0, 0, 0, 0, 0, 0xff])])],

@@ -46,7 +46,8 @@ export function parseEventLog(bytes: Uint8Array): readonly LoggedEvent[] {
   const events: LoggedEvent[] = [
     { register: first.register, type: first.type, digests: new Map([['sha1', first.digest]]), data: first.data },
   ]
-  while (!isPadding(bytes.subarray(input.position))) {
+  const end = bytes.length - paddingLength(bytes)
+  while (input.position < end) {
     if (events.length >= MAX_EVENTS) throw malformed('the event log has too many events')
     const register = input.u32()
     const type = input.u32()
@@ -108,11 +109,14 @@ function readDigests(
   return digests
 }
 
-// An event of all zeros or all ones does not exist: it would have no digest, or a register that is not there.
-function isPadding(rest: Uint8Array): boolean {
-  const [first] = rest
-  if (first === undefined) return true
-  return (first === 0 || first === 0xff) && rest.every((byte) => byte === first)
+// The bytes at the end that are all 00 or all ff. An event that begins in them does not exist: it would have no digest,
+// or a register that is not there. Counted once: a log can hold many events of zeros that are no padding.
+function paddingLength(bytes: Uint8Array): number {
+  const last = bytes.at(-1)
+  if (last !== 0 && last !== 0xff) return 0
+  let length = 1
+  while (length < bytes.length && bytes[bytes.length - 1 - length] === last) length += 1
+  return length
 }
 
 function malformed(message: string): AimsError {
