@@ -30,9 +30,10 @@ export interface DcapTrust {
   /** What was seen of Intel's numbers before. Default: what this verifier has seen since it was made. */
   readonly seen?: HighestSeen
   /**
-   * DANGEROUS. Accepts quotes for which collateral is missing: signatures and the chain to Intel are checked, but not
-   * whether certificates have been revoked, and nothing is known about firmware and microcode. The status of the TCB is
-   * then `unrated`, with a warning. Collateral that is at hand and does not hold still refuses. Default `false`.
+   * DANGEROUS. Accepts quotes for which collateral is missing: signatures and the chain to Intel are checked, but whether
+   * certificates have been revoked only as far as lists are at hand, and nothing is known about firmware and microcode.
+   * The status of the TCB is then `unrated`, with a warning. Collateral that is at hand and does not hold still refuses;
+   * a policy that asks for an evaluation number is not satisfied. Default `false`.
    */
   readonly acceptUnratedTcb?: boolean
 }

@@ -55,19 +55,20 @@ export function verifyCollateral(request: CollateralRequest): VerifiedCollateral
     tcbInfo: dcapCollateralNames.tcbInfo(tee, platform.fmspc),
     qeIdentity: dcapCollateralNames.qeIdentity(tee),
   }
+  const [leaf, issuer, root] = pckChain.certificates as [VendorCertificate, VendorCertificate, VendorCertificate]
+  // First of all, and as far as they are at hand: what is revoked stays so, whatever else is missing.
+  const rootCrl = readList(source.get(names.rootCrl), root, now)
+  const pckCrl = readList(source.get(names.pckCrl), issuer, now)
+  refuseRevoked([root, issuer], rootCrl)
+  refuseRevoked([leaf], pckCrl)
+  if (rootCrl === undefined) throw missing(names.rootCrl)
+  if (pckCrl === undefined) throw missing(names.pckCrl)
   const files = {
-    rootCrl: get(source, names.rootCrl),
-    pckCrl: get(source, names.pckCrl),
     tcbInfo: get(source, names.tcbInfo),
     tcbInfoChain: get(source, dcapCollateralNames.tcbInfoChain(tee, platform.fmspc)),
     qeIdentity: get(source, names.qeIdentity),
     qeIdentityChain: get(source, dcapCollateralNames.qeIdentityChain(tee)),
   }
-  const [leaf, issuer, root] = pckChain.certificates as [VendorCertificate, VendorCertificate, VendorCertificate]
-  const rootCrl = readList(files.rootCrl, root, now)
-  for (const certificate of [root, issuer]) refuseRevoked(certificate, rootCrl)
-  const pckCrl = readList(files.pckCrl, issuer, now)
-  refuseRevoked(leaf, pckCrl)
   const signers = new SignerChains(request, root, rootCrl)
   const tcbStatement = parseStatement(files.tcbInfo, 'tcbInfo')
   signers.verify(tcbStatement, files.tcbInfoChain)
@@ -134,7 +135,7 @@ class SignerChains {
     const chain = asCollateral(() =>
       validateVendorChain({ leaf: signer, candidates: [this.#root], roots, now, maxCertificates: 2 }),
     )
-    refuseRevoked(signer, this.#rootCrl)
+    refuseRevoked([signer], this.#rootCrl)
     this.expiresAt = Math.min(this.expiresAt, chain.expiresAt)
     this.#valid.add(signer.fingerprint)
   }
@@ -144,14 +145,15 @@ function isTcbSigner({ subject }: VendorCertificate): boolean {
   return asCollateral(() => nameAttributes(subject, COMMON_NAME)).includes(TCB_SIGNER)
 }
 
-function readList(file: Uint8Array, issuer: VendorCertificate, now: number): RevocationList {
+function readList(file: Uint8Array | undefined, issuer: VendorCertificate, now: number): RevocationList | undefined {
+  if (file === undefined) return undefined
   const list = parseRevocationList(file)
   verifyRevocationList(list, issuer, now)
   return list
 }
 
-function refuseRevoked(certificate: VendorCertificate, list: RevocationList): void {
-  if (list.serials.has(asBuffer(certificate.serial).toString('hex'))) {
+function refuseRevoked(certificates: readonly VendorCertificate[], list: RevocationList | undefined): void {
+  if (certificates.some(({ serial }) => list?.serials.has(asBuffer(serial).toString('hex')))) {
     throw new AimsError('attestation.revoked', 'a certificate of the platform or of its collateral has been revoked')
   }
 }
@@ -165,8 +167,12 @@ function checkWindow<T extends Window>(statement: T, now: number): T {
 
 function get(source: CollateralSource, name: string): Uint8Array {
   const file = source.get(name)
-  if (file === undefined) throw new AimsError('attestation.collateral_missing', `${name} is not at hand`)
+  if (file === undefined) throw missing(name)
   return file
+}
+
+function missing(name: string): AimsError {
+  return new AimsError('attestation.collateral_missing', `${name} is not at hand`)
 }
 
 const AS_COLLATERAL: {

@@ -23,7 +23,15 @@ import {
   u16,
   u32,
 } from '../../../../../test/support/dcap-pki.ts'
-import { bool, caExtensions, makeCertificate, makeRoot, newKey } from '../../../../../test/support/vendor-pki.ts'
+import {
+  bool,
+  caExtensions,
+  makeCertificate,
+  makeCrl,
+  makeRoot,
+  newKey,
+  type PkiCertificate,
+} from '../../../../../test/support/vendor-pki.ts'
 import type { JsonObject } from '../../base/json.ts'
 import type { AttestationResult } from '../attestor.ts'
 import { bindingDigest, type ExpectedBinding } from '../binding.ts'
@@ -515,6 +523,11 @@ describe('collateral', () => {
 
 describe('without collateral', () => {
   const none = { collateral: collateralOf({}), acceptUnratedTcb: true }
+  const only = (name: string, issuer: PkiCertificate, serial: number) => ({
+    collateral: collateralOf({ [name]: makeCrl({ issuer, serials: [serial] }) }),
+    acceptUnratedTcb: true,
+  })
+  const revokedPck = under({ pck: { serial: 77 } })
 
   test('a quote is accepted only where that is asked for, as unrated and with a warning', async () => {
     await assert.rejects(attest('v4', { trust: { collateral: collateralOf({}) } }), {
@@ -546,6 +559,24 @@ describe('without collateral', () => {
       { trust: none, policy: { deniedPlatforms: PCK_FIELDS.ppid } },
     ],
     ['a debug enclave', 'debug', 'v3', { trust: none, quote: { body: { 48: 7 } } }],
+    [
+      'where the policy asks for an evaluation',
+      'tcb_out_of_date',
+      'v4',
+      { trust: none, policy: { minTcbEvaluationNumber: 1 } },
+    ],
+    [
+      'a CA that a list at hand revokes',
+      'revoked',
+      'v4',
+      { pki: under({ ca: { serial: 78 } }), trust: only(dcapCollateralNames.rootCrl, pki.root, 78) },
+    ],
+    [
+      'a PCK that a list at hand revokes',
+      'revoked',
+      'v4',
+      { pki: revokedPck, trust: only(dcapCollateralNames.pckCrl('platform'), revokedPck.ca, 77) },
+    ],
   ])
 })
 

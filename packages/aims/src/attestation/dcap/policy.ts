@@ -47,8 +47,8 @@ export function appraisePlatform(
   if (deniedPlatforms.some((denied) => ids.includes(denied))) {
     throw new AimsError('attestation.revoked', 'the policy denies this platform')
   }
-  // Accepted, with a warning, by whoever made the verifier.
-  if (tcb.status === 'unrated') return []
+  // Accepted, with a warning, by whoever made the verifier; it has no number either.
+  if (tcb.status === 'unrated' && minTcbEvaluationNumber === 0) return []
   if ((tcb.evaluationNumber ?? 0) < minTcbEvaluationNumber) {
     throw outOfDate("Intel's evaluation of the platform is older than the policy asks for")
   }
