@@ -20,7 +20,7 @@ export interface SnpTrust {
   readonly roots?: ReadonlySet<string>
   /** SHA-256 fingerprints of ASKs and ASVKs. Default: AMD's; with `roots` given, any that these have signed. */
   readonly intermediates?: ReadonlySet<string>
-  /** Refuses when no revocation list of the ARK is at hand. Default `false`: a warning. */
+  /** Refuses when no revocation list of the ARK is in `collateral`. Default `false`: a warning. */
   readonly requireRevocationList?: boolean
 }
 
@@ -29,6 +29,8 @@ export interface VerifiedSnpReport {
   readonly report: SnpReport
   readonly key: SnpEndorsementKey
   readonly chain: SnpChain
+  /** A revocation list of our own was at hand. */
+  readonly isRevocationKnown: boolean
 }
 
 /**
@@ -47,23 +49,26 @@ export function authenticateSnpReport(evidence: SnpEvidence, trust: SnpTrust, no
   if (unverified.product !== undefined && unverified.product !== key.product) {
     throw inconsistent('the endorsement key is of another product than the report')
   }
-  const lists = [...evidence.lists, ...readList(collateral, key.product)]
+  const ownLists = readList(collateral, key.product)
   const candidates = [...evidence.certificates, ...readChain(collateral, key)]
+  // What comes with the evidence may revoke. It shows that nothing is revoked no more than its sender likes: AMD's lists
+  // live for a year, and he chooses which one he sends.
+  const lists = [...evidence.lists, ...ownLists]
   const chain = checkSnpChain({ certificate, key, candidates, roots, intermediates, lists, now })
-  if (trust.requireRevocationList === true && !chain.isRevocationKnown)
-    throw missing(snpCollateralNames.crl(key.product))
+  const isRevocationKnown = ownLists.length > 0
+  if (trust.requireRevocationList === true && !isRevocationKnown) throw missing(snpCollateralNames.crl(key.product))
   const report = unverified.fieldsOf(key.product)
   checkOwner(report, key)
   if (!verifyReport(unverified, certificate)) {
     throw new AimsError('attestation.invalid_signature', 'the signature of the report does not verify')
   }
   checkTcbs(report)
-  return { report, key, chain }
+  return { report, key, chain, isRevocationKnown }
 }
 
 /** What to tell about a verified report that is not a refusal. */
-export function snpWarnings({ chain }: VerifiedSnpReport): readonly string[] {
-  return chain.isRevocationKnown ? [] : ['no revocation list of AMD is at hand: revocation is not known']
+export function snpWarnings({ isRevocationKnown }: VerifiedSnpReport): readonly string[] {
+  return isRevocationKnown ? [] : ['no revocation list of AMD is at hand: revocation is not known']
 }
 
 // An ARK that comes with the evidence and is not one of ours is no oversight, even where ours is at hand (N7).

@@ -24,7 +24,6 @@ export interface SnpChain {
   readonly root: VendorCertificate
   /** Seconds since the epoch. */
   readonly notAfter: number
-  readonly isRevocationKnown: boolean
 }
 
 const SALT = 48
@@ -50,7 +49,7 @@ export function checkSnpChain(request: SnpChainRequest): SnpChain {
   checkNames(key, signer, root)
   checkKeys(chain)
   const ends = lists.map((list) => checkList(list, signer, root, now))
-  return { root, notAfter: Math.min(chain.expiresAt, ...ends), isRevocationKnown: lists.length > 0 }
+  return { root, notAfter: Math.min(chain.expiresAt, ...ends) }
 }
 
 function checkNames({ kind, product }: SnpEndorsementKey, signer: VendorCertificate, root: VendorCertificate): void {

@@ -480,10 +480,12 @@ describe('the certificate table', () => {
   ]
   for (const [what, code, evidence] of rows) test(`${what} is refused`, () => refuses(code, evidence))
 
-  test('may hold the revocation list', async () => {
-    const result = await attest(withTable([GUID.CRL, list]))
+  test('may hold the revocation list, which does not stand in for our own', async () => {
+    const evidence = withTable([GUID.CRL, list])
+    const result = await attest(evidence)
     assert.equal(result.evidenceNotAfter, now + 9)
-    assert.ok(!result.warnings.some((one) => one.includes('revocation')))
+    assert.ok(result.warnings.some((one) => one.includes('revocation')))
+    await refuses('collateral_missing', evidence, { trust: { requireRevocationList: true } })
   })
 })
 
