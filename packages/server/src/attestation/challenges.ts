@@ -50,6 +50,11 @@ const LIFETIME = 120
 /** Anybody may ask for challenges, so their number is bounded. */
 const MAX_OPEN = 10_000
 
+/** Whether a text is one that a challenge could have for its id. Anybody may send any, and records hold no such text. */
+export function isChallengeId(text: string): boolean {
+  return /^[A-Za-z0-9_-]{22}$/.test(text)
+}
+
 /** Makes an empty set of challenges. */
 export function createChallenges(): Challenges {
   // In the order of their making, and so of their end.

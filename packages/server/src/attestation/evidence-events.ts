@@ -1,6 +1,7 @@
 import type { AcceptedManifest, Appraisal } from 'aims/attestation'
 import type { AimsError, AuditEvent } from 'aims/base'
 import type { Posture, RegistrationEntry } from 'aims/provisioning'
+import { isChallengeId } from './challenges.ts'
 
 /** What was accepted, as its record tells it. */
 export interface AcceptedEvidence {
@@ -46,7 +47,7 @@ export function refused(
   return {
     type: 'attestation.refused',
     ...(entry === undefined ? {} : { agent: { id: entry.spiffeId } }),
-    resource: { type: 'challenge', id: challengeId },
+    resource: { type: 'challenge', id: isChallengeId(challengeId) ? challengeId : 'unknown' },
     action: 'attest',
     decision: 'deny',
     reasons: [code],

@@ -281,6 +281,14 @@ describe('issuance by evidence', () => {
     })
   }
 
+  for (const challengeId of ['a\u0000b', 'spiffe://example.com/agent/gcp', 'eyJhbGciOiJFUzI1NiJ9.eyJhIjoxfQ.AAAA']) {
+    test(`records no text of the caller: ${JSON.stringify(challengeId)}`, async () => {
+      await refused(attempt({ types: ['gcp'], body: { challengeId } }), 'attestation.challenge_unknown')
+      const [last] = await admin.listRecords({ type: 'attestation.refused' })
+      assert.equal(last?.resource.id, 'unknown')
+    })
+  }
+
   test('takes a challenge once, and not after two minutes', async () => {
     const publicKey = { ...exportPublicJwk(WorkloadKey.generate().publicKey) }
     const body = { types: ['gcp'], publicKey }
