@@ -1,3 +1,4 @@
+import { requireTime } from '../base/clock.ts'
 import { AimsError } from '../base/errors.ts'
 import type { JsonObject } from '../base/json.ts'
 import { createSealer, type Sealed, type Unsealed } from '../base/seal.ts'
@@ -101,7 +102,7 @@ export async function authenticateEvidence<Claims extends object, Policy extends
   evidence: Uint8Array,
   context: EvidenceContext,
 ): Promise<Authenticated<Claims>> {
-  if (!Number.isFinite(context.now)) throw new TypeError('now must be a time in seconds')
+  requireTime(context.now)
   if (evidence.length > verifier.maxSize) {
     throw new AimsError('attestation.too_large', `evidence of this type has at most ${verifier.maxSize} bytes`)
   }

@@ -1,5 +1,6 @@
 import { verify } from 'node:crypto'
 import { asBuffer } from './bytes.ts'
+import { requireTime } from './clock.ts'
 import { AimsError } from './errors.ts'
 import type { Certificate } from './x509-certificate.ts'
 import { checkNameConstraints } from './x509-name-constraints.ts'
@@ -57,7 +58,7 @@ export function validatePath(request: PathRequest): ValidatedPath {
   if (!(maxCertificates >= 2 && maxCertificates <= MAX_CERTIFICATES)) {
     throw new TypeError(`maxCertificates must be between 2 and ${MAX_CERTIFICATES}`)
   }
-  if (!Number.isFinite(request.now)) throw new TypeError('now must be a time in seconds')
+  requireTime(request.now)
   checkCertificate(leaf, request.now)
   if (conformingIssuers) requireAuthorityKeyId(leaf)
   checkLeaf(leaf)

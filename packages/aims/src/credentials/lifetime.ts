@@ -1,3 +1,4 @@
+import { requireTime } from '../base/clock.ts'
 import { AimsError } from '../base/errors.ts'
 import type { JsonObject } from '../base/json.ts'
 
@@ -66,7 +67,7 @@ const MAX_CLOCK_SKEW = 120
 /** Refuses a configuration that would make time checks meaningless. @throws TypeError */
 export function requireTimeOptions(now: number, clockSkew: number, maxLifetime: number): void {
   // Types first: text compares like a number, and `now + '5'` is ten times the time.
-  if (!Number.isFinite(now)) throw new TypeError('now must be a time in seconds')
+  requireTime(now)
   if (typeof clockSkew !== 'number' || !(clockSkew >= 0 && clockSkew <= MAX_CLOCK_SKEW)) {
     throw new TypeError(`clockSkew must be between 0 and ${MAX_CLOCK_SKEW} seconds`)
   }

@@ -1,4 +1,5 @@
 import type { KeyObject } from 'node:crypto'
+import { requireTime } from '../../base/clock.ts'
 import { AimsError, refuseAs } from '../../base/errors.ts'
 import { isSigner, verifySignedData } from '../cms/verify.ts'
 import type { CollateralSource } from '../collateral.ts'
@@ -80,6 +81,7 @@ function checks(iid: UnverifiedIid, certificate: VendorCertificate): boolean {
 }
 
 function checkCertificate(certificate: VendorCertificate, isLegacy: boolean, now: number): void {
+  requireTime(now)
   if (now < certificate.notBefore) {
     throw new AimsError('attestation.not_yet_valid', 'the certificate of the region is not valid yet')
   }

@@ -1,4 +1,5 @@
 import { asBuffer } from '../../base/bytes.ts'
+import { requireTime } from '../../base/clock.ts'
 import { AimsError } from '../../base/errors.ts'
 import { bindingAudience, checkBoundAudience, type ExpectedBinding } from '../binding.ts'
 import { type Authenticated, authenticatedEvidence, type EvidenceContext, type EvidenceVerifier } from '../evidence.ts'
@@ -83,6 +84,7 @@ async function authenticate(
 }
 
 function checkTime({ date, expires = WINDOW }: StsRequest, now: number): number {
+  requireTime(now)
   const iso = date.replace(/^(....)(..)(..)T(..)(..)(..)Z$/, '$1-$2-$3T$4:$5:$6.000Z')
   const signedAt = Date.parse(iso) / 1000
   // February 30 would become March 1 or 2.

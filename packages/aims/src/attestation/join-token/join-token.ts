@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import { asBuffer, encodeBase64url, sha256Base64url } from '../../base/bytes.ts'
+import { requireTime } from '../../base/clock.ts'
 import { AimsError } from '../../base/errors.ts'
 import type { JsonObject } from '../../base/json.ts'
 import { readPolicyFields, textList } from '../appraisal/policy-fields.ts'
@@ -77,6 +78,7 @@ async function authenticate(
 ): Promise<Authenticated<JoinTokenClaims>> {
   const token = asBuffer(evidence).toString('latin1')
   if (!FORM.test(token)) throw new AimsError('attestation.malformed', 'not a join token of AIMS')
+  requireTime(now)
   // Before it is used up: whoever asks for the impossible keeps it.
   requireUnbound(expected)
   const hash = joinTokenHash(token)

@@ -1,4 +1,5 @@
 import { sha256 } from '../../base/bytes.ts'
+import { requireTime } from '../../base/clock.ts'
 import { AimsError, refuseAs } from '../../base/errors.ts'
 import { decodeUnverifiedJws, signJws, verifyJws } from '../../base/jose.ts'
 import { isJsonObject, type JsonObject, type JsonValue } from '../../base/json.ts'
@@ -66,6 +67,7 @@ export function verifyManifest(
   token: string,
   expected: { readonly launchers: readonly VerificationKey[]; readonly now: number },
 ): VerifiedManifest {
+  requireTime(expected.now)
   const jws = refuseAs('attestation.malformed', 'the manifest is not a signed manifest', () =>
     decodeUnverifiedJws(token, { typ: [TYP], maxLength: MAX_LENGTH }),
   )

@@ -1,5 +1,6 @@
 import type { JwsAlgorithm } from '../../base/algorithms.ts'
 import { asBuffer, sha256 } from '../../base/bytes.ts'
+import { requireTime } from '../../base/clock.ts'
 import { AimsError, type AimsErrorCode } from '../../base/errors.ts'
 import { type DecodeOptions, decodeUnverifiedJws, type UnverifiedJws, verifyJws } from '../../base/jose.ts'
 import type { JsonObject } from '../../base/json.ts'
@@ -102,6 +103,7 @@ export function requireIssuer(token: UnverifiedPlatformToken, issuer: string): v
 
 /** @throws {@link AimsError} `attestation.not_yet_valid`, `.expired`, `.lifetime_too_long` */
 export function requireTimes(token: UnverifiedPlatformToken, { maxLifetime }: TokenProfile, now: number): void {
+  requireTime(now)
   const { issuedAt, notBefore, expiresAt } = token
   if (notBefore > now + CLOCK_SKEW) throw new AimsError('attestation.not_yet_valid', 'the token is not valid yet')
   if (expiresAt <= now) throw new AimsError('attestation.expired', 'the token has expired')

@@ -1,4 +1,5 @@
 import { asBuffer } from '../../base/bytes.ts'
+import { requireTime } from '../../base/clock.ts'
 import { DerReader, TAG } from '../../base/der.ts'
 import { AimsError, refuseAs } from '../../base/errors.ts'
 import { requireScheme, verifyVendorSignature } from './signature.ts'
@@ -67,6 +68,7 @@ export function checkRevocation(chain: VendorChain, lists: readonly RevocationLi
  * @throws {@link AimsError} `attestation.collateral_invalid`, `.collateral_expired`
  */
 export function verifyRevocationList(list: RevocationList, issuer: VendorCertificate, now: number): void {
+  requireTime(now)
   const mayNot = !(keyUsages(issuer)?.has(CRL_SIGN) ?? true)
   if (mayNot || !asBuffer(list.issuer).equals(issuer.subject)) throw invalid()
   const scheme = refuseAs('attestation.collateral_invalid', 'a revocation list has a weak signature', () =>

@@ -1,4 +1,5 @@
 import { asBuffer } from '../../base/bytes.ts'
+import { requireTime } from '../../base/clock.ts'
 import { DerReader, TAG } from '../../base/der.ts'
 import { AimsError } from '../../base/errors.ts'
 import { isStrongKey, requireScheme, verifyVendorSignature } from './signature.ts'
@@ -56,6 +57,7 @@ const MAX_SIGNATURE_CHECKS = 16
  * @see RFC 5280 section 6.1
  */
 export function validateVendorChain(request: VendorChainRequest): VendorChain {
+  requireTime(request.now)
   if (request.roots.size === 0) throw new AimsError('attestation.untrusted', 'no root is configured for this evidence')
   const search = new ChainSearch(request)
   const certificates = search.run()
