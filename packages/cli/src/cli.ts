@@ -15,9 +15,10 @@ interface CommandModule {
 const COMMANDS: { readonly [name: string]: readonly [string, () => Promise<CommandModule>] } = {
   dev: ['start server and agent in one process for development', () => import('./commands/dev.ts')],
   server: ['start the identity server', () => import('./commands/server.ts')],
-  agent: ['start the node agent with the SPIFFE Workload API', () => import('./commands/agent.ts')],
+  agent: ['start the node agent with the SPIFFE Workload API, or retire an agent', () => import('./commands/agent.ts')],
   id: ['check identifiers', () => import('./commands/id.ts')],
   entry: ['register workloads', () => import('./commands/entry.ts')],
+  revoke: ['refuse what was issued to an identity, or one credential or key', () => import('./commands/revoke.ts')],
   svid: ['fetch credentials from the Workload API', () => import('./commands/svid.ts')],
   bundle: ['show trust bundles', () => import('./commands/bundle.ts')],
   verify: ['judge credentials, proofs, requests and evidence offline', () => import('./commands/verify.ts')],

@@ -1,9 +1,9 @@
 import type { Socket } from 'node:net'
 import { TLSSocket } from 'node:tls'
 import { loadPeerCredentialProvider, releasePeerCredentials } from 'aims/attestation'
-import { peerCertificatesOf } from 'aims/authentication'
+import { peerCertificatesOf, requireLiveCertificate } from 'aims/authentication'
 import { AimsError, type Clock, type Observer } from 'aims/base'
-import { type BundleSource, type VerifiedX509Svid, verifyX509Svid } from 'aims/credentials'
+import { type BundleSource, type RevocationSource, type VerifiedX509Svid, verifyX509Svid } from 'aims/credentials'
 import type { SpiffeId, TrustDomain } from 'aims/identifiers'
 import type { RegistrationEntry } from 'aims/provisioning'
 import type { Configuration } from './config/settings.ts'
@@ -59,6 +59,7 @@ export interface TlsCallersOptions {
   readonly clock: Clock
   readonly observer: Observer
   readonly agents: Pick<AgentRegistry, 'present'>
+  readonly revocations: RevocationSource
   findBySubject(subject: SpiffeId): RegistrationEntry | undefined
 }
 
@@ -73,15 +74,17 @@ const OPERATOR: readonly Access[] = ['public', 'reporter', 'admin']
  * an open connection (X8), and a resumed session proves nothing (X5).
  */
 export function tlsCallers(options: TlsCallersOptions): Identify {
-  const { trustDomain, bundles, clock, observer } = options
+  const { trustDomain, bundles, clock, observer, revocations } = options
   return async (socket, id) => {
     if (!(socket instanceof TLSSocket)) throw new TypeError('not a TLS connection')
     const chain = peerCertificatesOf(socket)
     if (chain.length === 0 || socket.isSessionReused()) return ANONYMOUS
     let claimed: string | undefined
     try {
-      const svid = verifyX509Svid(chain, { bundles, now: clock(), trustDomain })
+      const now = clock()
+      const svid = verifyX509Svid(chain, { bundles, now, trustDomain })
       claimed = svid.subject
+      requireLiveCertificate(revocations, svid, now)
       return callerOf(svid, options)
     } catch (error) {
       if (!AimsError.is(error)) throw error

@@ -16,7 +16,7 @@ import {
 } from 'aims/base'
 import { pathOf, type SpiffeId, type TrustDomain } from 'aims/identifiers'
 import { entryToJson, parseEntry, type RegistrationEntry, requireAgentRules, type TtlRules } from 'aims/provisioning'
-import type { EntryStore } from './store/entry-store.ts'
+import type { EntryStore, RetiredEntry } from './store/entry-store.ts'
 
 /** Who changes something, for the record. */
 export interface Actor {
@@ -50,6 +50,10 @@ export interface EntryRegistry {
   update(id: string, input: JsonValue, revision: number, actor: Actor): Promise<RegistrationEntry>
   /** Deletes an entry; its id and SPIFFE ID stay known. @throws {@link AimsError} `provisioning.entry_not_found` */
   remove(id: string, actor: Actor): Promise<void>
+  /** Makes an entry a newer one without changing it, so that agents fetch its credentials anew. @throws {@link AimsError} `provisioning.entry_not_found` */
+  touch(id: string, actor: Actor): Promise<void>
+  /** The newest deleted entry that had this SPIFFE ID. */
+  findRetired(subject: SpiffeId): RetiredEntry | undefined
   /** Calls `listener` after every change. @returns a function that ends it */
   onChange(listener: (change: EntryChange) => void): () => void
 }
@@ -132,6 +136,14 @@ export function createEntryRegistry(options: EntryRegistryOptions): EntryRegistr
         const change = { id, before: entry }
         await apply(changeEvent('provisioning.entry-deleted', entry, actor), change, () => store.retire(entry, clock()))
       }),
+    touch: (id, actor) =>
+      oneAtATime(async () => {
+        const before = existing(id)
+        const entry = { ...before, revision: before.revision + 1 }
+        const change = { id, before, after: entry }
+        await apply(changeEvent('provisioning.entry-updated', entry, actor), change, () => store.replace(entry))
+      }),
+    findRetired: (subject) => store.findRetired(subject),
     onChange(listener) {
       listeners.add(listener)
       return () => listeners.delete(listener)

@@ -23,6 +23,7 @@ import { openNodes } from './nodes/nodes.ts'
 import { createPassingEntries, type PassingEntries } from './nodes/passing-entries.ts'
 import { createOwnIdentity } from './own-identity.ts'
 import { loadPolicies } from './policies.ts'
+import { type Endings, openEndings } from './revocation/open.ts'
 import { serverRoutes } from './routes/index.ts'
 import { openStorage, type Storage } from './storage.ts'
 import { openAttestedThings } from './store/attested-things.ts'
@@ -94,7 +95,7 @@ async function start(config: Configuration, options: ServerOptions, undo: (() =>
     ...(options.verifiers ?? createVerifiers(config.attestation, surroundings)),
   ])
   const core = await openCore(config, storage, clock, observer, verifiers)
-  const { entries, authorities, changes, issuer, renewOwnSvid } = core
+  const { entries, authorities, changes, issuer, endings, renewOwnSvid } = core
   const engine = await loadPolicies(config['policies.directory'], observer)
 
   const refusals = {
@@ -140,6 +141,7 @@ async function start(config: Configuration, options: ServerOptions, undo: (() =>
     changes,
     engine,
     bindings: core.bindings,
+    endings: { ...endings, changes: endings.revocationChanges },
     metrics,
     isReady: () => ready,
   })
@@ -175,7 +177,15 @@ async function start(config: Configuration, options: ServerOptions, undo: (() =>
   const https: HttpsListener = await listenHttps(
     handler(
       'https',
-      tlsCallers({ trustDomain, bundles, clock, observer: refusals.https, findBySubject, agents: nodes.agents }),
+      tlsCallers({
+        trustDomain,
+        bundles,
+        clock,
+        observer: refusals.https,
+        revocations: endings.revocations,
+        findBySubject,
+        agents: nodes.agents,
+      }),
       allowedHosts(config),
     ),
     { host: config['listen.host'], port: config['listen.port'] },
@@ -189,6 +199,7 @@ async function start(config: Configuration, options: ServerOptions, undo: (() =>
     core.bindings.purge(clock())
     things.purge(clock())
     tokens.purge(clock())
+    endings.revocations.purge()
     if (core.isOwnSvidDue(ownSvid)) {
       ownSvid = await renewOwnSvid()
       https.use(ownSvid)
@@ -232,6 +243,7 @@ interface Core {
   readonly authorities: Authorities
   readonly changes: ChangeFeed
   readonly issuer: Issuer
+  readonly endings: Endings
   readonly bindings: ReturnType<typeof openKeyBindings>
   readonly passing: PassingEntries
   readonly renewOwnSvid: () => ReturnType<ReturnType<typeof createOwnIdentity>['renew']>
@@ -275,6 +287,7 @@ async function openCore(
   const changes = createChangeFeed(() => meta.counter('revision'))
   entries.onChange(changes.notify)
   authorities.onChange(changes.notify)
+  const endings = openEndings(config, storage, { clock, observer, authorities, entries, ttls })
   const own = createOwnIdentity({ trustDomain, dnsNames: config['listen.dnsNames'], ttls, clock })
   const passing = createPassingEntries(trustDomain)
   const findEntry = (id: string): RegistrationEntry | undefined =>
@@ -289,12 +302,14 @@ async function openCore(
     isProfileEnabled: (profile, now) =>
       profile === 'wimse' || config.profiles.some((one) => one.profile === profile && now < one.until),
     issuer: config.issuer,
+    notBefore: endings.revocations.notBefore,
   })
   return {
     entries,
     authorities,
     changes,
     issuer,
+    endings,
     bindings,
     passing,
     renewOwnSvid: () => own.renew(issuer),

@@ -1,5 +1,6 @@
 import { sha256Base64url } from '../base/bytes.ts'
 import { verifyJwtSvid } from '../credentials/jwt-svid/verify.ts'
+import { requireNotRevoked } from '../credentials/revocation/require.ts'
 import { makePrincipal } from './principal.ts'
 import type { AuthenticatorOptions, Judge } from './request.ts'
 
@@ -9,17 +10,19 @@ export function bearerJudge({
   audiences,
   jwtAudience = audiences[0] ?? '',
   clockSkew,
+  revocations,
 }: AuthenticatorOptions): Judge {
   return ({ carried, now }) => {
     if (carried.kind !== 'bearer') throw new TypeError('the request carries no bearer token')
     const skew = clockSkew === undefined ? {} : { clockSkew }
-    const { subject, expiresAt, claims } = verifyJwtSvid(carried.token, {
+    const { subject, expiresAt, issuedAt, claims } = verifyJwtSvid(carried.token, {
       bundles,
       audience: jwtAudience,
       now,
       ...skew,
     })
     const id = typeof claims.jti === 'string' ? claims.jti : sha256Base64url(carried.token)
+    requireNotRevoked(revocations, { kind: 'jwt-svid', subject, issuedAt, id }, now)
     return makePrincipal({
       id: subject,
       method: 'jwt-svid',

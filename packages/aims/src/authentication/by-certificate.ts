@@ -1,4 +1,4 @@
-import { verifyChain } from './mtls/chain.ts'
+import { requireLiveCertificate, verifyChain } from './mtls/chain.ts'
 import { certificatePrincipal } from './principal.ts'
 import type { AuthenticatorOptions, Judge } from './request.ts'
 
@@ -7,8 +7,11 @@ export function certificateJudge({
   bundles,
   x509Mode: mode = 'svid',
   x509Ed25519: ed25519 = false,
+  revocations,
 }: AuthenticatorOptions): Judge {
   return ({ request: { peerCertificates: chain = [] }, now }) => {
-    return certificatePrincipal(verifyChain(chain, { bundles, mode, ed25519, now }))
+    const svid = verifyChain(chain, { bundles, mode, ed25519, now })
+    requireLiveCertificate(revocations, svid, now)
+    return certificatePrincipal(svid)
   }
 }

@@ -1,5 +1,6 @@
 import { AimsError } from '../base/errors.ts'
 import type { Profile } from '../credentials/profile.ts'
+import { requireNotRevoked } from '../credentials/revocation/require.ts'
 import { cachingWitVerifier } from '../credentials/wit/cache.ts'
 import type { VerifiedWit } from '../credentials/wit/wit.ts'
 import { compatUseOf } from './audit.ts'
@@ -13,7 +14,7 @@ import { checkBody, checkProof, consumeProof, type ProofExpectations } from './w
 
 /** Judges by a WIT and the proof that its key made for this request. */
 export function proofJudge(options: AuthenticatorOptions): Judge {
-  const { profiles = DEFAULT_PROFILES, observer, contextTokens = [], requireBinding, replays } = options
+  const { profiles = DEFAULT_PROFILES, observer, contextTokens = [], requireBinding, replays, revocations } = options
   const enabled = new Set(profiles.map(({ profile }) => profile))
   const marks = options.highWaterMarks ?? (enabled.size > 1 ? createMemoryHighWaterMark() : undefined)
   const rules = rulesOf(options)
@@ -47,6 +48,10 @@ export function proofJudge(options: AuthenticatorOptions): Judge {
     }
     const consuming = consumeProof(proof, replays, now)
     if (consuming !== undefined) await consuming
+    // Last of all, because the body may have taken its time.
+    const { subject, issuedAt, confirmation } = wit
+    const keyThumbprint = () => confirmation.thumbprint
+    requireNotRevoked(revocations, { kind: 'wit', subject, issuedAt, id: wit.id, keyThumbprint }, now)
     const principal = makePrincipal({
       id: wit.subject,
       method: 'wit+wpt',

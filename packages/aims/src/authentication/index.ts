@@ -5,6 +5,7 @@ export {
   type HighWaterMark,
 } from './high-water/high-water-mark.ts'
 export { openSqliteHighWaterMark, type SqliteHighWaterMark } from './high-water/sqlite.ts'
+export { requireLiveCertificate } from './mtls/chain.ts'
 export {
   type ClientTlsOptions,
   clientTlsOptions,

@@ -1,6 +1,7 @@
 import type { Clock } from '../base/clock.ts'
 import type { Observer } from '../base/event.ts'
 import type { BundleSource } from '../credentials/bundle/bundle.ts'
+import type { RevocationSource } from '../credentials/revocation/revocation.ts'
 import type { KeyRegistry } from '../credentials/wit/confirmation.ts'
 import type { IdMatcher } from '../identifiers/matcher.ts'
 import type { Carried, RawHeaders } from './carriage.ts'
@@ -48,6 +49,8 @@ export interface AuthenticatorOptions {
   readonly methods?: readonly AuthenticationMethod[]
   /** What every proof must name. Default: what it names is checked, and it need not name anything. */
   readonly requireBinding?: RequiredBinding
+  /** Which credentials were revoked, asked at every request. Default: none is checked, and each lives until it expires. */
+  readonly revocations?: RevocationSource
   /** Who may call at all. Default: every workload of the bundles' trust domains. */
   readonly peer?: IdMatcher
   /** Fields, lower-case, that carry tokens used for authorization: a proof must bind those that are present. Default none. */

@@ -12,6 +12,24 @@ export type { VerifiedJwtSvid } from './jwt-svid/jwt-svid.ts'
 export { holdJwtSvid, type JwtSvid, type JwtSvidSource } from './jwt-svid/source.ts'
 export { type JwtSvidExpectations, verifyJwtSvid } from './jwt-svid/verify.ts'
 export { PROFILES, type Profile } from './profile.ts'
+export { type HeldRevocations, type HeldRevocationsOptions, holdRevocations } from './revocation/hold.ts'
+export { indexRevocations, type RevocationIndex } from './revocation/index-list.ts'
+export {
+  MAX_REVOCATIONS,
+  type RevocationListExpectations,
+  readRevocation,
+  signRevocationList,
+  verifyRevocationList,
+} from './revocation/list.ts'
+export { requireNotRevoked } from './revocation/require.ts'
+export {
+  REVOCATION_TYPES,
+  type RevocableCredential,
+  type Revocation,
+  type RevocationList,
+  type RevocationSource,
+  type RevocationStatus,
+} from './revocation/revocation.ts'
 export { type CachingWitVerifierOptions, cachingWitVerifier } from './wit/cache.ts'
 export type { KeyRegistry } from './wit/confirmation.ts'
 export { decodeUnverifiedWit } from './wit/decode.ts'

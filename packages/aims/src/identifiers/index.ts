@@ -13,5 +13,6 @@ export {
   trustDomainOf,
   type WorkloadId,
 } from './spiffe-id.ts'
+export { ancestorsOf, isChildOf, isSelfOrDescendant, joinSubAgentId } from './sub-agent-id.ts'
 export { parseTrustDomain, trustDomainId } from './trust-domain.ts'
 export { parseWimseId } from './wimse-id.ts'

@@ -26,6 +26,8 @@ export const EVENT_TYPES: { readonly [type: string]: EventType } = {
   'provisioning.join-token-revoked': { description: 'a join token was taken back', agent: false },
   'provisioning.key-rotated': { description: 'an authority or token signing key was replaced', agent: false },
   'provisioning.bundle-changed': { description: 'a trust bundle was changed', agent: false },
+  'provisioning.revoked': { description: 'credentials were revoked', agent: false },
+  'provisioning.agent-retired': { description: 'an agent came to its end', agent: false },
   'authentication.succeeded': { description: 'a caller proved who it is', agent: true },
   'authentication.refused': { description: 'a caller did not prove who it is', agent: false },
   'authentication.replayed': { description: 'a proof was used a second time', agent: false },

@@ -45,6 +45,11 @@ export { isMatch, matchEntries } from './match.ts'
 export { AGENT_PREFIXES, isAgent, requireAgentRules } from './registration/agent-rules.ts'
 export { createEntryIndex, type EntryIndex } from './registration/entry-index.ts'
 export { type SelectorStrength, selectorStrength } from './registration/selector-strength.ts'
+export {
+  type FollowedRevocations,
+  type FollowRevocationsOptions,
+  followRevocations,
+} from './revocations/follow.ts'
 export { isSelector } from './selector.ts'
 export {
   type JwtSvidQuery,

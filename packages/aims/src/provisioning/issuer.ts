@@ -96,6 +96,8 @@ export interface IssuerOptions {
   isProfileEnabled(profile: Profile, now: number): boolean
   /** `iss` of `aims-00` WITs. */
   readonly issuer: string
+  /** From when on credentials of a subject count, in seconds since the epoch: what is issued now must not look older. */
+  notBefore?(subject: SpiffeId): number | undefined
 }
 
 /** Issues credentials to whoever matches a registration entry, and records each before it hands it out. */
@@ -119,6 +121,8 @@ export interface Issuer {
  */
 export function createIssuer(options: IssuerOptions): Issuer {
   const { keys, clock, bindings, confirmations } = options
+  // At most a second ahead: what is issued in the second of a revocation is of the next one.
+  const revokedUntil = (subject: SpiffeId): number => options.notBefore?.(subject) ?? 0
 
   const bindKey = async (publicKey: KeyObject, subject: SpiffeId, expiresAt: number, now: number): Promise<string> => {
     const thumbprint = jwkThumbprint(publicKey)
@@ -138,15 +142,15 @@ export function createIssuer(options: IssuerOptions): Issuer {
         if (notAfter <= now) throw new AimsError('provisioning.authority_expired', 'the CA certificate has expired')
         const { publicKey } = request
         const keyThumbprint = await bindKey(publicKey, spiffeId, notAfter, now)
-        const notBefore = now - BACKDATE
+        const notBefore = Math.max(now - BACKDATE, revokedUntil(spiffeId))
         const svid = await issueX509Svid({ spiffeId, publicKey, notBefore, notAfter, dnsNames }, authority)
         return { issued: svid, id: svid.serialNumber, facts: { expiresAt: svid.notAfter, keyThumbprint } }
       }),
 
     issueWit: (request) =>
       issueAndRecord(options, 'wit', request, async (entry) => {
-        const now = clock()
         const { spiffeId: subject, profile, witTtl: ttl, audiences } = entry
+        const now = Math.max(clock(), revokedUntil(subject))
         if (!options.isProfileEnabled(profile, now)) {
           throw new AimsError('provisioning.profile_disabled', `profile ${profile} is not enabled`)
         }
@@ -170,10 +174,9 @@ export function createIssuer(options: IssuerOptions): Issuer {
         if (audiences.length === 0 || audiences.includes('')) {
           throw new AimsError('provisioning.missing_audience', 'a JWT-SVID is for somebody')
         }
-        const svid = await issueJwtSvid(
-          { subject: entry.spiffeId, audiences, now: clock(), ttl: entry.jwtTtl },
-          keys.jwt(),
-        )
+        const { spiffeId: subject, jwtTtl: ttl } = entry
+        const now = Math.max(clock(), revokedUntil(subject))
+        const svid = await issueJwtSvid({ subject, audiences, now, ttl }, keys.jwt())
         return { issued: svid, id: svid.id, facts: { expiresAt: svid.expiresAt, audiences: audiences.join(' ') } }
       }),
   }

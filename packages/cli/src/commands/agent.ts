@@ -3,6 +3,7 @@ import type { Command } from 'commander'
 import { print } from '../output.ts'
 import { runUntilStopped } from '../running.ts'
 import { configOf } from '../server-options.ts'
+import { defineRetire } from './retire.ts'
 
 /** `aims agent`: the node agent, until it is told to stop. */
 export function define(command: Command): void {
@@ -16,4 +17,5 @@ export function define(command: Command): void {
       print({ ok: true, endpoint: `unix://${config['agent.socket']}` }, options.json === true)
       await runUntilStopped(agent)
     })
+  defineRetire(command)
 }

@@ -67,9 +67,18 @@ export function define(command: Command): void {
   )
 
   serverOptions(
-    command.command('show').description('show one entry').argument('<id>', 'the id of the entry'),
-    'aims entry show 3f0c...',
-  ).action(async (id: string, options: ServerOptions) => {
+    command
+      .command('show')
+      .description('show one entry')
+      .argument('<id>', 'the id of the entry; with --retired the SPIFFE ID')
+      .option('--retired', 'show the last entry of a SPIFFE ID that is not registered any more'),
+    'aims entry show 3f0c...\n  $ aims entry show --retired spiffe://example.com/agent/calendar-bot',
+  ).action(async (id: string, options: ServerOptions & { readonly retired?: true }) => {
+    if (options.retired === true) {
+      const path = `/v1/retirements?spiffeId=${encodeURIComponent(id)}`
+      show(await ask(options, { method: 'GET', path }), options)
+      return
+    }
     show(await ask(options, { method: 'GET', path: `/v1/entries/${encodeURIComponent(id)}` }), options)
   })
 

@@ -1,3 +1,4 @@
+import { isSpiffeId } from 'aims/identifiers'
 import { type AuditEntry, AuditReader } from 'aims/monitoring'
 import type { Command } from 'commander'
 import { EXIT, UsageError } from '../exit.ts'
@@ -10,10 +11,10 @@ interface Options {
   readonly json?: true
 }
 
-/** `aims explain`: what a code means, or what the log knows about a refusal by the id its caller was given. */
+/** `aims explain`: what a code means, what the log knows about a refusal by the id its caller was given, or about an identity. */
 export function define(command: Command): void {
   command
-    .argument('<id-or-code>', 'the id of a problem response, or an error code such as proof.expired')
+    .argument('<id-or-code>', 'the id of a problem response, an error code such as proof.expired, or a SPIFFE ID')
     .option(...LOG_OPTION)
     .option('--json', 'print one JSON object and nothing else')
     .addHelpText('after', '\nExample:\n  $ aims explain proof.wit_mismatch\n  $ aims explain 0b0f... --log .aims/dev')
@@ -23,11 +24,32 @@ export function define(command: Command): void {
         print({ ok: true, code: what, meaning }, options.json === true)
         return
       }
+      if (isSpiffeId(what)) {
+        explainIdentity(what, logOf(options), options.json === true)
+        return
+      }
       // Ids have no dot; what has one is a code that somebody misremembers.
       if (what.includes('.')) throw new UsageError(noSuchCode(what))
       explainRecords(what, logOf(options), options.json === true)
     })
 }
+
+// Also of an agent that is gone: the log forgets nobody.
+function explainIdentity(id: string, log: string, json: boolean): void {
+  using reader = AuditReader.openFile(databaseOf(log))
+  const entries = reader.list({ agent: id, limit: MAX_OF_IDENTITY })
+  if (entries.length === 0) {
+    process.exitCode = EXIT.negative
+    print({ ok: false, code: 'audit.unknown_id', message: 'the log has no record of this identity' }, json)
+    return
+  }
+  const records = entries.map(explainRecord)
+  if (json) print({ ok: true, id, records }, true)
+  else output.write(records.map(readable).join('\n'))
+}
+
+/** Newest first. */
+const MAX_OF_IDENTITY = 100
 
 function explainRecords(id: string, log: string, json: boolean): void {
   using reader = AuditReader.openFile(databaseOf(log))

@@ -48,6 +48,7 @@ const STATUS_BY_CODE: { readonly [code in AimsErrorCode]?: number } = {
   'provisioning.revision_conflict': 409,
   'provisioning.not_entitled': 403,
   'provisioning.profile_disabled': 403,
+  'provisioning.revocations_full': 503,
   'provisioning.authority_expired': 503,
   'operation.request_malformed': 400,
   'operation.request_too_large': 413,

@@ -23,6 +23,7 @@ import { entryRoutes } from './entries.ts'
 import { joinTokenRoutes } from './join-tokens.ts'
 import { withOpenApi } from './openapi.ts'
 import { operationRoutes } from './operations.ts'
+import { type RevocationRoutesOptions, revocationRoutes } from './revocations.ts'
 
 /** Everything the routes work with. */
 export interface RouteDependencies {
@@ -40,6 +41,7 @@ export interface RouteDependencies {
   readonly engine: PolicyEngine | undefined
   readonly bindings: StoredKeyBindings
   readonly metrics: Metrics
+  readonly endings: Omit<RevocationRoutesOptions, 'entries'>
   readonly isReady: () => boolean
 }
 
@@ -80,6 +82,7 @@ export function serverRoutes(deps: RouteDependencies): readonly Route[] {
       ...agentsRoutes(nodes.agents, nodes.attestation, authorities),
       ...joinTokenRoutes(nodes.tokens, deps.clock, deps.observer),
       ...attestationRoutes(nodes.session, deps.evidence, authorities),
+      ...revocationRoutes({ ...deps.endings, entries }),
       ...auditRoutes(log),
       ...authorizationRoutes(deps.engine, deps.observer),
     ],

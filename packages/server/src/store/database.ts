@@ -51,6 +51,15 @@ const SCHEMA: readonly string[] = [
   ) STRICT, WITHOUT ROWID;
   CREATE INDEX join_tokens_expiry ON join_tokens (expires_at);
 `,
+  `
+  CREATE TABLE revocations (id TEXT PRIMARY KEY, body TEXT NOT NULL, expires_at REAL NOT NULL) STRICT, WITHOUT ROWID;
+  CREATE TABLE retired_entries (id TEXT PRIMARY KEY, body TEXT NOT NULL) STRICT, WITHOUT ROWID;
+  CREATE TABLE sub_agents (
+    id TEXT PRIMARY KEY, root TEXT NOT NULL, batch TEXT NOT NULL, expires_at REAL NOT NULL
+  ) STRICT, WITHOUT ROWID;
+  CREATE INDEX sub_agents_of_root ON sub_agents (root, expires_at);
+  CREATE INDEX sub_agents_expiry ON sub_agents (expires_at);
+`,
 ]
 
 /**

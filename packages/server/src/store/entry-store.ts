@@ -1,10 +1,20 @@
 import type { DatabaseSync } from 'node:sqlite'
-import { AimsError, parseJson } from 'aims/base'
+import { AimsError, type JsonObject, parseJson, parseJsonObject } from 'aims/base'
 import type { SpiffeId, TrustDomain } from 'aims/identifiers'
 import { createEntryIndex, entryToJson, parseEntry, type RegistrationEntry } from 'aims/provisioning'
 import { isMacOf, type KeyEncryptionKey } from '../keys/key-encryption-key.ts'
 import type { Meta } from './meta.ts'
 import type { Seal } from './seal.ts'
+
+/** An entry that is gone. */
+export interface RetiredEntry {
+  readonly id: string
+  readonly spiffeId: string
+  /** Seconds since the epoch. */
+  readonly retiredAt: number
+  /** As it was last; absent for those that were deleted before entries were kept. */
+  readonly entry?: JsonObject
+}
 
 /** Registration entries, all in memory, every change on disk before it shows. Says nothing about who may change them. */
 export interface EntryStore {
@@ -19,6 +29,8 @@ export interface EntryStore {
   isIdUsed(id: string): boolean
   /** True for the SPIFFE ID of a deleted entry. */
   isRetired(subject: SpiffeId): boolean
+  /** The newest deleted entry that had this SPIFFE ID. */
+  findRetired(subject: SpiffeId): RetiredEntry | undefined
   insert(entry: RegistrationEntry): void
   replace(entry: RegistrationEntry): void
   /** Deletes an entry and remembers its id and subject for ever. */
@@ -58,6 +70,10 @@ export function openEntryStore(
   const put = db.prepare('INSERT OR REPLACE INTO entries VALUES (?, ?, ?, ?)')
   const remove = db.prepare('DELETE FROM entries WHERE id = ?')
   const tombstone = db.prepare('INSERT OR REPLACE INTO retired VALUES (?, ?, ?)')
+  const keep = db.prepare('INSERT OR REPLACE INTO retired_entries VALUES (?, ?)')
+  const retiredRow = db.prepare(`
+    SELECT retired.id, spiffe_id, retired_at, body FROM retired LEFT JOIN retired_entries USING (id)
+    WHERE spiffe_id = ? ORDER BY retired_at DESC LIMIT 1`)
   const retiredId = db.prepare('SELECT 1 FROM retired WHERE id = ?')
   const retiredSubject = db.prepare('SELECT 1 FROM retired WHERE spiffe_id = ?')
 
@@ -81,11 +97,19 @@ export function openEntryStore(
     list: entries.list,
     isIdUsed: (id) => entries.find(id) !== undefined || retiredId.get(id) !== undefined,
     isRetired: (subject) => retiredSubject.get(subject) !== undefined,
+    findRetired(subject) {
+      const row = retiredRow.get(subject)
+      if (row === undefined) return undefined
+      const retired = { id: String(row.id), spiffeId: String(row.spiffe_id), retiredAt: Number(row.retired_at) }
+      return typeof row.body === 'string' ? { ...retired, entry: parseJsonObject(row.body) } : retired
+    },
     insert: write,
     replace: write,
     retire(entry, now) {
       change(() => {
         seal.row('entries', entry.id, () => remove.run(entry.id))
+        const body = JSON.stringify(entryToJson(entry))
+        seal.row('retired_entries', entry.id, () => keep.run(entry.id, body))
         seal.row('retired', entry.id, () => tombstone.run(entry.id, entry.spiffeId, now))
       })
       entries.delete(entry.id)

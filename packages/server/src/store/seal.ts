@@ -4,7 +4,16 @@ import { isMacOf, type KeyEncryptionKey } from '../keys/key-encryption-key.ts'
 import type { Meta } from './meta.ts'
 
 /** The tables that decide who is who and what is trusted. The first column is the key. */
-type SealedTable = 'entries' | 'retired' | 'keys' | 'attested' | 'evidence_memory' | 'agents' | 'join_tokens'
+type SealedTable =
+  | 'entries'
+  | 'retired'
+  | 'retired_entries'
+  | 'keys'
+  | 'attested'
+  | 'evidence_memory'
+  | 'agents'
+  | 'join_tokens'
+  | 'revocations'
 
 /** Keeps one value over all rows that matter, so that a row that went, came or was changed by others is found out. */
 export interface Seal {
@@ -22,6 +31,8 @@ const TABLES: readonly SealedTable[] = [
   'evidence_memory',
   'agents',
   'join_tokens',
+  'retired_entries',
+  'revocations',
 ]
 const LABEL = 'seal'
 const ROW_LABEL = 'sealed row'

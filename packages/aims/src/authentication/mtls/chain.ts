@@ -1,4 +1,7 @@
+import { jwkThumbprint } from '../../base/keys.ts'
 import type { BundleSource, TrustBundle } from '../../credentials/bundle/bundle.ts'
+import { requireNotRevoked } from '../../credentials/revocation/require.ts'
+import type { RevocationSource } from '../../credentials/revocation/revocation.ts'
 import { verifyX509Svid } from '../../credentials/x509-svid/verify.ts'
 import type { VerifiedX509Svid } from '../../credentials/x509-svid/x509-svid.ts'
 
@@ -49,6 +52,16 @@ export function verifyChain(
   const bundle = bundles.bundleFor(svid.trustDomain)
   verified.set(chain, { svid, bundle, authorities: [...(bundle?.x509Authorities ?? [])], at: now, ed25519 })
   return svid
+}
+
+/** Refuses a certificate that was revoked. @throws {@link AimsError} `credential.revoked`, `credential.revocation_unknown` */
+export function requireLiveCertificate(
+  revocations: RevocationSource | undefined,
+  { subject, notBefore: issuedAt, serialNumber: id, publicKey }: VerifiedX509Svid,
+  now: number,
+): void {
+  const keyThumbprint = () => jwkThumbprint(publicKey)
+  requireNotRevoked(revocations, { kind: 'x509-svid', subject, issuedAt, id, keyThumbprint }, now)
 }
 
 function holdsSame(now: readonly Uint8Array[], then: readonly Uint8Array[]): boolean {

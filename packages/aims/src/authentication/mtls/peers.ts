@@ -2,11 +2,12 @@ import type { TLSSocket } from 'node:tls'
 import { type Clock, systemClock } from '../../base/clock.ts'
 import { AimsError } from '../../base/errors.ts'
 import type { BundleSource } from '../../credentials/bundle/bundle.ts'
+import type { RevocationSource } from '../../credentials/revocation/revocation.ts'
 import type { VerifiedX509Svid } from '../../credentials/x509-svid/x509-svid.ts'
 import type { IdMatcher } from '../../identifiers/matcher.ts'
 import type { TrustDomain } from '../../identifiers/spiffe-id.ts'
 import { certificatePrincipal, type Principal } from '../principal.ts'
-import { verifyChain } from './chain.ts'
+import { requireLiveCertificate, verifyChain } from './chain.ts'
 import { peerCertificatesOf } from './material.ts'
 
 /** Who may be at the other end of a connection. */
@@ -20,6 +21,8 @@ export interface PeerRules {
   readonly mode?: 'svid' | 'wic'
   /** Accept peers whose certificate has an Ed25519 key. Default false. */
   readonly ed25519?: boolean
+  /** Which certificates were revoked: refused at the handshake, and open connections are closed. Default: none is checked. */
+  readonly revocations?: RevocationSource
   /** Default: the machine's. */
   readonly clock?: Clock
 }
@@ -46,7 +49,8 @@ export function peerPrincipal(socket: TLSSocket): Principal {
 /** Verifies who presented a chain, and that it is expected. @throws {@link AimsError} `x509.*`, `authentication.peer_unexpected` */
 export function verifyPeer(chain: readonly Uint8Array[], rules: PeerRules): VerifiedX509Svid {
   const { bundles, peer, trustDomain, mode = 'svid', ed25519 = false, clock = systemClock } = rules
-  const svid = verifyChain(chain, { bundles, mode, ed25519, now: clock() })
+  const now = clock()
+  const svid = verifyChain(chain, { bundles, mode, ed25519, now })
   if (trustDomain !== undefined && svid.trustDomain !== trustDomain) {
     throw new AimsError('x509.wrong_trust_domain', 'the peer is of another trust domain than expected')
   }
@@ -54,6 +58,7 @@ export function verifyPeer(chain: readonly Uint8Array[], rules: PeerRules): Veri
   if (peer(svid.subject) !== true) {
     throw new AimsError('authentication.peer_unexpected', 'the peer is authentic but not expected')
   }
+  requireLiveCertificate(rules.revocations, svid, now)
   return svid
 }
 

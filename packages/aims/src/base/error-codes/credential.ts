@@ -29,6 +29,9 @@ export const CREDENTIAL_CODES = {
     'cnf.jwk.alg is none, symmetric, an encryption algorithm, or does not fit the key',
   'credential.unresolved_confirmation': 'cnf.kid is not registered for this subject',
   'credential.key_reuse': 'this key already belongs to another subject',
+  'credential.revoked': 'the credential, its subject or its key was revoked: ask who retired it, and fetch a fresh one',
+  'credential.revocation_unknown':
+    'no current revocation list says whether the credential was revoked: is the identity server reachable from here',
   'x509.malformed': 'a certificate is not strict DER',
   'x509.no_certificate': 'the chain has no certificate',
   'x509.chain_too_long': 'the chain has more certificates than allowed',
@@ -68,4 +71,10 @@ export const CREDENTIAL_CODES = {
   'bundle.sequence_reused': 'the bundle has other keys than before under the same sequence number',
   'bundle.wrong_trust_domain':
     'the bundle is that of another trust domain, or the bundle map has none for the one asked for',
+  'revocation.malformed': 'not a revocation list of a trust domain, or one with parts that this version does not know',
+  'revocation.too_large': 'the revocation list has more bytes or entries than allowed',
+  'revocation.wrong_trust_domain': 'the revocation list is that of another trust domain, or speaks of one',
+  'revocation.untrusted': 'no WIT authority in the bundle of the trust domain signed the revocation list',
+  'revocation.issued_in_future': 'the revocation list is from the future: compare the clocks',
+  'revocation.rollback': 'the revocation list is older than the one already held',
 } as const

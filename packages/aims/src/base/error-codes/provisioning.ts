@@ -21,6 +21,10 @@ export const PROVISIONING_CODES = {
     'the selectors tell a class of workloads, so two agents would have one identity: add one that tells this agent, or say shared: true',
   'provisioning.revision_conflict': 'the entry was changed in the meantime: read it again',
   'provisioning.not_entitled': 'the workload has no entry that permits this credential',
+  'provisioning.invalid_revocation':
+    'what should be revoked has not the form of its type, or is none of this trust domain',
+  'provisioning.revocations_full':
+    'the list of revocations is full: revoke an identity, which covers its sub-agents, in place of single tokens',
   'provisioning.key_proof_invalid':
     'the proof that the caller holds the key is not one for this challenge and key: sign it again',
   'provisioning.agent_banned': 'an operator banned this agent: it gets nothing until it is evicted and attested anew',

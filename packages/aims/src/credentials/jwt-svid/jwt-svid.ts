@@ -10,5 +10,7 @@ export interface VerifiedJwtSvid extends Sealed<'VerifiedJwtSvid'> {
   readonly audiences: readonly string[]
   /** Seconds since the epoch. */
   readonly expiresAt: number
+  /** `iat`, seconds since the epoch. */
+  readonly issuedAt?: number
   readonly claims: JsonObject
 }

@@ -65,7 +65,9 @@ export function verifyJwtSvid(token: string, expected: JwtSvidExpectations): Ver
   if (!audiences.includes(audience)) {
     throw new AimsError('credential.audience_mismatch', 'the token is for another audience')
   }
-  const verified = { kind: 'verified-jwt-svid', subject, trustDomain, audiences, expiresAt: times.exp, claims } as const
+  const { exp: expiresAt, iat } = times
+  const issued = iat === undefined ? {} : { issuedAt: iat }
+  const verified = { kind: 'verified-jwt-svid', subject, trustDomain, audiences, expiresAt, ...issued, claims } as const
   return sealInTypes<VerifiedJwtSvid>(verified)
 }
 

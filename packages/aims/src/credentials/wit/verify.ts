@@ -115,6 +115,7 @@ export function verifyWitContent(token: string, rules: WitRules): TimelessWit {
       confirmation: Object.freeze(key),
       ...(kid === undefined ? {} : { confirmationKid: kid }),
       expiresAt: times.exp,
+      ...(times.iat === undefined ? {} : { issuedAt: times.iat }),
       ...(attested === undefined ? {} : { attested }),
       ...(issuer === undefined ? {} : { issuer }),
       ...(id === undefined ? {} : { id }),

@@ -19,6 +19,8 @@ export interface VerifiedWit extends Sealed<'VerifiedWit'> {
   readonly confirmationKid?: string
   /** Seconds since the epoch. */
   readonly expiresAt: number
+  /** `iat`, seconds since the epoch. */
+  readonly issuedAt?: number
   /** What attestation found out, where the issuer says so. */
   readonly attested?: AttestedFacts
   /** For audit only, never for identity. */

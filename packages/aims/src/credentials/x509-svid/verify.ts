@@ -71,6 +71,7 @@ export function verifyX509Svid(chain: readonly Uint8Array[], expected: X509SvidE
     trustDomain,
     publicKey: leaf.subjectPublicKey,
     expiresAt: path.expiresAt,
+    notBefore: leaf.notBefore,
     serialNumber: leaf.serialNumber,
     thumbprint: sha256Base64url(leaf.raw),
     dnsNames: leaf.altNames.dnsNames,

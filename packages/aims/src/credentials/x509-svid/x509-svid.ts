@@ -11,6 +11,8 @@ export interface VerifiedX509Svid extends Sealed<'VerifiedX509Svid'> {
   readonly publicKey: KeyObject
   /** Seconds since the epoch: the earliest end of any certificate of the path. */
   readonly expiresAt: number
+  /** Seconds since the epoch: the beginning of the leaf. */
+  readonly notBefore: number
   /** Lower-case hex. */
   readonly serialNumber: string
   /** base64url(SHA-256(leaf DER)), as in `x5t#S256`. */

@@ -1,0 +1,170 @@
+import { AimsError, type AuditEvent, type Clock, type Observer, type Signer } from 'aims/base'
+import {
+  indexRevocations,
+  MAX_REVOCATIONS,
+  type Revocation,
+  type RevocationIndex,
+  type RevocationSource,
+  signRevocationList,
+} from 'aims/credentials'
+import { ancestorsOf, joinSpiffeId, parseWorkloadSpiffeId, type TrustDomain, trustDomainOf } from 'aims/identifiers'
+import { type Actor, serializer } from '../entries.ts'
+import type { RevocationStore } from '../store/revocation-store.ts'
+
+/** What an operator revokes. */
+export interface RevocationRequest {
+  readonly type: Revocation['type']
+  /** A SPIFFE ID, a `jti`, a serial number in hex, or the RFC 7638 thumbprint of a key. */
+  readonly value: string
+  /** For the record. */
+  readonly reason?: string
+}
+
+/** What this trust domain does not accept any more. Every change is in the log before it is told. */
+export interface Revocations extends RevocationSource {
+  sequence(): number
+  /** The signed list as of now. */
+  list(): Promise<string>
+  /** Credentials of this identity count from here on, in seconds since the epoch; `undefined`: all of them do. */
+  notBefore(subject: string): number | undefined
+  /** @throws {@link AimsError} `provisioning.invalid_revocation`, `provisioning.revocations_full`, and what the observer throws */
+  revoke(request: RevocationRequest, actor: Actor): Promise<Revocation>
+  /** Forgets what can mean nothing any more. */
+  purge(): void
+  /** Calls `listener` after every change. @returns a function that ends it */
+  onChange(listener: () => void): () => void
+}
+
+/** What revocations work with. */
+export interface RevocationsOptions {
+  readonly trustDomain: TrustDomain
+  readonly store: RevocationStore
+  readonly clock: Clock
+  readonly observer: Observer
+  /** The WIT authority that signs now. */
+  signer(): Signer
+  /** Seconds that the longest credential lives. */
+  longestLife(): number
+}
+
+/** Clocks of verifiers may be behind, in seconds. */
+const SKEW = 120
+const FORMS: { readonly [type in Exclude<Revocation['type'], 'subject'>]: RegExp } = {
+  token: /^[A-Za-z0-9._~:-]{1,256}$/,
+  certificate: /^[0-9a-f]{1,40}$/,
+  key: /^[A-Za-z0-9_-]{43}$/,
+}
+
+/**
+ * Opens the revocations of the trust domain. Sequence numbers follow the clock, so that the first revocation after an old
+ * backup was restored is newer than whatever verifiers hold.
+ */
+export function openRevocations(options: RevocationsOptions): Revocations {
+  const { trustDomain, store, clock, observer } = options
+  const listeners = new Set<() => void>()
+  const oneAtATime = serializer()
+  let isRevoked: RevocationIndex = indexRevocations({ revocations: store.list() })
+  let befores = beforesOf(store.list())
+  let signed:
+    | { readonly issuedAt: number; readonly sequence: number; readonly kid: string; readonly list: Promise<string> }
+    | undefined
+
+  const refresh = (): void => {
+    isRevoked = indexRevocations({ revocations: store.list() })
+    befores = beforesOf(store.list())
+  }
+  return {
+    sequence: store.sequence,
+    list() {
+      const issuedAt = Math.floor(clock())
+      const sequence = store.sequence()
+      const signer = options.signer()
+      const { kid = '' } = signer
+      if (signed?.issuedAt !== issuedAt || signed.sequence !== sequence || signed.kid !== kid) {
+        const revocations = store.list().filter(({ expiresAt }) => expiresAt > issuedAt)
+        signed = {
+          issuedAt,
+          sequence,
+          kid,
+          list: signRevocationList({ trustDomain, sequence, issuedAt, revocations }, signer),
+        }
+      }
+      return signed.list
+    },
+    notBefore(subject) {
+      if (befores.size === 0) return undefined
+      const named = [subject, ...ancestorsOf(parseWorkloadSpiffeId(subject))].flatMap((one) => befores.get(one) ?? [])
+      return named.length === 0 ? undefined : Math.max(...named)
+    },
+    statusOf: (credential) => (isRevoked(credential) ? 'revoked' : 'good'),
+    revoke: (request, actor) =>
+      oneAtATime(async () => {
+        const now = clock()
+        store.purge(now)
+        const revocation = revocationOf(request, trustDomain, now, options.longestLife())
+        if (store.list().length >= MAX_REVOCATIONS) {
+          throw new AimsError('provisioning.revocations_full', 'the list of revocations is full')
+        }
+        const sequence = Math.max(store.sequence() + 1, Math.floor(now))
+        await observer.record(revokedEvent(request, revocation, sequence, actor))
+        store.put(revocation, sequence)
+        refresh()
+        for (const listener of listeners) listener()
+        return revocation
+      }),
+    purge() {
+      store.purge(clock())
+      refresh()
+    },
+    onChange(listener) {
+      listeners.add(listener)
+      return () => listeners.delete(listener)
+    },
+  }
+}
+
+function beforesOf(revocations: readonly Revocation[]): ReadonlyMap<string, number> {
+  return new Map(revocations.flatMap((one) => (one.type === 'subject' ? [[one.value, one.before]] : [])))
+}
+
+function revocationOf(
+  { type, value }: RevocationRequest,
+  trustDomain: TrustDomain,
+  now: number,
+  longestLife: number,
+): Revocation {
+  // What is issued in this very second is refused too, or issued as of the next one.
+  const before = Math.floor(now) + 1
+  const expiresAt = before + longestLife + SKEW
+  if (type !== 'subject') {
+    if (!FORMS[type].test(value)) throw new AimsError('provisioning.invalid_revocation', `not the form of a ${type}`)
+    return { type, value, expiresAt }
+  }
+  const subject = parseWorkloadSpiffeId(value)
+  if (trustDomainOf(subject) !== trustDomain) {
+    throw new AimsError('provisioning.invalid_revocation', 'the identity is in another trust domain')
+  }
+  if (subject === joinSpiffeId(trustDomain, 'aims', 'server')) {
+    throw new AimsError('provisioning.invalid_revocation', 'the identity server does not revoke itself')
+  }
+  return { type, value: subject, before, expiresAt }
+}
+
+function revokedEvent(
+  { reason }: RevocationRequest,
+  revocation: Revocation,
+  sequence: number,
+  { name, method, correlationId }: Actor,
+): AuditEvent {
+  const { type, value, expiresAt } = revocation
+  return {
+    type: 'provisioning.revoked',
+    agent: { id: name, method },
+    resource: { type: type === 'subject' ? 'agent' : type, id: value },
+    action: 'revoke',
+    decision: 'allow',
+    correlationId,
+    remediation: { action: 'revoke', cause: reason ?? 'not given' },
+    details: { sequence, expiresAt, ...(revocation.type === 'subject' ? { before: revocation.before } : {}) },
+  }
+}
