@@ -80,6 +80,8 @@ before(async () => {
   await entry('hard', 'tpm:image:hard', { attestation: { tpm: { images: ['hard'] }, assurance: 'high' } })
   await entry('both', 'gcp:image:both', { attestation: { require: ['gcp', 'tpm'] } })
   await entry('bearer', 'aws-iid:image:bearer', { credentialTypes: ['wit', 'jwt-svid'] })
+  await entry('pair-a', 'aws-iid:image:pair')
+  await entry('pair-b', 'aws-iid:image:pair')
   await entry('race', 'azure-msi:image:race')
   await entry('twin-a', 'gcp:image:twin')
   await entry('twin-b', 'gcp:image:twin')
@@ -351,6 +353,25 @@ describe('issuance by evidence', () => {
     )
   })
 
+  test('remembers of each identity by itself what was reached for it', async () => {
+    const claims = { image: 'pair', instance: 'i-pair' }
+    let last: WorkloadKey | undefined
+    const show = async (name: string, ...types: readonly AttestationType[]): Promise<void> => {
+      const key = WorkloadKey.generate()
+      const previous = last === undefined ? {} : { previous: last }
+      await attempt({ types, key, claims, ask: { spiffeId: `spiffe://example.com/agent/${name}` }, ...previous })
+      last = key
+    }
+    await show('pair-a', 'aws-iid', 'tpm')
+    // This one never reached more, although the same document was part of more for the other.
+    await show('pair-b', 'aws-iid')
+    await refused(show('pair-a', 'aws-iid'), 'attestation.assurance_lowered')
+    // The document was shown for the other identity first, and is free all the same.
+    assert.equal(await admin.forgetAttested('spiffe://example.com/agent/pair-b'), 1)
+    last = undefined
+    await show('pair-b', 'aws-iid')
+  })
+
   test('uses a statement up', async () => {
     const claims = { id: 'jti-1' }
     await attempt({ types: ['gcp'], claims })
@@ -424,7 +445,7 @@ describe('issuance by evidence', () => {
     const of = (type: string) => records.filter((record) => record.type === type)
     assert.ok(of('attestation.succeeded').length >= 8)
     assert.ok(of('attestation.refused').length >= 20)
-    assert.equal(of('attestation.assurance-lowered').length, 1)
+    assert.equal(of('attestation.assurance-lowered').length, 2)
     assert.equal(of('attestation.manifest-narrowed').length, 1)
     assert.deepEqual(of('attestation.assurance-lowered')[0]?.reasons, ['attestation.assurance_lowered'])
     const [issued] = records.filter(({ type, posture }) => type === 'provisioning.issued' && posture?.type === 'tpm')

@@ -1,7 +1,7 @@
 import type { Appraisal } from 'aims/attestation'
 import { compareAssurance } from 'aims/attestation'
 import { AimsError, type Observer } from 'aims/base'
-import type { AttestedState, AttestedThing, AttestedThings } from '../store/attested-things.ts'
+import type { AttestedThing, AttestedThings } from '../store/attested-things.ts'
 import { lowered } from './evidence-events.ts'
 import type { ProvenEvidence } from './evidence-session.ts'
 
@@ -37,17 +37,21 @@ export async function firstUse(
   const { things, observer, now, correlationId } = context
   const { spiffeId, revision } = identity
   const seen: AttestedThing[] = []
-  const requireHolder = (thing: AttestedThing): AttestedState | undefined => {
+  const requireHolder = (thing: AttestedThing): void => {
+    if (!thing.isBearer) return
     const before = things.find(thing)
-    const isSameHolder = before === undefined || [thumbprint, previous].includes(before.thumbprint)
-    if (thing.isBearer && !isSameHolder) {
+    if (before !== undefined && ![thumbprint, previous].includes(before.thumbprint)) {
       throw new AimsError('attestation.taken', 'another key came first with this evidence')
     }
-    return before
   }
   for (const { result, attested, statement } of evidence) {
-    const thing = { type: result.type, attested, spiffeId, isBearer: result.binding === 'none' }
-    const before = requireHolder(thing)
+    const isBearer = result.binding === 'none'
+    const thing = { type: result.type, attested, spiffeId, isBearer: false }
+    if (isBearer) seen.push({ ...thing, isBearer })
+    seen.push(thing)
+    seen.forEach(requireHolder)
+    // Whoever holds a bearer document has all its identities; what was reached is remembered of each by itself.
+    const before = things.find(thing)
     if (before?.revision === revision && compareAssurance(assurance, before.assurance) < 0) {
       await observer.record(lowered(identity, before.assurance, assurance, correlationId))
       throw new AimsError('attestation.assurance_lowered', `the evidence reached ${before.assurance} before`)
@@ -55,11 +59,10 @@ export async function firstUse(
     if (statement !== undefined) {
       things.useOnce(`${result.type} ${statement}`, result.evidenceNotAfter ?? now + STATEMENT_MEMORY, now)
     }
-    seen.push(thing)
   }
   return () => {
     // Somebody may have come first while the record was written.
-    for (const thing of seen) requireHolder(thing)
+    seen.forEach(requireHolder)
     for (const thing of seen) things.put(thing, { thumbprint, assurance, revision }, now)
   }
 }

@@ -45,7 +45,7 @@ export function openAttestedThings(db: DatabaseSync, seal: Seal): AttestedThings
     INSERT INTO attested VALUES ($id, $type, $attested, $spiffeId, $thumbprint, $assurance, $revision, $now, $now)
     ON CONFLICT (id) DO UPDATE SET
       thumbprint = $thumbprint, assurance = $assurance, revision = $revision, last_seen = $now`)
-  const ofSubject = db.prepare('SELECT id FROM attested WHERE spiffe_id = ?')
+  const ofSubject = db.prepare('SELECT id, type, attested FROM attested WHERE spiffe_id = ?')
   const remove = db.prepare('DELETE FROM attested WHERE id = ?')
   const use = db.prepare(`
     INSERT INTO used_statements VALUES ($statement, $expires)
@@ -67,12 +67,17 @@ export function openAttestedThings(db: DatabaseSync, seal: Seal): AttestedThings
       seal.transaction(() => seal.row('attested', id, () => put.run({ ...names, ...state })))
     },
     forget(spiffeId) {
-      const ids = storing('store', () => ofSubject.all(spiffeId).map(({ id }) => String(id)))
-      if (ids.length === 0) return 0
+      const rows = storing('store', () => ofSubject.all(spiffeId))
+      if (rows.length === 0) return 0
+      const things = rows.map(({ type, attested }) => ({ type: String(type), attested: String(attested), spiffeId }))
+      // The holder of a bearer document is remembered under the identity it was shown for first.
+      const holders = things.map((thing) => idOf({ ...thing, isBearer: true }))
       seal.transaction(() => {
-        for (const id of ids) seal.row('attested', id, () => remove.run(id))
+        for (const id of new Set([...rows.map((row) => String(row.id)), ...holders])) {
+          seal.row('attested', id, () => remove.run(id))
+        }
       })
-      return ids.length
+      return new Set(holders).size
     },
     useOnce(statement, expiresAt, now) {
       const names = { $statement: sha256Base64url(statement), $expires: expiresAt, $now: now }
