@@ -140,6 +140,7 @@ export {
   appraiseManifest,
   type ManifestPolicy,
   readManifestPolicy,
+  requireBoundManifest,
 } from './manifest/appraise-manifest.ts'
 export {
   type ContentDigest,

@@ -86,9 +86,12 @@ before(async () => {
   await entry('twin-a', 'gcp:image:twin')
   await entry('twin-b', 'gcp:image:twin')
   await entry('lowers', 'gcp:image:lowers')
+  const launchers = [{ ...exportPublicJwk(launcher.publicKey), alg: 'ES256' }]
+  await entry('unbound', 'aws-iid:image:unbound', { manifest: { launchers } })
+  await entry('loose', 'aws-iid:image:loose', { manifest: { launchers, acceptUnbound: true } })
   await entry('made', 'gcp:image:made', {
     manifest: {
-      launchers: [{ ...exportPublicJwk(launcher.publicKey), alg: 'ES256' }],
+      launchers,
       models: ['vendor/model-4'],
       tools: { create_event: `sha256:${sha256('create').toString('hex')}` },
       onChange: 'narrow',
@@ -405,6 +408,15 @@ describe('issuance by evidence', () => {
         tools: ['create_event'],
         mcpServers: [],
       })
+    })
+
+    test('takes it beside bearer evidence only where the entry says so, or with a piece that binds it', async () => {
+      const signed = await signManifest(manifest, launcher, clock())
+      const show = (image: string, ...types: readonly AttestationType[]) =>
+        attempt({ types, claims: { image, instance: `i-${image}` }, manifest: signed })
+      await refused(show('unbound', 'aws-iid'), 'attestation.binding_missing')
+      assert.equal(witOf(await show('loose', 'aws-iid')).attested?.manifest?.model, 'vendor/model-4')
+      assert.equal(witOf(await show('unbound', 'aws-iid', 'tpm')).attested?.manifest?.model, 'vendor/model-4')
     })
 
     test('refuses another model, another launcher, and a manifest that the evidence is not bound to', async () => {

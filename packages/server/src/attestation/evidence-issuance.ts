@@ -1,11 +1,13 @@
 import {
   type AcceptedManifest,
+  type Appraisal,
   type Authenticated,
   appraise,
   appraiseManifest,
   type EvidenceVerifiers,
   readAppraisalPolicy,
   readManifestPolicy,
+  requireBoundManifest,
   verifyManifest,
 } from 'aims/attestation'
 import { AimsError, type Clock, type Observer, type VerificationKey } from 'aims/base'
@@ -90,7 +92,7 @@ export function createEvidenceIssuance(options: EvidenceIssuanceOptions): Eviden
         const entry = choose(proven.evidence, proven.spiffeId)
         chosen = entry
         const appraisal = appraise(proven.evidence, readAppraisalPolicy(entry.attestation ?? {}, verifiers), verifiers)
-        const manifest = manifestFor(entry, request.manifest, now)
+        const manifest = manifestFor(entry, request.manifest, appraisal, now)
         const remember = await firstUse(proven, entry, appraisal, { things, observer, now, correlationId })
         accepted = { entry, key: proven.key, appraisal, manifest }
         await observer.record(succeeded(accepted, correlationId))
@@ -143,12 +145,14 @@ async function issueAll(
 function manifestFor(
   { manifest: policy }: RegistrationEntry,
   token: string | undefined,
+  { results }: Appraisal,
   now: number,
 ): AcceptedManifest | undefined {
   // Nobody vouches for a manifest that the entry does not ask for: it is not carried on.
   if (policy === undefined) return undefined
   if (token === undefined) throw new AimsError('attestation.not_enough', 'the entry asks for a manifest')
   const rules = readManifestPolicy(policy)
+  requireBoundManifest(results, rules)
   return appraiseManifest(verifyManifest(token, { launchers: rules.launchers, now }), rules)
 }
 

@@ -1,7 +1,8 @@
 import { AimsError } from '../../base/errors.ts'
 import { isJsonObject, type JsonObject, type JsonValue } from '../../base/json.ts'
 import { importVerificationKey, type VerificationKey } from '../../base/keys.ts'
-import { malformed, readPolicyFields, textList, wordsOf } from '../appraisal/policy-fields.ts'
+import { flag, malformed, readPolicyFields, textList, wordsOf } from '../appraisal/policy-fields.ts'
+import type { AttestationResult } from '../attestor.ts'
 import { isVerifiedManifest, type ManifestPart, type VerifiedManifest } from './manifest.ts'
 
 /** What an entry asks of the manifest of its agent. Made by {@link readManifestPolicy}. */
@@ -17,6 +18,8 @@ export interface ManifestPolicy {
   readonly mcpServers: ReadonlyMap<string, readonly string[]> | undefined
   /** What a changed or unknown tool or server does: stop issuance, or leave it out of the credential. */
   readonly onChange: 'refuse' | 'narrow'
+  /** Accepts a manifest beside bearer evidence alone, which binds none: then whoever has both may show them. Default false. */
+  readonly acceptUnbound: boolean
 }
 
 /** What goes into the credential. */
@@ -45,6 +48,7 @@ export function readManifestPolicy(document: JsonObject): ManifestPolicy {
     tools: readDigests,
     mcpServers: readDigests,
     onChange: (value, name) => wordsOf(['refuse', 'narrow'] as const, ['refuse'])(value, name)[0] ?? 'refuse',
+    acceptUnbound: flag(false),
   })
 }
 
@@ -72,6 +76,17 @@ export function appraiseManifest(manifest: VerifiedManifest, policy: ManifestPol
     mcpServers: servers.kept,
     dropped,
   }
+}
+
+/**
+ * Refuses a manifest that no piece of the evidence binds, unless the policy accepts that.
+ *
+ * @param results - Of evidence for the challenge that names this manifest.
+ * @throws {@link AimsError} `attestation.binding_missing`
+ */
+export function requireBoundManifest(results: readonly AttestationResult[], { acceptUnbound }: ManifestPolicy): void {
+  if (acceptUnbound || results.some(({ binding }) => binding !== 'none')) return
+  throw new AimsError('attestation.binding_missing', 'no piece of the evidence binds the manifest to its agent')
 }
 
 function requireOneOf(what: string, found: string | undefined, allowed: readonly string[] | undefined): void {
