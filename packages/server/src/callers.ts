@@ -9,6 +9,7 @@ import type { RegistrationEntry } from 'aims/provisioning'
 import type { Configuration } from './config/settings.ts'
 import type { Access, Caller } from './http/route.ts'
 import { type AgentRegistry, isAgentId } from './nodes/agent-registry.ts'
+import { type Delegations, delegationsByRegistrar } from './registration/delegation.ts'
 
 /** Tells who is on the other end of a connection. */
 export type Identify = (socket: Socket, id: string) => Promise<Caller>
@@ -17,8 +18,9 @@ const ANONYMOUS: Caller = { name: 'anonymous', method: 'none', access: new Set<A
 const RIGHTS: { readonly [access in Access]: readonly Access[] } = {
   public: ['public'],
   reporter: ['public', 'reporter'],
+  registrar: ['public', 'reporter', 'registrar'],
   agent: ['public', 'reporter', 'agent'],
-  admin: ['public', 'reporter', 'agent', 'admin'],
+  admin: ['public', 'reporter', 'registrar', 'agent', 'admin'],
 }
 
 /**
@@ -28,6 +30,7 @@ const RIGHTS: { readonly [access in Access]: readonly Access[] } = {
  * @throws {@link AimsError} `attestation.provider_unavailable`: then the socket must not open
  */
 export async function unixCallers(config: Configuration): Promise<Identify> {
+  const registrars = delegationsByRegistrar(config['entries.delegations'])
   const provider = await loadPeerCredentialProvider()
   const known = new WeakMap<Socket, Caller>()
   return async (socket) => {
@@ -39,7 +42,10 @@ export async function unixCallers(config: Configuration): Promise<Identify> {
     const caller: Caller = {
       name: `unix:uid:${uid}`,
       method: 'unix',
-      access: new Set(RIGHTS[accessOfUser(uid, config)]),
+      access: new Set([
+        ...RIGHTS[accessOfUser(uid, config)],
+        ...(registrars.has(`unix:uid:${uid}`) ? RIGHTS.registrar : []),
+      ]),
     }
     known.set(socket, caller)
     return caller
@@ -60,11 +66,12 @@ export interface TlsCallersOptions {
   readonly observer: Observer
   readonly agents: Pick<AgentRegistry, 'present'>
   readonly revocations: RevocationSource
+  readonly delegations: Delegations
   findBySubject(subject: SpiffeId): RegistrationEntry | undefined
 }
 
 // Administering over HTTPS is no way to act as an agent: that takes a machine that was attested.
-const OPERATOR: readonly Access[] = ['public', 'reporter', 'admin']
+const OPERATOR: readonly Access[] = ['public', 'reporter', 'registrar', 'admin']
 
 /**
  * Callers on the HTTPS listener, by the X.509-SVID of the handshake: workloads of the own trust domain report while they
@@ -104,19 +111,20 @@ export function tlsCallers(options: TlsCallersOptions): Identify {
   }
 }
 
-function callerOf(svid: VerifiedX509Svid, { agents, findBySubject }: TlsCallersOptions): Caller {
+function callerOf(svid: VerifiedX509Svid, { agents, delegations, findBySubject }: TlsCallersOptions): Caller {
   const subject = svid.subject as SpiffeId
   const credential = { type: 'x509-svid', id: svid.serialNumber }
   const proven = { name: subject, method: 'mtls', credential } as const
   if (isAgentId(subject)) {
     return { ...proven, access: new Set(RIGHTS.agent), agent: agents.present(subject, svid.serialNumber) }
   }
-  const access = accessOfEntry(findBySubject(subject))
+  const access = accessOfEntry(findBySubject(subject), delegations)
   return { ...proven, access: new Set(access === 'admin' ? OPERATOR : RIGHTS[access]) }
 }
 
 // Whose entry was deleted is nobody here, also while the last certificate lives (O5).
-function accessOfEntry(entry: RegistrationEntry | undefined): Access {
+function accessOfEntry(entry: RegistrationEntry | undefined, delegations: Delegations): Access {
   if (entry === undefined) return 'public'
-  return entry.admin ? 'admin' : 'reporter'
+  if (entry.admin) return 'admin'
+  return delegations.has(entry.spiffeId) ? 'registrar' : 'reporter'
 }

@@ -1,21 +1,11 @@
 import { randomUUID } from 'node:crypto'
-import {
-  type EvidenceVerifiers,
-  findUnixSelectorProblem,
-  readAppraisalPolicy,
-  readManifestPolicy,
-} from 'aims/attestation'
-import {
-  AimsError,
-  type AuditEvent,
-  type Clock,
-  canonicalJson,
-  type JsonValue,
-  type Observer,
-  sha256Base64url,
-} from 'aims/base'
-import { pathOf, type SpiffeId, type TrustDomain } from 'aims/identifiers'
-import { entryToJson, parseEntry, type RegistrationEntry, requireAgentRules, type TtlRules } from 'aims/provisioning'
+import { AimsError, type AuditEvent, type Clock, type JsonValue, type Observer } from 'aims/base'
+import type { SpiffeId } from 'aims/identifiers'
+import type { RegistrationEntry } from 'aims/provisioning'
+import type { Delegation } from './registration/delegation.ts'
+import { changeEvent, refusedEvent } from './registration/entry-events.ts'
+import { type EntryDemands, isOpenTo, readWantedEntry, requireFree } from './registration/entry-rules.ts'
+import { type PlanRequest, planFor, type ServerPlan, type WantedChange } from './registration/planning.ts'
 import type { EntryStore, RetiredEntry } from './store/entry-store.ts'
 
 /** Who changes something, for the record. */
@@ -24,6 +14,8 @@ export interface Actor {
   readonly name: string
   readonly method: string
   readonly correlationId: string
+  /** What it may register. Absent: everything. */
+  readonly delegation?: Delegation
 }
 
 /** The registry of identities: one entry per SPIFFE ID, and every change in the log before it takes effect. */
@@ -54,6 +46,22 @@ export interface EntryRegistry {
   touch(id: string, actor: Actor): Promise<void>
   /** The newest deleted entry that had this SPIFFE ID. */
   findRetired(subject: SpiffeId): RetiredEntry | undefined
+  /** Says what would change if these entries were wanted. Nothing is changed or recorded. */
+  plan(request: PlanRequest, actor: Actor): ServerPlan
+  /**
+   * Does all changes of a plan in one transaction, each with a record of its own, or none.
+   *
+   * @throws {@link AimsError} `provisioning.*`, e.g. `provisioning.revision_conflict`: plan again
+   */
+  apply(
+    changes: readonly WantedChange[],
+    actor: Actor,
+    options?: { readonly reuseRetired?: boolean },
+  ): Promise<readonly EntryChange[]>
+  /** True when a caller may see an entry. */
+  isOpenTo(entry: RegistrationEntry, actor: Actor): boolean
+  /** Entries that were deleted, the last first. */
+  listRetired(): readonly RetiredEntry[]
   /** Calls `listener` after every change. @returns a function that ends it */
   onChange(listener: (change: EntryChange) => void): () => void
 }
@@ -66,34 +74,74 @@ export interface EntryChange {
 }
 
 /** What a registry works with. */
-export interface EntryRegistryOptions {
+export interface EntryRegistryOptions extends EntryDemands {
   readonly store: EntryStore
-  readonly trustDomain: TrustDomain
-  readonly ttls: TtlRules
   readonly clock: Clock
   readonly observer: Observer
-  /** Paths below which agents are. */
-  readonly agentPrefixes: readonly string[]
-  /** Who reads the appraisal policies of entries. */
-  readonly verifiers: EvidenceVerifiers
+  /** Takes the records of refusals. Default: `observer`. */
+  readonly refusals?: Observer
 }
 
 /** Makes the registry over a store. */
 export function createEntryRegistry(options: EntryRegistryOptions): EntryRegistry {
-  const { store, trustDomain, ttls, clock, observer, verifiers, agentPrefixes } = options
+  const { store, clock, observer, refusals = observer, delegations } = options
   const listeners = new Set<(change: EntryChange) => void>()
   const oneAtATime = serializer()
 
-  const apply = async (event: AuditEvent, change: EntryChange, effect: () => void): Promise<void> => {
-    await observer.record(event)
-    effect()
-    for (const listener of listeners) listener(change)
-  }
-  const existing = (id: string): RegistrationEntry => {
+  const existing = (id: string, actor: Actor): RegistrationEntry => {
     const entry = store.find(id)
     if (entry === undefined) throw new AimsError('provisioning.entry_not_found', 'no entry has this id')
-    return entry
+    if (isOpenTo(entry, actor, delegations)) return entry
+    throw new AimsError('provisioning.not_delegated', 'the entry is not one of this registrar')
   }
+  const changeOf = (wanted: WantedChange, actor: Actor, reuseRetired: boolean): EntryChange => {
+    if (wanted.action === 'create') {
+      const entry = { ...readWantedEntry(wanted.entry, randomUUID(), actor, options), revision: 1 }
+      // To give an identity again is a decision of whoever answers for the trust domain.
+      requireFree(store, entry, reuseRetired && actor.delegation === undefined)
+      return { id: entry.id, after: entry }
+    }
+    const { id, revision } = wanted
+    const before = existing(id, actor)
+    if (before.revision !== revision) {
+      throw new AimsError('provisioning.revision_conflict', `the entry is at revision ${before.revision}`)
+    }
+    if (wanted.action === 'delete') return { id, before }
+    const entry = readWantedEntry(wanted.entry, id, actor, options)
+    if (entry.id !== id || entry.spiffeId !== before.spiffeId) {
+      throw new AimsError('provisioning.subject_fixed', 'an entry keeps its id and its SPIFFE ID')
+    }
+    return { id, before, after: { ...entry, revision: before.revision + 1 } }
+  }
+  const refusing = async <T>(action: string, actor: Actor, id: string | undefined, work: () => T): Promise<T> => {
+    try {
+      return work()
+    } catch (error) {
+      if (AimsError.is(error)) {
+        const known = id !== undefined && store.isIdUsed(id) ? { id } : {}
+        await refusals.record(refusedEvent(action, error, actor, known))
+      }
+      throw error
+    }
+  }
+  // Everything is in the log before anything shows.
+  const commit = async (changes: readonly EntryChange[], actor: Actor): Promise<void> => {
+    await Promise.all(changes.map((change) => observer.record(eventOf(change, actor))))
+    store.apply(
+      changes.map(({ before, after }) =>
+        after === undefined ? { retire: before as RegistrationEntry } : { put: after },
+      ),
+      clock(),
+    )
+    for (const change of changes) for (const listener of listeners) listener(change)
+  }
+  const one = (wanted: WantedChange, actor: Actor, reuseRetired = false): Promise<EntryChange> =>
+    oneAtATime(async () => {
+      const id = wanted.action === 'create' ? undefined : wanted.id
+      const change = await refusing(`entry-${wanted.action}`, actor, id, () => changeOf(wanted, actor, reuseRetired))
+      await commit([change], actor)
+      return change
+    })
 
   return {
     find: (id) => store.find(id),
@@ -101,49 +149,34 @@ export function createEntryRegistry(options: EntryRegistryOptions): EntryRegistr
     match: (selectors) => store.match(selectors),
     size: () => store.size(),
     list: () => store.list(),
-    create: (input, actor, { reuseRetired = false } = {}) =>
-      oneAtATime(async () => {
-        const entry = { ...parseEntry(input, { trustDomain, ttls, id: randomUUID() }), revision: 1 }
-        requireFree(store, entry, reuseRetired)
-        requireShowable(entry)
-        requireAgentRules(entry, agentPrefixes)
-        requireReadable(entry, verifiers)
-        const change = { id: entry.id, after: entry }
-        await apply(changeEvent('provisioning.entry-created', entry, actor), change, () => store.insert(entry))
-        return entry
-      }),
-    update: (id, input, revision, actor) =>
-      oneAtATime(async () => {
-        const before = existing(id)
-        if (before.revision !== revision) {
-          throw new AimsError('provisioning.revision_conflict', `the entry is at revision ${before.revision}`)
-        }
-        const parsed = parseEntry(input, { trustDomain, ttls, id })
-        if (parsed.id !== id || parsed.spiffeId !== before.spiffeId) {
-          throw new AimsError('provisioning.subject_fixed', 'an entry keeps its id and its SPIFFE ID')
-        }
-        requireShowable(parsed)
-        requireAgentRules(parsed, agentPrefixes)
-        requireReadable(parsed, verifiers)
-        const entry = { ...parsed, revision: before.revision + 1 }
-        const change = { id, before, after: entry }
-        await apply(changeEvent('provisioning.entry-updated', entry, actor), change, () => store.replace(entry))
-        return entry
-      }),
+    create: async (entry, actor, { reuseRetired = false } = {}) =>
+      resulting(await one({ action: 'create', entry }, actor, reuseRetired)),
+    update: async (id, entry, revision, actor) =>
+      resulting(await one({ action: 'update', id, revision, entry }, actor)),
     remove: (id, actor) =>
       oneAtATime(async () => {
-        const entry = existing(id)
-        const change = { id, before: entry }
-        await apply(changeEvent('provisioning.entry-deleted', entry, actor), change, () => store.retire(entry, clock()))
+        const before = await refusing('entry-delete', actor, id, () => existing(id, actor))
+        await commit([{ id, before }], actor)
       }),
     touch: (id, actor) =>
       oneAtATime(async () => {
-        const before = existing(id)
-        const entry = { ...before, revision: before.revision + 1 }
-        const change = { id, before, after: entry }
-        await apply(changeEvent('provisioning.entry-updated', entry, actor), change, () => store.replace(entry))
+        const before = await refusing('entry-touch', actor, id, () => existing(id, actor))
+        await commit([{ id, before, after: { ...before, revision: before.revision + 1 } }], actor)
       }),
     findRetired: (subject) => store.findRetired(subject),
+    plan: (request, actor) => planFor(request, actor, store, options),
+    apply: (wanted, actor, { reuseRetired = false } = {}) =>
+      oneAtATime(async () => {
+        const changes = await refusing('entry-apply', actor, undefined, () => {
+          const list = wanted.map((change) => changeOf(change, actor, reuseRetired))
+          requireDistinct(list)
+          return list
+        })
+        if (changes.length > 0) await commit(changes, actor)
+        return changes
+      }),
+    isOpenTo: (entry, actor) => isOpenTo(entry, actor, delegations),
+    listRetired: () => store.listRetired(),
     onChange(listener) {
       listeners.add(listener)
       return () => listeners.delete(listener)
@@ -151,52 +184,25 @@ export function createEntryRegistry(options: EntryRegistryOptions): EntryRegistr
   }
 }
 
-/** SPIFFE IDs below this path are the system's own: nobody is registered there. */
-const RESERVED_PATH = '/aims/'
-
-// Here and not in the parser: an entry that is stored already is read as it is, and matches nobody.
-function requireShowable({ selectors }: RegistrationEntry): void {
-  for (const selector of selectors) {
-    const problem = findUnixSelectorProblem(selector)
-    if (problem !== undefined) throw new AimsError('provisioning.malformed_selector', problem)
+// Each change was checked against the store, so no two may be about the same entry.
+function requireDistinct(changes: readonly EntryChange[]): void {
+  const ids = new Set(changes.map(({ id }) => id))
+  const subjects = new Set(changes.map(({ before, after }) => (after ?? before)?.spiffeId))
+  if (ids.size < changes.length)
+    throw new AimsError('provisioning.entry_exists', 'an id occurs twice among the changes')
+  if (subjects.size < changes.length) {
+    throw new AimsError('provisioning.subject_taken', 'a SPIFFE ID occurs twice among the changes')
   }
 }
 
-// A policy that nobody can read would refuse everybody when it is too late to ask.
-function requireReadable({ attestation, manifest }: RegistrationEntry, verifiers: EvidenceVerifiers): void {
-  if (attestation !== undefined) readAppraisalPolicy(attestation, verifiers)
-  if (manifest !== undefined) readManifestPolicy(manifest)
+function eventOf({ before, after }: EntryChange, actor: Actor): AuditEvent {
+  if (after === undefined) return changeEvent('provisioning.entry-deleted', before as RegistrationEntry, actor)
+  return changeEvent(before === undefined ? 'provisioning.entry-created' : 'provisioning.entry-updated', after, actor)
 }
 
-function requireFree(store: EntryStore, entry: RegistrationEntry, reuseRetired: boolean): void {
-  if (pathOf(entry.spiffeId).startsWith(RESERVED_PATH)) {
-    throw new AimsError('provisioning.invalid_subject', `SPIFFE IDs below ${RESERVED_PATH} belong to AIMS itself`)
-  }
-  if (store.isIdUsed(entry.id)) throw new AimsError('provisioning.entry_exists', 'the id is, or was, in use')
-  if (store.findBySubject(entry.spiffeId) !== undefined) {
-    throw new AimsError('provisioning.subject_taken', 'another entry has this SPIFFE ID')
-  }
-  if (!reuseRetired && store.isRetired(entry.spiffeId)) {
-    throw new AimsError('provisioning.subject_retired', 'a deleted entry had this SPIFFE ID')
-  }
-}
-
-function changeEvent(type: AuditEvent['type'], entry: RegistrationEntry, actor: Actor): AuditEvent {
-  return {
-    type,
-    agent: { id: actor.name, method: actor.method },
-    resource: { type: 'entry', id: entry.id },
-    action: type.slice(type.indexOf('entry-')),
-    decision: 'allow',
-    correlationId: actor.correlationId,
-    details: {
-      spiffeId: entry.spiffeId,
-      revision: entry.revision,
-      selectors: entry.selectors.join(' '),
-      // Ties the record to the whole entry, however long it is (L2).
-      contentHash: sha256Base64url(canonicalJson(entryToJson(entry))),
-    },
-  }
+function resulting({ after }: EntryChange): RegistrationEntry {
+  if (after === undefined) throw new TypeError('a deleted entry is no result')
+  return after
 }
 
 /** Runs asynchronous work one at a time, in the order it came: what one check saw still holds when its effect comes. */

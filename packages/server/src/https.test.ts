@@ -35,6 +35,9 @@ before(async () => {
     dataDirectory: join(root, 'data'),
     'listen.port': 0,
     'listen.dnsNames': ['aims.example.com', 'localhost'],
+    'entries.delegations': [
+      { registrar: 'spiffe://example.com/team-a/ci', prefixes: ['/team-a/'], selectorTypes: ['unix'] },
+    ],
   }
   server = await startServer(await loadConfig({ env: {}, overrides }), { clock, log: (line) => lines.push(line) })
   local = apiClient({ socketPath: server.socketPath })
@@ -254,6 +257,48 @@ test('a workload whose entry was deleted reports no more, and one that lost its 
   assert.equal(await report(), undefined)
   await admin.deleteEntry('temp')
   assert.equal(await report(), 'operation.not_permitted')
+})
+
+test('a registrar is known by its certificate while it has an entry, and registers what was delegated to it', async () => {
+  const admin = adminClient(local)
+  const spiffeId = 'spiffe://example.com/team-a/ci'
+  await admin.createEntry({ id: 'ci', spiffeId, selectors: ['unix:uid:1000'] })
+  const certificate = await certificateOf('ci')
+  const post = (path: string, body: object) => get(path, { ...certificate, method: 'POST', body: JSON.stringify(body) })
+  const bot = { id: 'a-bot', spiffeId: 'spiffe://example.com/team-a/bot', selectors: ['unix:user:a-bot'] }
+  const { json } = await post('/v1/entry-plans', { entries: [bot], prune: { idPrefix: '/' } })
+  const changes = json.changes as readonly JsonObject[]
+  assert.deepEqual(
+    changes.map(({ action, id, entry }) => [action, id ?? (entry as JsonObject).id]),
+    [['create', 'a-bot']],
+  )
+  assert.equal((await post('/v1/entry-changes', { changes })).status, 200)
+  const seen = (await get('/v1/entries', certificate)).json.entries as readonly JsonObject[]
+  assert.deepEqual(
+    seen.map(({ id }) => id),
+    ['a-bot'],
+  )
+  // One row per thing that was not.
+  for (const [path, body, status, code] of [
+    ['/v1/entries', { ...bot, id: 'x', spiffeId: 'spiffe://example.com/agent/x' }, 403, 'provisioning.not_delegated'],
+    [
+      '/v1/entry-changes',
+      { changes: [{ action: 'delete', id: 'bot', revision: 1 }] },
+      403,
+      'provisioning.not_delegated',
+    ],
+    ['/v1/entry-changes', { changes: [{ action: 'remove', id: 'a-bot' }] }, 400, 'operation.request_malformed'],
+    ['/v1/entry-plans', { entries: [], prune: {} }, 400, 'operation.request_malformed'],
+    ['/v1/entry-plans', { entries: [], prune: { idPrefix: '/team-a' } }, 400, 'operation.request_malformed'],
+    ['/v1/keys/rotate', { purpose: 'jwt' }, 403, 'operation.not_permitted'],
+  ] as const) {
+    const answer = await post(path, body)
+    assert.deepEqual([answer.status, answer.json.code], [status, code], path)
+  }
+  assert.equal((await get('/v1/entries/bot', certificate)).json.code, 'provisioning.entry_not_found')
+  assert.equal((await get('/v1/retired-entries', certificate)).json.code, 'operation.not_permitted')
+  await admin.deleteEntry('ci')
+  assert.equal((await get('/v1/entries', certificate)).status, 403)
 })
 
 test('strangers do not fill the log: what is beyond the limit is counted, and the log says so', async () => {

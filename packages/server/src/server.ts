@@ -4,7 +4,6 @@ import { dirname } from 'node:path'
 import { type EvidenceVerifiers, joinTokenVerifier } from 'aims/attestation'
 import { type AuditEvent, bindSocket, type Clock, type Observer, systemClock } from 'aims/base'
 import { type BundleSource, serializeBundle } from 'aims/credentials'
-import { type LimitedObserver, limitRefusals } from 'aims/monitoring'
 import { createIssuer, type Issuer, type RegistrationEntry, type TtlRules } from 'aims/provisioning'
 import { createEvidenceIssuance } from './attestation/evidence-issuance.ts'
 import { createVerifiers } from './attestation/verifiers.ts'
@@ -15,7 +14,7 @@ import { type DataDirectory, openDataDirectory } from './data-directory.ts'
 import { createEntryRegistry, type EntryRegistry } from './entries.ts'
 import { createHandler, type HandlerOptions } from './http/handler.ts'
 import { type HttpsListener, listenHttps } from './http/https-listener.ts'
-import type { Caller, Entrance, Route } from './http/route.ts'
+import type { Entrance } from './http/route.ts'
 import { HTTP_OPTIONS, harden } from './http/server-options.ts'
 import { type Authorities, openAuthorities } from './keys/authorities.ts'
 import { createMetrics, type Metrics } from './metrics.ts'
@@ -23,6 +22,8 @@ import { openNodes } from './nodes/nodes.ts'
 import { createPassingEntries, type PassingEntries } from './nodes/passing-entries.ts'
 import { createOwnIdentity } from './own-identity.ts'
 import { loadPolicies } from './policies.ts'
+import { limited, notPermitted } from './refusals.ts'
+import { delegationsByRegistrar } from './registration/delegation.ts'
 import { type Endings, openEndings } from './revocation/open.ts'
 import { serverRoutes } from './routes/index.ts'
 import { openStorage, type Storage } from './storage.ts'
@@ -94,15 +95,16 @@ async function start(config: Configuration, options: ServerOptions, undo: (() =>
     ['join-token' as const, joinTokenVerifier(tokens)],
     ...(options.verifiers ?? createVerifiers(config.attestation, surroundings)),
   ])
-  const core = await openCore(config, storage, clock, observer, verifiers)
-  const { entries, authorities, changes, issuer, endings, renewOwnSvid } = core
-  const engine = await loadPolicies(config['policies.directory'], observer)
 
   const refusals = {
     unix: limited('unix', observer, { clock, metrics }),
     https: limited('https', observer, { clock, metrics }),
     evidence: limited('evidence', observer, { clock, metrics }),
+    entries: limited('entries', observer, { clock, metrics }),
   }
+  const core = await openCore(config, storage, clock, { observer, refusals: refusals.entries }, verifiers)
+  const { entries, authorities, changes, issuer, endings, renewOwnSvid } = core
+  const engine = await loadPolicies(config['policies.directory'], observer)
   const things = openAttestedThings(storage.db, storage.seal)
   const nodes = openNodes({
     config,
@@ -185,6 +187,7 @@ async function start(config: Configuration, options: ServerOptions, undo: (() =>
         revocations: endings.revocations,
         findBySubject,
         agents: nodes.agents,
+        delegations: delegationsByRegistrar(config['entries.delegations']),
       }),
       allowedHosts(config),
     ),
@@ -255,7 +258,7 @@ async function openCore(
   config: Configuration,
   storage: Storage,
   clock: Clock,
-  observer: Observer,
+  { observer, refusals }: { readonly observer: Observer; readonly refusals: Observer },
   verifiers: EvidenceVerifiers,
 ): Promise<Core> {
   const { trustDomain } = config
@@ -270,6 +273,8 @@ async function openCore(
     observer,
     verifiers,
     agentPrefixes: config['entries.agentPrefixes'],
+    delegations: delegationsByRegistrar(config['entries.delegations']),
+    refusals,
   })
   const bindings = openKeyBindings(db)
   const authorities = await openAuthorities({
@@ -344,34 +349,6 @@ function countingObserver(log: Observer, metrics: Metrics): Observer {
         metrics.count('aims_credentials_issued_total', { type: event.resource.id })
       else if (event.decision === 'deny') metrics.count('aims_refused_total', { area })
     },
-  }
-}
-
-const LIMITED = new Set<AuditEvent['type']>(['authentication.refused', 'authorization.decided', 'attestation.refused'])
-
-// Of each caller by itself: strangers are one, and who is known by the kernel or a certificate does not lose to them.
-function limited(
-  name: string,
-  observer: Observer,
-  { clock, metrics }: { readonly clock: Clock; readonly metrics: Metrics },
-): LimitedObserver {
-  return limitRefusals(observer, {
-    name,
-    clock,
-    group: ({ type, agent }) => (LIMITED.has(type) ? (agent?.id ?? 'unknown') : undefined),
-    onOmitted: () => metrics.count('aims_refusals_omitted_total'),
-  })
-}
-
-function notPermitted({ name, method }: Caller, { method: verb, path }: Route, correlationId: string): AuditEvent {
-  return {
-    type: method === 'none' ? 'authentication.refused' : 'authorization.decided',
-    agent: { id: name, method },
-    resource: { type: 'api', id: path },
-    action: verb,
-    decision: 'deny',
-    reasons: [method === 'none' ? 'operation.unauthenticated' : 'operation.not_permitted'],
-    correlationId,
   }
 }
 

@@ -19,6 +19,7 @@ export const EVENT_TYPES: { readonly [type: string]: EventType } = {
   'provisioning.refused': { description: 'a credential was asked for and not issued', agent: false },
   'provisioning.entry-created': { description: 'a registration entry was created', agent: false },
   'provisioning.entry-updated': { description: 'a registration entry was changed', agent: false },
+  'provisioning.entry-refused': { description: 'a change of registration entries was refused', agent: false },
   'provisioning.entry-deleted': { description: 'a registration entry was removed', agent: false },
   'provisioning.agent-banned': { description: 'an agent on another host was shut out', agent: false },
   'provisioning.agent-evicted': { description: 'an agent on another host was forgotten', agent: false },

@@ -44,6 +44,16 @@ export {
 export { isMatch, matchEntries } from './match.ts'
 export { AGENT_PREFIXES, isAgent, requireAgentRules } from './registration/agent-rules.ts'
 export { createEntryIndex, type EntryIndex } from './registration/entry-index.ts'
+export {
+  type EntryPlan,
+  isInScope,
+  type PlanInput,
+  type PlannedChange,
+  type PlanProblem,
+  type PlanWarning,
+  type PruneScope,
+  planEntries,
+} from './registration/plan.ts'
 export { type SelectorStrength, selectorStrength } from './registration/selector-strength.ts'
 export {
   type FollowedRevocations,

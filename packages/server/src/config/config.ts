@@ -82,6 +82,10 @@ function checkTogether(config: Configuration, given: ReadonlyMap<string, Value>)
   }
   if (config['agents.ttl'] > config['ttl.x509.max'])
     throw invalid(where('agents.ttl'), 'agents.ttl', 'more than ttl.x509.max')
+  for (const { registrar } of config['entries.delegations']) {
+    if (registrar.startsWith('unix:') || registrar.startsWith(`spiffe://${config.trustDomain}/`)) continue
+    throw invalid(where('entries.delegations'), 'entries.delegations', 'a registrar is in another trust domain')
+  }
   const longest = Math.max(config['ttl.x509.max'], config['ttl.jwt.max'], config['ttl.wit.max'])
   if (config['keys.lifetime'] < 4 * longest) {
     throw invalid(where('keys.lifetime'), 'keys.lifetime', 'less than four times the longest credential (ttl.*.max)')

@@ -2,6 +2,8 @@ import { join } from 'node:path'
 import type { JsonObject } from 'aims/base'
 import type { TrustDomain } from 'aims/identifiers'
 import { AGENT_PREFIXES } from 'aims/provisioning'
+import type { Delegation } from '../registration/delegation.ts'
+import { delegationList } from './delegation-setting.ts'
 import {
   duration,
   type EnabledProfile,
@@ -47,6 +49,7 @@ export interface Configuration {
   readonly 'policies.directory': string | undefined
   readonly attestation: JsonObject
   readonly 'entries.agentPrefixes': readonly string[]
+  readonly 'entries.delegations': readonly Delegation[]
   readonly 'agents.attestation': JsonObject
   readonly 'agents.ttl': number
   readonly 'log.origin': string
@@ -174,6 +177,11 @@ export const SETTINGS: { readonly [Key in keyof Configuration]: Setting<Configur
     type: idPrefixes,
     default: { value: AGENT_PREFIXES },
     doc: 'Where agents are: entries below these paths need an owner, a purpose, and selectors that tell one agent from another.',
+  },
+  'entries.delegations': {
+    type: delegationList,
+    default: { value: [] },
+    doc: 'Who may register entries without administering: per `registrar` (a SPIFFE ID, or `unix:uid:1000`) the `prefixes` of SPIFFE IDs, the `selectorTypes`, and optionally `requiredSelectors`, `dnsNames` and `maxTtls`; see docs/layers/4-provisioning.md.',
   },
   'agents.attestation': {
     type: objectByName,

@@ -46,6 +46,7 @@ const STATUS_BY_CODE: { readonly [code in AimsErrorCode]?: number } = {
   'provisioning.subject_fixed': 409,
   'provisioning.subject_retired': 409,
   'provisioning.revision_conflict': 409,
+  'provisioning.not_delegated': 403,
   'provisioning.not_entitled': 403,
   'provisioning.profile_disabled': 403,
   'provisioning.revocations_full': 503,

@@ -67,7 +67,10 @@ export function readQuery(query: URLSearchParams, route: Route): { readonly [nam
  * @throws {@link AimsError} `operation.request_malformed`, `.request_too_large`, `.unsupported_media_type`, `json.*`
  * @see security-and-reliability H2, H4
  */
-export async function readBody(request: IncomingMessage, { body: schema }: Route): Promise<JsonValue> {
+export async function readBody(
+  request: IncomingMessage,
+  { body: schema, maxBody = MAX_BODY }: Route,
+): Promise<JsonValue> {
   const { headers } = request
   const hasBody = headers['transfer-encoding'] !== undefined || Number(headers['content-length'] ?? 0) > 0
   if (schema === undefined) {
@@ -78,20 +81,20 @@ export async function readBody(request: IncomingMessage, { body: schema }: Route
   if (!/^application\/json(?:; ?charset=utf-8)?$/i.test(headers['content-type'] ?? '')) {
     throw unsupported('send application/json')
   }
-  const value = parseJson(await readBytes(request), { maxLength: MAX_BODY, maxDepth: 32 })
+  const value = parseJson(await readBytes(request, maxBody), { maxLength: maxBody, maxDepth: 32 })
   requireShape(value, schema)
   return value
 }
 
-async function readBytes(request: IncomingMessage): Promise<Buffer> {
-  const tooLarge = () => new AimsError('operation.request_too_large', `the body is larger than ${MAX_BODY} bytes`)
-  if (Number(request.headers['content-length'] ?? 0) > MAX_BODY) throw tooLarge()
+async function readBytes(request: IncomingMessage, maxBody: number): Promise<Buffer> {
+  const tooLarge = () => new AimsError('operation.request_too_large', `the body is larger than ${maxBody} bytes`)
+  if (Number(request.headers['content-length'] ?? 0) > maxBody) throw tooLarge()
   const chunks: Buffer[] = []
   let size = 0
   // The stream stays open when the cap is passed: the answer still has to go out on this connection.
   for await (const chunk of request.iterator({ destroyOnReturn: false })) {
     size += chunk.length
-    if (size > MAX_BODY) throw tooLarge()
+    if (size > maxBody) throw tooLarge()
     chunks.push(chunk)
   }
   return Buffer.concat(chunks)

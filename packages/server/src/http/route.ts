@@ -2,8 +2,11 @@ import type { JsonValue } from 'aims/base'
 import type { RegisteredAgent } from '../store/agent-store.ts'
 import type { Schema } from './schema.ts'
 
-/** What a caller must be allowed to do. Whoever may administer may do all; an agent may report. */
-export type Access = 'public' | 'reporter' | 'agent' | 'admin'
+/**
+ * What a caller must be allowed to do. Whoever may administer may do all; an agent may report; a registrar changes the
+ * entries that were delegated to it.
+ */
+export type Access = 'public' | 'reporter' | 'registrar' | 'agent' | 'admin'
 
 /** Where a route can be reached: the Unix socket of this machine, or the HTTPS listener. */
 export type Entrance = 'unix' | 'https'
@@ -53,5 +56,7 @@ export interface Route {
   /** Query parameters that may be there, and what they mean. Others are refused. */
   readonly query?: { readonly [name: string]: string }
   readonly body?: Schema
+  /** Bytes. Default 256 KiB. */
+  readonly maxBody?: number
   handle(call: Call): Promise<Reply> | Reply
 }

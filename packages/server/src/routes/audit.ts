@@ -6,6 +6,7 @@ import { objectBody } from './read.ts'
 /** Which events a caller may report, by area or by type. The server's own facts come from the server alone. */
 const REPORTABLE: { readonly [access in Exclude<Access, 'public'>]: readonly string[] } = {
   reporter: ['authentication', 'authorization', 'agent', 'service'],
+  registrar: [],
   // What an agent refuses never reaches the issuer.
   agent: ['attestation', 'provisioning.refused'],
   admin: ['operation', 'policy'],

@@ -9,6 +9,7 @@ import type { Route } from '../http/route.ts'
 import type { Authorities } from '../keys/authorities.ts'
 import type { Metrics } from '../metrics.ts'
 import type { Nodes } from '../nodes/nodes.ts'
+import { delegationsByRegistrar } from '../registration/delegation.ts'
 import type { Storage } from '../storage.ts'
 import type { AttestedThings } from '../store/attested-things.ts'
 import type { StoredKeyBindings } from '../store/key-bindings.ts'
@@ -20,6 +21,7 @@ import { auditRoutes } from './audit.ts'
 import { authorityRoutes } from './authorities.ts'
 import { authorizationRoutes } from './authorization.ts'
 import { entryRoutes } from './entries.ts'
+import { entryPlanRoutes } from './entry-plans.ts'
 import { joinTokenRoutes } from './join-tokens.ts'
 import { withOpenApi } from './openapi.ts'
 import { operationRoutes } from './operations.ts'
@@ -52,6 +54,7 @@ const VERSION = '0.1.0'
 export function serverRoutes(deps: RouteDependencies): readonly Route[] {
   const { config, storage, entries, authorities, metrics, nodes } = deps
   const { log } = storage
+  const delegations = delegationsByRegistrar(config['entries.delegations'])
   metrics.gauge('aims_entries', 'Registration entries.', () => entries.size())
   metrics.gauge('aims_agents', 'Agents on other hosts.', () => nodes.agents.list().length)
   metrics.gauge('aims_log_size', 'Records that the newest checkpoint covers.', () => log.size)
@@ -75,7 +78,8 @@ export function serverRoutes(deps: RouteDependencies): readonly Route[] {
           log: { origin: config['log.origin'], vkey: log.vkey, size: log.size, checkpoint: log.checkpoint() },
         }),
       }),
-      ...entryRoutes(entries),
+      ...entryRoutes(entries, delegations),
+      ...entryPlanRoutes(entries, delegations),
       ...authorityRoutes(authorities, deps.bindings, deps.clock),
       ...attestedThingRoutes(deps.things, deps.observer),
       ...agentRoutes({ ...deps, ...nodes, trustDomain: config.trustDomain }),

@@ -1,12 +1,12 @@
 import type { DatabaseSync } from 'node:sqlite'
-import { AimsError, type JsonObject, parseJson, parseJsonObject } from 'aims/base'
+import { AimsError, type JsonObject, parseJson, parseJsonObject, storing } from 'aims/base'
 import type { SpiffeId, TrustDomain } from 'aims/identifiers'
 import { createEntryIndex, entryToJson, parseEntry, type RegistrationEntry } from 'aims/provisioning'
 import { isMacOf, type KeyEncryptionKey } from '../keys/key-encryption-key.ts'
 import type { Meta } from './meta.ts'
 import type { Seal } from './seal.ts'
 
-/** An entry that is gone. */
+/** What is left of an entry that was deleted: its names, which are not given again. */
 export interface RetiredEntry {
   readonly id: string
   readonly spiffeId: string
@@ -15,6 +15,11 @@ export interface RetiredEntry {
   /** As it was last; absent for those that were deleted before entries were kept. */
   readonly entry?: JsonObject
 }
+
+/** One change of the store: an entry that is put in, in place of the one with its id, or one that is deleted. */
+export type EntryWrite =
+  | { readonly put: RegistrationEntry; readonly retire?: undefined }
+  | { readonly put?: undefined; readonly retire: RegistrationEntry }
 
 /** Registration entries, all in memory, every change on disk before it shows. Says nothing about who may change them. */
 export interface EntryStore {
@@ -31,6 +36,10 @@ export interface EntryStore {
   isRetired(subject: SpiffeId): boolean
   /** The newest deleted entry that had this SPIFFE ID. */
   findRetired(subject: SpiffeId): RetiredEntry | undefined
+  /** Entries that were deleted, the last first. */
+  listRetired(): readonly RetiredEntry[]
+  /** All of it in one transaction, or nothing. */
+  apply(changes: readonly EntryWrite[], now: number): void
   insert(entry: RegistrationEntry): void
   replace(entry: RegistrationEntry): void
   /** Deletes an entry and remembers its id and subject for ever. */
@@ -74,19 +83,30 @@ export function openEntryStore(
   const retiredRow = db.prepare(`
     SELECT retired.id, spiffe_id, retired_at, body FROM retired LEFT JOIN retired_entries USING (id)
     WHERE spiffe_id = ? ORDER BY retired_at DESC LIMIT 1`)
+  const allRetired = db.prepare('SELECT id, spiffe_id, retired_at FROM retired ORDER BY retired_at DESC, id')
   const retiredId = db.prepare('SELECT 1 FROM retired WHERE id = ?')
   const retiredSubject = db.prepare('SELECT 1 FROM retired WHERE spiffe_id = ?')
 
-  const change = (work: () => void): void =>
+  const apply = (changes: readonly EntryWrite[], now: number): void => {
     seal.transaction(() => {
-      work()
+      for (const { put: entry, retire } of changes) {
+        if (entry !== undefined) {
+          const body = JSON.stringify(entryToJson(entry))
+          const mac = key.mac(LABEL, body)
+          seal.row('entries', entry.id, () => put.run(entry.id, entry.spiffeId, body, mac))
+        } else {
+          seal.row('entries', retire.id, () => remove.run(retire.id))
+          const body = JSON.stringify(entryToJson(retire))
+          seal.row('retired_entries', retire.id, () => keep.run(retire.id, body))
+          seal.row('retired', retire.id, () => tombstone.run(retire.id, retire.spiffeId, now))
+        }
+      }
       meta.advance('revision')
     })
-  const write = (entry: RegistrationEntry): void => {
-    const body = JSON.stringify(entryToJson(entry))
-    const mac = key.mac(LABEL, body)
-    change(() => seal.row('entries', entry.id, () => put.run(entry.id, entry.spiffeId, body, mac)))
-    entries.set(entry)
+    for (const { put: entry, retire } of changes) {
+      if (entry !== undefined) entries.set(entry)
+      else entries.delete(retire.id)
+    }
   }
 
   return {
@@ -103,16 +123,15 @@ export function openEntryStore(
       const retired = { id: String(row.id), spiffeId: String(row.spiffe_id), retiredAt: Number(row.retired_at) }
       return typeof row.body === 'string' ? { ...retired, entry: parseJsonObject(row.body) } : retired
     },
-    insert: write,
-    replace: write,
-    retire(entry, now) {
-      change(() => {
-        seal.row('entries', entry.id, () => remove.run(entry.id))
-        const body = JSON.stringify(entryToJson(entry))
-        seal.row('retired_entries', entry.id, () => keep.run(entry.id, body))
-        seal.row('retired', entry.id, () => tombstone.run(entry.id, entry.spiffeId, now))
-      })
-      entries.delete(entry.id)
-    },
+    listRetired: () =>
+      storing('store', () => allRetired.all()).map(({ id, spiffe_id: spiffeId, retired_at: retiredAt }) => ({
+        id: String(id),
+        spiffeId: String(spiffeId),
+        retiredAt: Number(retiredAt),
+      })),
+    apply,
+    insert: (entry) => apply([{ put: entry }], 0),
+    replace: (entry) => apply([{ put: entry }], 0),
+    retire: (entry, now) => apply([{ retire: entry }], now),
   }
 }

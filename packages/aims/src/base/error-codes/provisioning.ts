@@ -19,6 +19,9 @@ export const PROVISIONING_CODES = {
   'provisioning.purpose_missing': 'an agent has a purpose: say in a few words what it is for',
   'provisioning.class_selectors':
     'the selectors tell a class of workloads, so two agents would have one identity: add one that tells this agent, or say shared: true',
+  'provisioning.outside_scope': 'the entry is outside the scope that is pruned: widen the scope, or plan it apart',
+  'provisioning.not_delegated':
+    'the registrar was not given this: entries.delegations in the configuration of the server says what it may register',
   'provisioning.revision_conflict': 'the entry was changed in the meantime: read it again',
   'provisioning.not_entitled': 'the workload has no entry that permits this credential',
   'provisioning.invalid_revocation':
