@@ -250,6 +250,7 @@ describe('an attested document of Azure', () => {
     ],
     ['of a machine without an id', 'attestation.malformed', {}, {}, { members: { vmId: undefined } }],
     ['of a machine whose id is no UUID', 'attestation.malformed', {}, {}, { members: { vmId: `${vmId}0` } }],
+    ['of a machine whose sku has a line end', 'attestation.malformed', {}, {}, { members: { sku: 'a\nb' } }],
     ['without a nonce', 'attestation.malformed', {}, {}, { members: { nonce: undefined } }],
     ['without a time', 'attestation.malformed', {}, {}, { members: { timeStamp: undefined } }],
     [

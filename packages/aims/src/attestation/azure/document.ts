@@ -43,7 +43,8 @@ export function parseAzureDocument(content: Uint8Array): AzureClaims {
 
 function textOf(document: JsonObject, name: string): string {
   const value = document[name]
-  if (typeof value !== 'string' || value.length > 256) throw malformed(name)
+  // They become parts of selectors and records.
+  if (typeof value !== 'string' || value.length > 256 || /[\p{Cc}\p{Cs}]/u.test(value)) throw malformed(name)
   return value
 }
 
