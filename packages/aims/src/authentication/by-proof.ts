@@ -60,6 +60,7 @@ export function proofJudge(options: AuthenticatorOptions): Judge {
       covers: { method: proof.coversMethod, target: proof.coversTarget, body: coversBody },
       expiresAt: wit.expiresAt,
       ...(wit.attested === undefined ? {} : { attested: wit.attested }),
+      ...(wit.delegation === undefined ? {} : { delegation: wit.delegation }),
     })
     if (profile !== 'wimse') await observer.record(compatUseOf(request, principal, id))
     return principal

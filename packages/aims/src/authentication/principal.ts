@@ -1,5 +1,6 @@
 import { createSealer, type Sealed, type Unsealed } from '../base/seal.ts'
 import type { AttestedFacts } from '../credentials/attested.ts'
+import type { Delegation } from '../credentials/delegation/delegation.ts'
 import type { Profile } from '../credentials/profile.ts'
 import type { VerifiedX509Svid } from '../credentials/x509-svid/x509-svid.ts'
 import { type TrustDomain, trustDomainOf, type WorkloadId } from '../identifiers/spiffe-id.ts'
@@ -26,6 +27,8 @@ export interface Principal extends Sealed<'Principal'> {
   readonly expiresAt: number
   /** What the issuer of the credential found out by attestation, where the credential says so. */
   readonly attested?: AttestedFacts
+  /** For a sub-agent: its parent, and all it may do. `authorize` allows nothing beyond. */
+  readonly delegation?: Delegation
 }
 
 /** What is known of a principal; the rest follows from its identifier. */
@@ -42,6 +45,7 @@ export function makePrincipal({
   covers,
   expiresAt,
   attested,
+  delegation,
 }: PrincipalFacts): Principal {
   return sealer.seal({
     kind: 'principal',
@@ -53,7 +57,12 @@ export function makePrincipal({
     covers: Object.freeze({ method: covers.method, target: covers.target, body: covers.body }),
     expiresAt,
     ...(attested === undefined ? {} : { attested }),
+    ...(delegation === undefined ? {} : { delegation: frozen(delegation) }),
   })
+}
+
+function frozen({ parent, rights }: Delegation): Delegation {
+  return Object.freeze({ parent, rights: Object.freeze([...rights]) })
 }
 
 /** The principal at the other end of a connection whose certificate was verified. */

@@ -65,7 +65,7 @@ function decidedEvent(request: AccessRequest, decision: Decision, correlationId:
 
 /** Everything a policy can see, in a fixed order: a later evaluation can show that it had the same input. */
 function hashOfInputs({ principal, action, resource, user, context = {} }: AccessRequest): string {
-  const { id, method, profile, credential, covers } = principal
+  const { id, method, profile, credential, covers, delegation } = principal
   const facts = Object.entries(context).sort(([a], [b]) => (a < b ? -1 : 1))
   return sha256Base64url(
     JSON.stringify([
@@ -74,6 +74,7 @@ function hashOfInputs({ principal, action, resource, user, context = {} }: Acces
       resource.kind === 'tool' ? [resource.server, resource.name] : [resource.id],
       user === undefined ? null : [user.issuer, user.subject],
       facts,
+      ...(delegation === undefined ? [] : [[delegation.parent, delegation.rights]]),
     ]),
   )
 }

@@ -52,7 +52,7 @@ export function toCedarRequest({ principal, action, resource, user, context = {}
 }
 
 function agentEntity(principal: Principal): Entity {
-  const { id, method, profile = 'none', credential, covers, attested } = principal
+  const { id, method, profile = 'none', credential, covers, attested, delegation } = principal
   const trustDomain = trustDomainUid(id)
   return {
     uid: { type: 'Agent', id },
@@ -68,6 +68,8 @@ function agentEntity(principal: Principal): Entity {
       attestedBy: [...(attested?.types ?? [])],
       model: attested?.manifest?.model ?? '',
       tools: [...(attested?.manifest?.tools ?? [])],
+      parent: delegation?.parent ?? '',
+      rights: [...(delegation?.rights ?? [])],
     },
     parents: [trustDomain, ...groupsOf(id).map((group) => ({ type: 'AgentGroup', id: group }))],
   }

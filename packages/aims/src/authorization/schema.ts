@@ -10,12 +10,13 @@ import { encodeBase64url, sha256 } from '../base/bytes.ts'
  *
  * @see Cedar 4, "Schema format"
  */
-export const CEDAR_SCHEMA: string = `// AIMS policy schema, version 2.
+export const CEDAR_SCHEMA: string = `// AIMS policy schema, version 3.
 
 // e.g. TrustDomain::"example.com"
 entity TrustDomain;
 
-// All agents below a path, e.g. AgentGroup::"spiffe://example.com/agent"
+// All agents below a path, e.g. AgentGroup::"spiffe://example.com/agent"; the sub-agents of an agent are in the group of
+// its own identifier
 entity AgentGroup;
 
 // The caller, e.g. Agent::"spiffe://example.com/agent/calendar-bot"
@@ -31,6 +32,8 @@ entity Agent in [AgentGroup, TrustDomain] {
   attestedBy: Set<String>,  // types of evidence: "unix", "tpm" ...
   model: String,          // of its manifest; "" where the credential does not say
   tools: Set<String>,     // of its manifest: the tools that its launcher gave it and its issuer allowed
+  parent: String,         // of a sub-agent: the agent that made it; "" for others
+  rights: Set<String>,    // of a sub-agent: all it may do, "call spiffe://example.com/service/calendar#create_event" ...
 };
 
 // On whose behalf the agent acts: issuer, #, subject, e.g. User::"https://login.example.com#alice"

@@ -13,7 +13,7 @@ import { PROFILES } from 'aims/credentials'
 import { parseWorkloadSpiffeId } from 'aims/identifiers'
 import type { Route } from '../http/route.ts'
 import type { Schema } from '../http/schema.ts'
-import { objectBody, textMember } from './read.ts'
+import { objectBody, textMember, textsMember } from './read.ts'
 
 const METHODS = ['wit+wpt', 'mtls', 'jwt-svid'] as const
 const TEXT = { type: 'string', maxLength: 2048 } as const
@@ -30,6 +30,12 @@ const BODY: Schema = {
         method: { ...TEXT, enum: METHODS },
         profile: { ...TEXT, enum: PROFILES },
         credential: { type: 'object', properties: { type: TEXT, id: TEXT }, required: ['type', 'id'] },
+        delegation: {
+          type: 'object',
+          description: 'Of a sub-agent: as its WIT has it. Without it, nothing limits a sub-agent but the policies',
+          properties: { parent: TEXT, rights: { type: 'array', maxItems: 32, items: TEXT } },
+          required: ['parent', 'rights'],
+        },
         covers: { type: 'object', properties: { method: FLAG, target: FLAG, body: FLAG } },
       },
       required: ['id', 'method', 'credential'],
@@ -99,12 +105,21 @@ function principal(given: JsonObject): Principal {
   const profile = PROFILES.find((one) => one === given.profile)
   const covers = isJsonObject(given.covers) ? given.covers : {}
   const credential = isJsonObject(given.credential) ? given.credential : {}
+  const { delegation } = given
   return assumePrincipal({
     id,
     method,
     ...(profile === undefined ? {} : { profile }),
     credential: { type: textMember(credential, 'type'), id: textMember(credential, 'id') },
     covers: { method: covers.method === true, target: covers.target === true, body: covers.body === true },
+    ...(isJsonObject(delegation)
+      ? {
+          delegation: {
+            parent: parseWorkloadSpiffeId(textMember(delegation, 'parent')),
+            rights: textsMember(delegation, 'rights'),
+          },
+        }
+      : {}),
     // The service has looked at the time; the decision is for now.
     expiresAt: Number.MAX_SAFE_INTEGER,
   })

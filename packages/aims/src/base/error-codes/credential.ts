@@ -29,6 +29,8 @@ export const CREDENTIAL_CODES = {
     'cnf.jwk.alg is none, symmetric, an encryption algorithm, or does not fit the key',
   'credential.unresolved_confirmation': 'cnf.kid is not registered for this subject',
   'credential.key_reuse': 'this key already belongs to another subject',
+  'credential.invalid_rights':
+    'a right of a sub-agent is not of the form ACTION SERVICE, with #TOOL or a path, or there are too many',
   'credential.revoked': 'the credential, its subject or its key was revoked: ask who retired it, and fetch a fresh one',
   'credential.revocation_unknown':
     'no current revocation list says whether the credential was revoked: is the identity server reachable from here',

@@ -6,6 +6,7 @@ import { defaultAlgorithm, exportPublicJwk, jwkThumbprint, requireFit, type Sign
 import type { WorkloadId } from '../../identifiers/spiffe-id.ts'
 import { parseWimseId } from '../../identifiers/wimse-id.ts'
 import { ATTESTATION_CLAIM, type AttestedFacts } from '../attested.ts'
+import { DELEGATION_CLAIM, type Delegation } from '../delegation/delegation.ts'
 import type { Profile } from '../profile.ts'
 import { WIT_SHAPES } from './profiles.ts'
 
@@ -30,6 +31,8 @@ export interface WitRequest {
   readonly audiences?: readonly string[]
   /** What attestation found out, for the policies of services. */
   readonly attested?: AttestedFacts
+  /** For a sub-agent: what its parent gave it. */
+  readonly delegation?: Delegation
 }
 
 /** A signed token and what its holder needs to know about it. */
@@ -79,6 +82,7 @@ export async function issueWit(request: WitRequest, signer: Signer): Promise<Iss
     iat,
     jti: id,
     [ATTESTATION_CLAIM]: request.attested,
+    [DELEGATION_CLAIM]: request.delegation,
     cnf: shape.aims ? { kid: jwkThumbprint(publicKey), jwk } : { jwk },
   }
   return { token: await signJws({ kid: signer.kid, typ: shape.typ }, claims, signer), expiresAt: exp, id }

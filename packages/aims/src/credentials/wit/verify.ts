@@ -10,6 +10,7 @@ import { parseWorkloadSpiffeId, type TrustDomain, trustDomainOf, type WorkloadId
 import { parseWimseId } from '../../identifiers/wimse-id.ts'
 import { readAttestedFacts } from '../attested.ts'
 import type { BundleSource, TrustBundle } from '../bundle/bundle.ts'
+import { readDelegation } from '../delegation/delegation.ts'
 import { checkTimes, DEFAULT_CLOCK_SKEW, readTimes, requireTimeOptions, type TokenTimes } from '../lifetime.ts'
 import type { Profile } from '../profile.ts'
 import { decodeCredential, optionalString, pickAuthority, requireAudiences, requireBundle } from '../token.ts'
@@ -101,6 +102,7 @@ export function verifyWitContent(token: string, rules: WitRules): TimelessWit {
   requireIssuer(issuer, trustDomain, rules)
   requireAudience(claims, shape, rules)
   const attested = readAttestedFacts(claims)
+  const delegation = readDelegation(claims, subject)
   const { key, kid, embedded } = readConfirmation(claims.cnf, shape, {
     svid,
     find: (name) => rules.confirmationKeys?.find(trustDomain, subject, name),
@@ -117,6 +119,7 @@ export function verifyWitContent(token: string, rules: WitRules): TimelessWit {
       expiresAt: times.exp,
       ...(times.iat === undefined ? {} : { issuedAt: times.iat }),
       ...(attested === undefined ? {} : { attested }),
+      ...(delegation === undefined ? {} : { delegation }),
       ...(issuer === undefined ? {} : { issuer }),
       ...(id === undefined ? {} : { id }),
       hash: sha256Base64url(token),

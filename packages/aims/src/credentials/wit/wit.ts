@@ -2,6 +2,7 @@ import type { VerificationKey } from '../../base/keys.ts'
 import { createSealer, type Sealed, type Sealer } from '../../base/seal.ts'
 import type { TrustDomain, WorkloadId } from '../../identifiers/spiffe-id.ts'
 import type { AttestedFacts } from '../attested.ts'
+import type { Delegation } from '../delegation/delegation.ts'
 import type { Profile } from '../profile.ts'
 
 /**
@@ -23,6 +24,8 @@ export interface VerifiedWit extends Sealed<'VerifiedWit'> {
   readonly issuedAt?: number
   /** What attestation found out, where the issuer says so. */
   readonly attested?: AttestedFacts
+  /** What the parent of a sub-agent gave it. */
+  readonly delegation?: Delegation
   /** For audit only, never for identity. */
   readonly issuer?: string
   readonly id?: string
