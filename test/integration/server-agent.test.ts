@@ -68,7 +68,7 @@ function isReady(read: () => unknown): boolean {
 }
 
 test('a workload that no entry matches has no identity, and the refusal is recorded', async () => {
-  const connecting = connectWorkload({ address: agent.address, readyTimeout: 200 })
+  const connecting = connectWorkload({ address: agent.address, readyTimeout: 1000 })
   await assert.rejects(connecting, { code: 'provisioning.no_identity' })
   const records = await admin.listRecords({ type: 'attestation.succeeded' })
   assert.ok(records[0]?.posture?.selectors?.includes(me))
