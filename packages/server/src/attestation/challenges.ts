@@ -35,7 +35,7 @@ export interface OpenChallenge extends ChallengePurpose {
  * @see attestation section 1.1
  */
 export interface Challenges {
-  /** @throws {@link AimsError} `operation.busy` when too many are open */
+  /** When too many are open, the oldest one makes room. */
   open(purpose: ChallengePurpose, now: number): OpenChallenge
   /**
    * Takes a challenge away and returns it. Whoever comes second finds nothing.
@@ -47,7 +47,10 @@ export interface Challenges {
 
 /** Seconds. */
 const LIFETIME = 120
-/** Anybody may ask for challenges, so their number is bounded. */
+/**
+ * Anybody may ask for challenges, so their number is bounded. Refusing the next one would let a few requests a second keep
+ * everybody out; the oldest is the one that is least likely to be answered still.
+ */
 const MAX_OPEN = 10_000
 
 /** Whether a text is one that a challenge could have for its id. Anybody may send any, and records hold no such text. */
@@ -69,7 +72,8 @@ export function createChallenges(): Challenges {
   return {
     open(purpose, now) {
       expire(now)
-      if (open.size >= MAX_OPEN) throw new AimsError('operation.busy', 'too many challenges are open')
+      const [oldest] = open.size < MAX_OPEN ? [] : open.keys()
+      if (oldest !== undefined) open.delete(oldest)
       const id = randomBytes(16).toString('base64url')
       const challenge = { ...purpose, id, nonce: randomBytes(32), expiresAt: now + LIFETIME }
       open.set(id, challenge)

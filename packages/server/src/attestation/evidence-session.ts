@@ -73,7 +73,7 @@ export interface ProvenEvidence {
 
 /** Challenges, and the evidence that answers them. */
 export interface EvidenceSession {
-  /** @throws {@link AimsError} `attestation.unknown_type`, `operation.busy`, `key.*`, and what a verifier refuses of a hello */
+  /** @throws {@link AimsError} `attestation.unknown_type`, `key.*`, and what a verifier refuses of a hello */
   challenge(request: ChallengeRequest): ChallengeOffer
   /**
    * Takes the challenge, whatever the outcome, and authenticates the evidence for it.
