@@ -47,8 +47,10 @@ export function startServerBackend(options: ServerBackendOptions): ServerBackend
     snapshots = new Map()
     for (const listener of listeners) listener()
   }
-  const identities = createIdentityCache({ server, clock, random, due: changed })
-  const jwts = createJwtCache(server, clock)
+  const stands = (signer: string | undefined): boolean =>
+    state?.standing === undefined || signer === undefined || state.standing.has(signer)
+  const identities = createIdentityCache({ server, clock, random, due: changed, stands })
+  const jwts = createJwtCache(server, clock, stands)
   const first = Promise.withResolvers<void>()
   // Nobody has to wait for it.
   first.promise.catch(() => undefined)

@@ -22,6 +22,8 @@ export interface IdentityCache {
 interface Held {
   readonly entry: RegistrationEntry
   readonly identity: WorkloadIdentity
+  /** Names of the authorities that signed its credentials. */
+  readonly signers: readonly string[]
   /** Seconds since the epoch. */
   readonly renewAt: number
   readonly expiresAt: number
@@ -29,6 +31,8 @@ interface Held {
 
 /** Seconds between attempts to renew what is due. */
 const RETRY = 5
+/** Seconds until a credential of an unknown authority is looked at again. */
+const SECOND_LOOK = 1
 /** Part of a lifetime by which renewals are spread. */
 const JITTER = 0.1
 // Longer timers overflow.
@@ -42,11 +46,13 @@ export interface IdentityCacheOptions {
   due(): void
   /** From 0 to 1. */
   random(): number
+  /** Whether what this authority signed stands. What does not is renewed when it is next asked for. Default: all stands. */
+  stands?(signer: string): boolean
 }
 
 /** Makes an empty cache. */
 export function createIdentityCache(options: IdentityCacheOptions): IdentityCache {
-  const { clock, due } = options
+  const { clock, due, stands = () => true } = options
   const held = new Map<string, Held>()
   const pending = new Map<string, Promise<Held>>()
   const timers = new Map<string, NodeJS.Timeout>()
@@ -58,13 +64,14 @@ export function createIdentityCache(options: IdentityCacheOptions): IdentityCach
     held.delete(id)
     notBefore.delete(id)
   }
+  const isSound = ({ signers }: Held): boolean => signers.every(stands)
   const wakeAt = (id: string, at: number): void => {
     clearTimeout(timers.get(id))
     const wake = (): void => {
-      const { expiresAt = 0 } = held.get(id) ?? {}
+      const { expiresAt = 0, renewAt = 0 } = held.get(id) ?? {}
       // Whoever uses it asks again now; if nobody does, the keys go when they are worth nothing.
       if (clock() >= expiresAt) drop(id)
-      else wakeAt(id, expiresAt)
+      else wakeAt(id, clock() < renewAt ? renewAt : expiresAt)
       due()
     }
     const seconds = Math.min(Math.max(at - clock(), 0), MAX_TIMER)
@@ -77,7 +84,8 @@ export function createIdentityCache(options: IdentityCacheOptions): IdentityCach
     const started = issue(entry, attestation, options).then((fresh) => {
       held.set(entry.id, fresh)
       notBefore.delete(entry.id)
-      wakeAt(entry.id, fresh.renewAt)
+      // Signed while the authority fell, or by one that this agent has not heard of yet: looked at again in a moment.
+      wakeAt(entry.id, isSound(fresh) ? fresh.renewAt : Math.min(clock() + SECOND_LOOK, fresh.renewAt))
       return fresh
     })
     pending.set(key, started)
@@ -91,7 +99,8 @@ export function createIdentityCache(options: IdentityCacheOptions): IdentityCach
       const now = clock()
       const current = held.get(entry.id)
       const usable = current !== undefined && current.entry.revision === entry.revision && now < current.expiresAt
-      if (usable && (now < current.renewAt || now < (notBefore.get(entry.id) ?? 0))) return current.identity
+      const isDue = usable && (now >= current.renewAt || !isSound(current))
+      if (usable && (!isDue || now < (notBefore.get(entry.id) ?? 0))) return current.identity
       try {
         return (await fetch(entry, attestation)).identity
       } catch (error) {
@@ -146,12 +155,14 @@ async function issue(
     // At half life, spread so that a fleet does not come at once (AIMS PR-4).
     renewAt: now + lifetime / 2 - lifetime * JITTER * random(),
     expiresAt,
+    signers: [x509?.signer, wit?.signer].filter((signer) => signer !== undefined),
   }
 }
 
 interface Issued<T> {
   readonly material: T
   readonly expiresAt: number
+  readonly signer?: string
 }
 
 async function issueX509(
@@ -160,9 +171,9 @@ async function issueX509(
   server: ServerClient,
 ): Promise<Issued<NonNullable<WorkloadIdentity['x509']>>> {
   const key = WorkloadKey.generate()
-  const { certificates, expiresAt } = await server.issueX509(entry, key.publicKey, attestation)
+  const { certificates, ...rest } = await server.issueX509(entry, key.publicKey, attestation)
   const privateKey = key.tlsKey.export({ type: 'pkcs8', format: 'der' })
-  return { material: { certificates, privateKey }, expiresAt }
+  return { material: { certificates, privateKey }, ...rest }
 }
 
 async function issueWit(
@@ -172,9 +183,9 @@ async function issueWit(
 ): Promise<Issued<NonNullable<WorkloadIdentity['wit']>> | undefined> {
   const key = WorkloadKey.generate()
   try {
-    const { token, expiresAt } = await server.issueWit(entry, key.publicKey, attestation)
+    const { token, ...rest } = await server.issueWit(entry, key.publicKey, attestation)
     const privateJwk = JSON.stringify({ ...key.tlsKey.export({ format: 'jwk' }), alg: key.alg })
-    return { material: { token, privateJwk }, expiresAt }
+    return { material: { token, privateJwk }, ...rest }
   } catch (error) {
     // The end of a compatibility profile takes its WITs away, not the other credentials of the workload.
     if (AimsError.is(error) && error.code === 'provisioning.profile_disabled') return undefined

@@ -18,21 +18,32 @@ const MAX_HELD = 4096
 /** Seconds of life that a token must have left to be worth handing out. */
 const USEFUL = 10
 
-/** Makes an empty cache. */
-export function createJwtCache(server: ServerClient, clock: Clock): JwtCache {
+/**
+ * Makes an empty cache.
+ *
+ * @param stands - Whether what this authority signed stands. What does not is not given again while the server answers.
+ */
+export function createJwtCache(
+  server: ServerClient,
+  clock: Clock,
+  stands: (signer: string | undefined) => boolean = () => true,
+): JwtCache {
   const held = new Map<string, Held>()
   return {
     async token(entry, audiences, attestation) {
       const key = JSON.stringify([entry.id, entry.revision, ...audiences])
       const now = clock()
       const current = held.get(key)
-      if (current !== undefined && now < current.renewAt) return current.token
+      if (current !== undefined && now < current.renewAt && stands(current.signer)) return current.token
       try {
         const issued = await server.issueJwt(entry, audiences, attestation)
         // The oldest entry makes room: maps keep the order in which keys came.
         held.delete(key)
         if (held.size >= MAX_HELD) held.delete(held.keys().next().value ?? '')
-        held.set(key, { ...issued, renewAt: now + (issued.expiresAt - now) / 2 })
+        held.set(key, {
+          ...issued,
+          renewAt: now + (issued.expiresAt - now) / 2,
+        })
         return issued.token
       } catch (error) {
         if (current === undefined || isRefusal(error) || now > current.expiresAt - USEFUL) throw error

@@ -5,24 +5,31 @@ import { parseBundle, type TrustBundle } from 'aims/credentials'
 import { parseTrustDomain } from 'aims/identifiers'
 import { parseEntry, type RegistrationEntry } from 'aims/provisioning'
 import { postureOf } from './posture.ts'
+import { signerOfChain, signerOfToken } from './signers.ts'
 
 /** The trust domain as the server last described it. */
 export interface TrustDomainState {
   readonly revision: number
   readonly bundle: TrustBundle
   readonly entries: readonly RegistrationEntry[]
+  /** Names of the authorities whose signatures stand; what others signed is replaced at once. Absent: all stand. */
+  readonly standing?: ReadonlySet<string>
 }
 
 /** A credential of the server, and the end of its life in seconds since the epoch. */
 export interface GrantedChain {
   readonly certificates: readonly Uint8Array[]
   readonly expiresAt: number
+  /** Key identifier of the CA that signed it, hex. */
+  readonly signer?: string
 }
 
 /** A token of the server, and the end of its life in seconds since the epoch. */
 export interface GrantedToken {
   readonly token: string
   readonly expiresAt: number
+  /** `kid` of the key that signed it. */
+  readonly signer?: string
 }
 
 /** The server as the agent uses it. Every answer is checked; a wrong one is `operation.invalid_response`. */
@@ -58,16 +65,33 @@ export function serverClient(api: ApiClient): ServerClient {
       const answer = await post('x509-svids', { ...request(entry, attestation), publicKey: exportPublicJwk(key) })
       if (!Array.isArray(answer.chain)) throw invalid('chain')
       const certificates = answer.chain.map((one: JsonValue) => Buffer.from(text(one, 'chain'), 'base64'))
-      return { certificates, expiresAt: time(answer.expiresAt) }
+      return {
+        certificates,
+        expiresAt: time(answer.expiresAt),
+        signer: checked('chain', () => signerOfChain(certificates)),
+      }
     },
     async issueWit(entry, key, attestation) {
       const answer = await post('wits', { ...request(entry, attestation), publicKey: exportPublicJwk(key) })
-      return { token: text(answer.token, 'token'), expiresAt: time(answer.expiresAt) }
+      return grantedToken(answer)
     },
     async issueJwt(entry, audiences, attestation) {
       const answer = await post('jwt-svids', { ...request(entry, attestation), audiences })
-      return { token: text(answer.token, 'token'), expiresAt: time(answer.expiresAt) }
+      return grantedToken(answer)
     },
+  }
+}
+
+function grantedToken({ token, expiresAt }: JsonObject): GrantedToken {
+  const signed = text(token, 'token')
+  return { token: signed, expiresAt: time(expiresAt), signer: checked('token', () => signerOfToken(signed)) }
+}
+
+function checked<T>(name: string, read: () => T): T {
+  try {
+    return read()
+  } catch {
+    throw invalid(name)
   }
 }
 
@@ -84,10 +108,19 @@ function readState(answer: JsonObject): TrustDomainState {
       revision,
       bundle: parseBundle(text(answer.bundle, 'bundle'), trustDomain).bundle,
       entries: entries.map((entry: JsonValue) => parseEntry(entry, { trustDomain, ttls: TTLS })),
+      ...(answer.standing === undefined ? {} : { standing: readStanding(answer.standing) }),
     }
   } catch (cause) {
     throw new AimsError('operation.invalid_response', 'the server sent a state that cannot be read', { cause })
   }
+}
+
+// By purpose. Names do not meet across purposes: key identifiers are hex of 20 bytes, kids are thumbprints.
+function readStanding(value: JsonValue): ReadonlySet<string> {
+  const lists = Object.values(object(value))
+  return new Set(
+    lists.flatMap((list) => (Array.isArray(list) ? list.map((one: JsonValue) => text(one, 'standing')) : [])),
+  )
 }
 
 function object(value: JsonValue | undefined): JsonObject {

@@ -20,6 +20,7 @@ const COMMANDS: { readonly [name: string]: readonly [string, () => Promise<Comma
   entry: ['register workloads', () => import('./commands/entry.ts')],
   revoke: ['refuse what was issued to an identity, or one credential or key', () => import('./commands/revoke.ts')],
   svid: ['fetch credentials from the Workload API', () => import('./commands/svid.ts')],
+  authority: ['rotate, taint and revoke signing keys', () => import('./commands/authority.ts')],
   bundle: ['show trust bundles', () => import('./commands/bundle.ts')],
   verify: ['judge credentials, proofs, requests and evidence offline', () => import('./commands/verify.ts')],
   attest: ['judge evidence of platforms, and list its kinds', () => import('./commands/attest.ts')],

@@ -1,7 +1,7 @@
 import { AimsError, type ApiClient, isJsonObject, type JsonObject, type JsonValue } from 'aims/base'
 import type { AuditRecord } from 'aims/monitoring'
 import type { RegistrationEntry } from 'aims/provisioning'
-import type { AuthorityPurpose, KeyInfo } from './keys/authorities.ts'
+import type { AuthorityPurpose, KeyInfo } from './keys/authority-types.ts'
 
 /** What an entry may say when it is registered; the rest gets defaults. */
 export type EntryInput = Partial<Omit<RegistrationEntry, 'spiffeId'>> &
@@ -53,6 +53,12 @@ export interface ServerStatus {
   }
 }
 
+/** One step in the life of an authority. */
+export type AuthorityStep =
+  | { readonly step: 'prepare'; readonly purpose: AuthorityPurpose }
+  | { readonly step: 'activate'; readonly purpose: AuthorityPurpose; readonly force?: boolean }
+  | { readonly step: 'taint' | 'revoke'; readonly purpose: AuthorityPurpose; readonly id: string }
+
 /** What an operator does, over the API of a running server. Refusals are {@link AimsError} with the server's code. */
 export interface AdminClient {
   status(): Promise<ServerStatus>
@@ -66,6 +72,8 @@ export interface AdminClient {
   bundle(options?: { readonly includeWit?: boolean }): Promise<JsonObject>
   listKeys(): Promise<readonly KeyInfo[]>
   rotate(purpose: AuthorityPurpose, options?: { readonly immediately?: boolean }): Promise<readonly KeyInfo[]>
+  /** Orders one step of an authority: prepare, activate, taint or revoke. */
+  stepAuthority(step: AuthorityStep): Promise<KeyInfo>
   listRecords(query?: RecordQuery): Promise<readonly AuditRecord[]>
   proveRecord(index: number): Promise<ProvenRecord>
   exportRecords(from: number): Promise<ExportedRecords>
@@ -104,6 +112,8 @@ export function adminClient(api: ApiClient): AdminClient {
       const answer = await api.send({ method: 'POST', path: '/v1/keys/rotate', body })
       return as<readonly KeyInfo[]>(object(answer).keys)
     },
+    stepAuthority: async ({ step, ...body }) =>
+      as<KeyInfo>(object(await api.send({ method: 'POST', path: `/v1/keys/${step}`, body })).key),
     listRecords: async (query = {}) => {
       const parameters = new URLSearchParams(
         Object.entries(query).map(([name, value]): [string, string] => [name, String(value)]),

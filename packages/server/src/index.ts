@@ -1,5 +1,6 @@
 export {
   type AdminClient,
+  type AuthorityStep,
   adminClient,
   type EntryInput,
   type ExportedRecords,
@@ -11,5 +12,5 @@ export { type ConfigSources, loadConfig } from './config/config.ts'
 export type { EnabledProfile } from './config/setting-types.ts'
 export { type Configuration, environmentName, SETTINGS, type Setting } from './config/settings.ts'
 export { makeDataDirectory } from './data-directory.ts'
-export type { AuthorityPurpose, KeyInfo } from './keys/authorities.ts'
+export type { AuthorityPurpose, KeyInfo } from './keys/authority-types.ts'
 export { type RunningServer, type ServerOptions, startServer } from './server.ts'

@@ -1,8 +1,9 @@
 import { randomUUID } from 'node:crypto'
 import { type Clock, WorkloadKey } from 'aims/base'
-import { holdX509Svid, type X509Svid } from 'aims/credentials'
+import { decodeUnverifiedX509Svid, holdX509Svid, type X509Svid } from 'aims/credentials'
 import { joinSpiffeId, type TrustDomain } from 'aims/identifiers'
 import { type Issuer, parseEntry, type RegistrationEntry, type TtlRules } from 'aims/provisioning'
+import type { StandingSigners } from './keys/authority-types.ts'
 
 /** The server as a workload of its own trust domain: `spiffe://TRUST-DOMAIN/aims/server`. */
 export interface OwnIdentity {
@@ -10,8 +11,8 @@ export interface OwnIdentity {
   readonly entry: RegistrationEntry
   /** A new X.509-SVID with a new key. */
   renew(issuer: Issuer): Promise<X509Svid>
-  /** True when half of the SVID's life is over. */
-  isDue(svid: X509Svid): boolean
+  /** True when half of the SVID's life is over, or the authority that signed it is not among those that stand. */
+  isDue(svid: X509Svid, standing: StandingSigners): boolean
 }
 
 /** Makes the server's identity. */
@@ -44,6 +45,10 @@ export function createOwnIdentity(options: {
       const { certificates } = await issuer.issueX509(request)
       return holdX509Svid({ certificates, key })
     },
-    isDue: ({ notBefore, expiresAt }) => clock() >= (notBefore + expiresAt) / 2,
+    isDue({ certificates, notBefore, expiresAt }, standing) {
+      const { authorityKeyId = [] } = decodeUnverifiedX509Svid(certificates).leaf.extensions
+      const isSound = standing['x509-ca'].includes(Buffer.from(authorityKeyId).toString('hex'))
+      return clock() >= (notBefore + expiresAt) / 2 || !isSound
+    },
   }
 }

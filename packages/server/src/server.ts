@@ -3,7 +3,7 @@ import { createServer, type Server } from 'node:http'
 import { dirname } from 'node:path'
 import { type EvidenceVerifiers, joinTokenVerifier } from 'aims/attestation'
 import { type AuditEvent, bindSocket, type Clock, type Observer, systemClock } from 'aims/base'
-import { type BundleSource, serializeBundle } from 'aims/credentials'
+import { type BundleSource, serializeBundle, type X509Svid } from 'aims/credentials'
 import { createIssuer, type Issuer, type RegistrationEntry, type TtlRules } from 'aims/provisioning'
 import { createEvidenceIssuance } from './attestation/evidence-issuance.ts'
 import { createVerifiers } from './attestation/verifiers.ts'
@@ -16,7 +16,8 @@ import { createHandler, type HandlerOptions } from './http/handler.ts'
 import { type HttpsListener, listenHttps } from './http/https-listener.ts'
 import type { Entrance } from './http/route.ts'
 import { HTTP_OPTIONS, harden } from './http/server-options.ts'
-import { type Authorities, openAuthorities } from './keys/authorities.ts'
+import { openAuthorities } from './keys/authorities.ts'
+import type { Authorities } from './keys/authority-types.ts'
 import { createMetrics, type Metrics } from './metrics.ts'
 import { openNodes } from './nodes/nodes.ts'
 import { createPassingEntries, type PassingEntries } from './nodes/passing-entries.ts'
@@ -196,6 +197,11 @@ async function start(config: Configuration, options: ServerOptions, undo: (() =>
   )
   undo.push(() => closeServer(https.server))
 
+  const keepOwnSvid = async (): Promise<void> => {
+    if (!core.isOwnSvidDue(ownSvid)) return
+    ownSvid = await renewOwnSvid()
+    https.use(ownSvid)
+  }
   const tick = async (): Promise<void> => {
     await authorities.advance()
     for (const one of Object.values(refusals)) await one.flush()
@@ -203,14 +209,13 @@ async function start(config: Configuration, options: ServerOptions, undo: (() =>
     things.purge(clock())
     tokens.purge(clock())
     endings.revocations.purge()
-    if (core.isOwnSvidDue(ownSvid)) {
-      ownSvid = await renewOwnSvid()
-      https.use(ownSvid)
-    }
+    await keepOwnSvid()
   }
-  const timer = setInterval(() => {
-    tick().catch((error: unknown) => say(`aims server: ${error instanceof Error ? error.message : 'tick failed'}`))
-  }, TICK)
+  const complain = (error: unknown): void =>
+    say(`aims server: ${error instanceof Error ? error.message : 'tick failed'}`)
+  const timer = setInterval(() => void tick().catch(complain), TICK)
+  // A tainted authority: not in a few seconds, now.
+  undo.push(authorities.onChange(() => void keepOwnSvid().catch(complain)))
   undo.push(() => clearInterval(timer))
   for (const { profile, until } of config.profiles) {
     if (until > clock()) continue
@@ -250,7 +255,7 @@ interface Core {
   readonly bindings: ReturnType<typeof openKeyBindings>
   readonly passing: PassingEntries
   readonly renewOwnSvid: () => ReturnType<ReturnType<typeof createOwnIdentity>['renew']>
-  readonly isOwnSvidDue: ReturnType<typeof createOwnIdentity>['isDue']
+  readonly isOwnSvidDue: (svid: X509Svid) => boolean
 }
 
 // What the server is about, without its listeners.
@@ -318,7 +323,7 @@ async function openCore(
     bindings,
     passing,
     renewOwnSvid: () => own.renew(issuer),
-    isOwnSvidDue: own.isDue,
+    isOwnSvidDue: (svid) => own.isDue(svid, authorities.standing()),
   }
 }
 

@@ -26,6 +26,11 @@ export const EVENT_TYPES: { readonly [type: string]: EventType } = {
   'provisioning.join-token-created': { description: 'a join token was made', agent: false },
   'provisioning.join-token-revoked': { description: 'a join token was taken back', agent: false },
   'provisioning.key-rotated': { description: 'an authority or token signing key was replaced', agent: false },
+  'provisioning.key-tainted': {
+    description: 'what a signing key has signed is to be replaced at once',
+    agent: false,
+  },
+  'provisioning.key-revoked': { description: 'a signing key was taken out of the bundle by an operator', agent: false },
   'provisioning.bundle-changed': { description: 'a trust bundle was changed', agent: false },
   'provisioning.revoked': { description: 'credentials were revoked', agent: false },
   'provisioning.agent-retired': { description: 'an agent came to its end', agent: false },

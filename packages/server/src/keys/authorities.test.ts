@@ -9,7 +9,8 @@ import { openStore } from '../store/database.ts'
 import { openKeyStore } from '../store/key-store.ts'
 import { openMeta } from '../store/meta.ts'
 import { openSeal } from '../store/seal.ts'
-import { type Authorities, type AuthoritiesOptions, openAuthorities } from './authorities.ts'
+import { openAuthorities } from './authorities.ts'
+import type { Authorities, AuthoritiesOptions } from './authority-types.ts'
 import { keyEncryptionKey } from './key-encryption-key.ts'
 
 const trustDomain = parseTrustDomain('example.com')
@@ -168,4 +169,140 @@ test('listeners hear of every change', async () => {
   end()
   await authorities.rotate('wit', actor)
   assert.equal(heard, 1)
+})
+
+const idOf = (authorities: Authorities, state: string): string =>
+  authorities.list().find((key) => key.purpose === 'x509-ca' && key.state === state)?.id ?? 'none'
+
+test('an operator prepares, activates, taints and revokes, each recorded, and the bundle follows', async () => {
+  const one = world()
+  const authorities = await openAuthorities(one.options)
+  const old = authorities.standing()['x509-ca'][0]
+  const size = () => authorities.bundle().x509Authorities.length
+  await authorities.prepare('x509-ca', actor)
+  assert.deepEqual([states(authorities), size()], [['active', 'prepared'], 2])
+  one.now += PUBLISH_AHEAD
+  await authorities.activate('x509-ca', actor)
+  assert.deepEqual([states(authorities), size()], [['retired', 'active'], 2])
+  assert.ok(authorities.standing()['x509-ca'].includes(old ?? ''))
+  await authorities.taint('x509-ca', idOf(authorities, 'retired'), actor)
+  assert.deepEqual([states(authorities), size()], [['tainted', 'active'], 2])
+  assert.equal(authorities.standing()['x509-ca'].includes(old ?? ''), false)
+  const before = authorities.bundle().sequence ?? 0n
+  await authorities.revoke('x509-ca', idOf(authorities, 'tainted'), actor)
+  assert.deepEqual([states(authorities), size()], [['active'], 1])
+  assert.equal(authorities.bundle().sequence, before + 1n)
+  const mine = one.records.filter(({ agent }) => agent?.id === actor.name)
+  assert.deepEqual(
+    mine.map(({ action, type, decision }) => [action, type, decision]),
+    [
+      ['prepare', 'provisioning.bundle-changed', 'allow'],
+      ['activate', 'provisioning.key-rotated', 'allow'],
+      ['taint', 'provisioning.key-tainted', 'allow'],
+      ['revoke', 'provisioning.key-revoked', 'allow'],
+    ],
+  )
+  assert.deepEqual(byId(await openAuthorities(one.options)), byId(authorities))
+})
+
+test('a taint survives a restart, and ends when nothing that the key signed is valid', async () => {
+  const one = world()
+  const authorities = await openAuthorities(one.options)
+  await authorities.prepare('x509-ca', actor)
+  await authorities.activate('x509-ca', actor, { force: true })
+  await authorities.taint('x509-ca', idOf(authorities, 'retired'), actor)
+  const again = await openAuthorities(one.options)
+  assert.deepEqual(states(again).toSorted(), ['active', 'tainted'])
+  assert.equal(again.standing()['x509-ca'].length, 1)
+  one.now += MAX_TTL + 60
+  await again.advance()
+  assert.deepEqual(states(again), ['active'])
+})
+
+const both = async (authorities: Authorities): Promise<void> => {
+  await authorities.prepare('x509-ca', actor)
+  await authorities.activate('x509-ca', actor, { force: true })
+}
+
+// One row per step that is out of order; nothing changes but the log.
+const OUT_OF_ORDER: readonly (readonly [
+  what: string,
+  setUp: (authorities: Authorities) => Promise<unknown>,
+  step: (authorities: Authorities) => Promise<unknown>,
+  code: string,
+])[] = [
+  ['a second successor', (a) => a.prepare('jwt', actor), (a) => a.prepare('jwt', actor), 'authority_prepared'],
+  ['activation of nothing', async () => undefined, (a) => a.activate('wit', actor), 'authority_not_found'],
+  [
+    'activation before the key was published for long enough',
+    (a) => a.prepare('x509-ca', actor),
+    (a) => a.activate('x509-ca', actor),
+    'authority_unpublished',
+  ],
+  ['taint of the active authority', both, (a) => a.taint('x509-ca', idOf(a, 'active'), actor), 'authority_active'],
+  [
+    'revocation of the active authority',
+    both,
+    (a) => a.revoke('x509-ca', idOf(a, 'active'), actor),
+    'authority_active',
+  ],
+  [
+    'revocation of an authority whose credentials are in use',
+    both,
+    (a) => a.revoke('x509-ca', idOf(a, 'retired'), actor),
+    'authority_state',
+  ],
+  [
+    'taint of a successor',
+    (a) => a.prepare('x509-ca', actor),
+    (a) => a.taint('x509-ca', idOf(a, 'prepared'), actor),
+    'authority_state',
+  ],
+  [
+    'a second taint',
+    async (a) => {
+      await both(a)
+      await a.taint('x509-ca', idOf(a, 'retired'), actor)
+    },
+    (a) => a.taint('x509-ca', idOf(a, 'tainted'), actor),
+    'authority_state',
+  ],
+  [
+    'revocation of a key of another purpose',
+    both,
+    (a) => a.revoke('jwt', idOf(a, 'active'), actor),
+    'authority_not_found',
+  ],
+]
+
+for (const [what, setUp, step, code] of OUT_OF_ORDER) {
+  test(`out of order, refused and recorded: ${what}`, async () => {
+    const one = world()
+    const authorities = await openAuthorities(one.options)
+    await setUp(authorities)
+    const before = [byId(authorities), authorities.bundle(), authorities.standing()]
+    await assert.rejects(step(authorities), { code: `provisioning.${code}` })
+    assert.deepEqual([byId(authorities), authorities.bundle(), authorities.standing()], before)
+    const { decision, reasons, agent } = one.records.at(-1) ?? {}
+    assert.deepEqual([decision, reasons, agent?.id], ['deny', [`provisioning.${code}`], actor.name])
+  })
+}
+
+test('a successor that has signed nothing is revoked without a taint', async () => {
+  const one = world()
+  const authorities = await openAuthorities(one.options)
+  await authorities.prepare('x509-ca', actor)
+  await authorities.revoke('x509-ca', idOf(authorities, 'prepared'), actor)
+  assert.deepEqual([states(authorities), authorities.bundle().x509Authorities.length], [['active'], 1])
+})
+
+test('a forced activation says so in the record, and one in time does not', async () => {
+  const one = world()
+  const authorities = await openAuthorities(one.options)
+  await both(authorities)
+  assert.equal(one.records.at(-1)?.details?.forced, true)
+  await authorities.prepare('jwt', actor)
+  one.now += PUBLISH_AHEAD
+  await authorities.activate('jwt', actor, { force: true })
+  assert.equal(one.records.at(-1)?.details?.forced, undefined)
 })

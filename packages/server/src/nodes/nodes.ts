@@ -5,7 +5,7 @@ import { createEvidenceSession, type EvidenceSession } from '../attestation/evid
 import type { ChangeFeed } from '../change-feed.ts'
 import type { Configuration } from '../config/settings.ts'
 import type { EntryRegistry } from '../entries.ts'
-import type { Authorities } from '../keys/authorities.ts'
+import type { Authorities } from '../keys/authority-types.ts'
 import type { Storage } from '../storage.ts'
 import { openAgentStore } from '../store/agent-store.ts'
 import type { AttestedThings } from '../store/attested-things.ts'

@@ -12,7 +12,7 @@ import type { ChangeFeed } from '../change-feed.ts'
 import type { EntryRegistry } from '../entries.ts'
 import type { Call, Reply, Route } from '../http/route.ts'
 import type { Schema } from '../http/schema.ts'
-import type { Authorities } from '../keys/authorities.ts'
+import type { Authorities } from '../keys/authority-types.ts'
 import type { AgentRegistry } from '../nodes/agent-registry.ts'
 import { viewOf } from '../nodes/agent-view.ts'
 import type { EntryChanges } from '../nodes/entry-changes.ts'
@@ -155,7 +155,8 @@ async function stateFor(call: Call, options: AgentRoutesOptions): Promise<Reply>
     // The bundle travels as text: its sequence number may be larger than JSON.parse can keep.
     const bundle = serializeBundle(authorities.bundle(), { includeWit: true })
     const told = delta !== undefined && query.changes === 'true' ? delta : { entries: view.entries() }
-    return { status: 200, body: { revision, trustDomain, bundle, ...told } }
+    const standing = authorities.standing()
+    return { status: 200, body: { revision, trustDomain, bundle, standing, ...told } }
   }
 }
 

@@ -6,7 +6,7 @@ import type { EvidenceCredentials, EvidenceIssuance } from '../attestation/evide
 import type { EvidenceSession, ShownEvidence } from '../attestation/evidence-session.ts'
 import type { Call, Route } from '../http/route.ts'
 import type { Schema } from '../http/schema.ts'
-import type { Authorities } from '../keys/authorities.ts'
+import type { Authorities } from '../keys/authority-types.ts'
 import { objectBody, objectMember, textMember, textsMember } from './read.ts'
 
 export const JWK: Schema = { type: 'object', description: 'Public JWK of the key that will be certified' }

@@ -7,8 +7,11 @@ import type { Seal } from './seal.ts'
 /** What a key of the server signs. Each has keys of its own; none signs for two. */
 export type KeyPurpose = 'x509-ca' | 'jwt' | 'wit' | 'audit-log'
 
-/** Published before it signs, signing, or no longer signing but still needed to check what it signed. */
-export type KeyState = 'prepared' | 'active' | 'retired'
+/**
+ * Published before it signs; signing; no longer signing but still needed to check what it signed; the same, and not to be
+ * relied on.
+ */
+export type KeyState = 'prepared' | 'active' | 'retired' | 'tainted'
 
 /** A key of the server with its life. Times are seconds since the epoch. */
 export interface StoredKey {
@@ -87,7 +90,7 @@ function isPurpose(value: unknown): value is KeyPurpose {
 }
 
 function isState(value: unknown): value is KeyState {
-  return value === 'prepared' || value === 'active' || value === 'retired'
+  return value === 'prepared' || value === 'active' || value === 'retired' || value === 'tainted'
 }
 
 /** The key that signs the log: made at the first start, and the same ever after. */

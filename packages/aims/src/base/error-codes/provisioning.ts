@@ -37,6 +37,14 @@ export const PROVISIONING_CODES = {
   'provisioning.ambiguous_identity': 'the evidence fits several entries: name the SPIFFE ID that is wanted',
   'provisioning.profile_disabled': 'the profile of the entry is not enabled on this server',
   'provisioning.authority_expired': 'the signing authority is too close to its end: rotate it',
+  'provisioning.authority_not_found': 'no authority of this purpose has this id, or none is prepared: list them',
+  'provisioning.authority_prepared': 'a successor is prepared already: activate it, or revoke it',
+  'provisioning.authority_unpublished':
+    'the authority is not in the bundle for long enough (keys.publishAhead): verifiers may not know it yet',
+  'provisioning.authority_active':
+    'the authority that signs now is neither tainted nor revoked: prepare and activate a successor first',
+  'provisioning.authority_state':
+    'the order is prepare, activate, taint, revoke: the authority is not at the step before this one',
   'provisioning.no_identity': 'no entry matches this workload: register one whose selectors it shows',
   'provisioning.no_endpoint': 'no Workload API address is given: set SPIFFE_ENDPOINT_SOCKET or pass an address',
   'provisioning.invalid_endpoint': 'the address is not unix:///absolute/path or tcp://IP:PORT',

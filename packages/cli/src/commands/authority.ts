@@ -1,0 +1,100 @@
+import { isJsonObject, type JsonObject, type JsonValue } from 'aims/base'
+import type { Command } from 'commander'
+import { UsageError } from '../exit.ts'
+import { output, print, visible } from '../output.ts'
+import { ask, type ServerOptions, serverOptions } from '../server-options.ts'
+
+interface StepOptions extends ServerOptions {
+  readonly purpose: string
+  readonly id?: string
+  readonly forceUnpublished?: true
+}
+
+const PURPOSES = ['x509-ca', 'jwt', 'wit']
+
+/** `aims authority`: the keys that sign for the trust domain, step by step. */
+export function define(command: Command): void {
+  serverOptions(
+    command
+      .command('list')
+      .description('show the signing keys with their state: prepared, active, retired, tainted')
+      .option('--purpose <purpose>', `only those of one purpose: ${PURPOSES.join(', ')}`),
+    'aims authority list --purpose x509-ca',
+  ).action(async (options: ServerOptions & { readonly purpose?: string }) => {
+    if (options.purpose !== undefined) requirePurpose(options.purpose)
+    const { keys } = await ask(options, { method: 'GET', path: '/v1/keys' })
+    const list = (Array.isArray(keys) ? keys : []).filter(isJsonObject)
+    const shown = list.filter(({ purpose }) => options.purpose === undefined || purpose === options.purpose)
+    if (options.json === true) print({ ok: true, authorities: shown }, true)
+    else for (const key of shown) output.write(`${visible(summary(key))}\n`)
+  })
+
+  step(
+    command,
+    'prepare',
+    'publish a successor now; it signs when activated, or when its time has come',
+    'aims authority prepare --purpose x509-ca',
+  )
+  step(
+    command,
+    'activate',
+    'sign with the prepared authority from now on; the one before is retired',
+    'aims authority activate --purpose x509-ca',
+  )
+  step(
+    command,
+    'taint',
+    'have all that a retired authority signed replaced at once; it stays in the bundle',
+    'aims authority taint --purpose x509-ca --id 3f0c...',
+  )
+  step(
+    command,
+    'revoke',
+    'take a tainted (or never used) authority out of the bundle at once',
+    'aims authority revoke --purpose x509-ca --id 3f0c...',
+  )
+}
+
+type StepName = 'prepare' | 'activate' | 'taint' | 'revoke'
+
+function step(parent: Command, name: StepName, description: string, example: string): void {
+  const command = parent
+    .command(name)
+    .description(description)
+    .requiredOption('--purpose <purpose>', `what it signs: ${PURPOSES.join(', ')}`)
+  if (name === 'taint' || name === 'revoke') command.requiredOption('--id <id>', 'which one, as list shows it')
+  if (name === 'activate') {
+    command.option(
+      '--force-unpublished',
+      'before keys.publishAhead is over: VERIFIERS WITH AN OLDER BUNDLE WILL REFUSE',
+    )
+  }
+  serverOptions(command, example).action(async (options: StepOptions) => {
+    requirePurpose(options.purpose)
+    if (options.forceUnpublished === true) {
+      process.stderr.write(
+        'aims: forced: verifiers that have not fetched the bundle since will refuse what is signed now\n',
+      )
+    }
+    const body = {
+      purpose: options.purpose,
+      ...(options.id === undefined ? {} : { id: options.id }),
+      ...(options.forceUnpublished === true ? { force: true } : {}),
+    }
+    const { key } = await ask(options, { method: 'POST', path: `/v1/keys/${name}`, body })
+    if (options.json === true) print({ ok: true, authority: key ?? null }, true)
+    else if (isJsonObject(key)) output.write(`${visible(summary(key))}\n`)
+  })
+}
+
+function requirePurpose(purpose: string): void {
+  if (!PURPOSES.includes(purpose)) throw new UsageError(`--purpose is one of ${PURPOSES.join(', ')}`)
+}
+
+function summary({ purpose, state, id, thumbprint, activateAt, expiresAt }: JsonObject): string {
+  return `${purpose}  ${state}  ${id}  ${thumbprint}  signs from ${day(activateAt)}, ends ${day(expiresAt)}`
+}
+
+function day(seconds: JsonValue | undefined): string {
+  return new Date(Number(seconds) * 1000).toISOString().slice(0, 19).concat('Z')
+}

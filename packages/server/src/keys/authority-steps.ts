@@ -1,0 +1,217 @@
+import { randomUUID } from 'node:crypto'
+import { AimsError, type AuditEvent, type AuditEventType, WorkloadKey } from 'aims/base'
+import { issueCaCertificate } from 'aims/credentials'
+import type { Actor } from '../entries.ts'
+import type { StoredKey } from '../store/key-store.ts'
+import type { AuthoritiesOptions, AuthorityPurpose } from './authority-types.ts'
+
+// Certificates begin a little in the past, for clocks that are behind; retired keys stay a little longer.
+const SKEW = 60
+
+type Action = 'create' | 'prepare' | 'activate' | 'taint' | 'revoke' | 'drop'
+
+/** One step of a key's life: what the log says, and the keys as they are afterwards. */
+export interface Step {
+  readonly action: Action
+  readonly subject: StoredKey
+  readonly changed: readonly StoredKey[]
+  /** The key signs before verifiers can know it, because an operator said so. */
+  readonly forced?: boolean
+}
+
+/** How each step is recorded, and what it does to the bundle and to the stored keys. */
+export const ACTIONS: {
+  readonly [action in Action]: {
+    readonly type: AuditEventType
+    readonly changesBundle: boolean
+    readonly removes: boolean
+  }
+} = {
+  create: { type: 'provisioning.key-rotated', changesBundle: true, removes: false },
+  prepare: { type: 'provisioning.bundle-changed', changesBundle: true, removes: false },
+  activate: { type: 'provisioning.key-rotated', changesBundle: false, removes: false },
+  taint: { type: 'provisioning.key-tainted', changesBundle: false, removes: false },
+  revoke: { type: 'provisioning.key-revoked', changesBundle: true, removes: true },
+  drop: { type: 'provisioning.bundle-changed', changesBundle: true, removes: true },
+}
+
+/** What an operator may ask for. */
+export type Command =
+  | { readonly action: 'prepare' }
+  | { readonly action: 'activate'; readonly force: boolean }
+  | { readonly action: 'taint' | 'revoke'; readonly id: string }
+
+/**
+ * The step that an operator asks for, if it is in order.
+ *
+ * @throws {@link AimsError} `provisioning.authority_*`
+ */
+export async function commandedStep(
+  command: Command,
+  own: readonly StoredKey[],
+  purpose: AuthorityPurpose,
+  options: AuthoritiesOptions,
+): Promise<Step> {
+  const now = options.clock()
+  const prepared = own.find(({ state }) => state === 'prepared')
+  const active = own.find(({ state }) => state === 'active')
+  switch (command.action) {
+    case 'prepare': {
+      if (prepared !== undefined) {
+        throw new AimsError('provisioning.authority_prepared', 'a successor is prepared: activate or revoke it first')
+      }
+      const subject = await createKey(purpose, 'prepared', now, takeoverTime(active, now, options), options)
+      return { action: 'prepare', subject, changed: [subject] }
+    }
+    case 'activate': {
+      if (prepared === undefined) throw new AimsError('provisioning.authority_not_found', 'no authority is prepared')
+      const forced = now < prepared.createdAt + options.publishAhead
+      if (forced && !command.force) {
+        throw new AimsError('provisioning.authority_unpublished', 'wait until keys.publishAhead is over, or force it')
+      }
+      return { ...activation(prepared, active, now, options), forced }
+    }
+    case 'taint': {
+      const subject = requireNotActive(own, command.id)
+      if (subject.state !== 'retired') throw wrongState('only a retired authority is tainted')
+      const tainted: StoredKey = { ...subject, state: 'tainted' }
+      return { action: 'taint', subject: tainted, changed: [tainted] }
+    }
+    case 'revoke': {
+      const subject = requireNotActive(own, command.id)
+      if (subject.state === 'retired') throw wrongState('credentials of this authority are in use: taint it first')
+      return { action: 'revoke', subject, changed: [subject] }
+    }
+  }
+}
+
+function requireNotActive(own: readonly StoredKey[], id: string): StoredKey {
+  const found = own.find((key) => key.id === id)
+  if (found === undefined) throw new AimsError('provisioning.authority_not_found', 'no authority has this id')
+  if (found.state === 'active') {
+    throw new AimsError('provisioning.authority_active', 'this authority signs now: activate a successor first')
+  }
+  return found
+}
+
+function wrongState(message: string): AimsError {
+  return new AimsError('provisioning.authority_state', message)
+}
+
+/** What is due for the keys of one purpose, if anything. */
+export async function nextStep(
+  own: readonly StoredKey[],
+  purpose: AuthorityPurpose,
+  options: AuthoritiesOptions,
+): Promise<Step | undefined> {
+  const now = options.clock()
+  const active = own.find(({ state }) => state === 'active')
+  const prepared = own.find(({ state }) => state === 'prepared')
+
+  if (prepared !== undefined && now >= prepared.activateAt) return activation(prepared, active, now, options)
+  // The first start, or one after the server was down for longer than a key lives.
+  if (active === undefined || now >= active.expiresAt) {
+    const subject = await createKey(purpose, 'active', now, now, options)
+    return { action: 'create', subject, changed: [...retired(active, now, options), subject] }
+  }
+  if (prepared === undefined && now >= active.expiresAt - options.lifetime / 2) {
+    const subject = await createKey(purpose, 'prepared', now, takeoverTime(active, now, options), options)
+    return { action: 'prepare', subject, changed: [subject] }
+  }
+  // Tainted ones too: by now nothing that they rightly signed is valid.
+  const subject = own.find(({ state, dropAt }) => (state === 'retired' || state === 'tainted') && now >= dropAt)
+  return subject === undefined ? undefined : { action: 'drop', subject, changed: [subject] }
+}
+
+/** The step that brings the next rotation forward. */
+export async function rotationStep(
+  own: readonly StoredKey[],
+  purpose: AuthorityPurpose,
+  immediately: boolean,
+  options: AuthoritiesOptions,
+): Promise<Step> {
+  const now = options.clock()
+  const activateAt = immediately ? now : now + options.publishAhead
+  const prepared = own.find(({ state }) => state === 'prepared')
+  const subject =
+    prepared === undefined
+      ? await createKey(purpose, 'prepared', now, activateAt, options)
+      : { ...prepared, activateAt: Math.min(prepared.activateAt, activateAt) }
+  return { action: 'prepare', subject, changed: [subject] }
+}
+
+// When a successor that is published now takes over by itself.
+function takeoverTime(active: StoredKey | undefined, now: number, { publishAhead, lifetime }: AuthoritiesOptions) {
+  return Math.max(now + publishAhead, (active?.expiresAt ?? 0) - lifetime / 4)
+}
+
+function activation(
+  prepared: StoredKey,
+  active: StoredKey | undefined,
+  now: number,
+  options: AuthoritiesOptions,
+): Step {
+  const subject: StoredKey = { ...prepared, state: 'active', activateAt: Math.min(prepared.activateAt, now) }
+  return { action: 'activate', subject, changed: [...retired(active, now, options), subject] }
+}
+
+function retired(key: StoredKey | undefined, now: number, { maxTtl }: AuthoritiesOptions): readonly StoredKey[] {
+  if (key === undefined || key.purpose === 'audit-log') return []
+  return [{ ...key, state: 'retired', dropAt: now + maxTtl[key.purpose] + SKEW }]
+}
+
+async function createKey(
+  purpose: AuthorityPurpose,
+  state: 'prepared' | 'active',
+  now: number,
+  activateAt: number,
+  { trustDomain, lifetime }: AuthoritiesOptions,
+): Promise<StoredKey> {
+  const key = WorkloadKey.generate('ES256')
+  const life = { createdAt: now, activateAt, expiresAt: Math.floor(activateAt + lifetime), dropAt: 0 }
+  const base: StoredKey = { id: randomUUID(), purpose, state, ...life, key }
+  if (purpose !== 'x509-ca') return base
+  const notBefore = Math.floor(now) - SKEW
+  const certificate = await issueCaCertificate({
+    trustDomain,
+    signer: key,
+    notBefore,
+    notAfter: base.expiresAt,
+    pathLength: 0,
+  })
+  return { ...base, certificate }
+}
+
+/** What the log says about a step. */
+export function stepEvent({ action, subject, forced }: Step, actor: Actor): AuditEvent {
+  const { id, purpose, key, activateAt, expiresAt } = subject
+  return {
+    type: ACTIONS[action].type,
+    agent: { id: actor.name, method: actor.method },
+    resource: { type: 'signing-key', id },
+    action,
+    decision: 'allow',
+    correlationId: actor.correlationId,
+    details: {
+      purpose,
+      thumbprint: key.kid,
+      activateAt: Math.floor(activateAt),
+      expiresAt: Math.floor(expiresAt),
+      ...(forced === true ? { forced } : {}),
+    },
+  }
+}
+
+/** What the log says about a step that was asked for and is not in order. */
+export function refusalEvent(command: Command, purpose: AuthorityPurpose, code: string, actor: Actor): AuditEvent {
+  return {
+    type: 'provisioning.refused',
+    agent: { id: actor.name, method: actor.method },
+    resource: { type: 'signing-key', id: 'id' in command ? command.id : purpose },
+    action: command.action,
+    decision: 'deny',
+    reasons: [code],
+    correlationId: actor.correlationId,
+    details: { purpose },
+  }
+}
