@@ -115,6 +115,8 @@ describe('the policy for jobs', () => {
     ['pull_request_target by default (N33)', {}, { event_name: 'pull_request_target' }],
     ['a pull request, maybe of a fork, by default (N33)', {}, { event_name: 'pull_request', head_ref: 'evil' }],
     ['what follows a pull request, by default (N33)', {}, { event_name: 'workflow_run' }],
+    ['what a role below write may do, by default (N33)', {}, { event_name: 'label' }],
+    ['an event that is not known, by default (N33)', {}, { event_name: 'event_of_the_future' }],
     ['a comment, by default (N33)', {}, { event_name: 'issue_comment' }],
   ]
   for (const [what, policy, claims] of denied) {

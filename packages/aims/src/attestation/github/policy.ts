@@ -24,25 +24,21 @@ export interface GithubPolicy {
 }
 
 /**
- * Events in which somebody without write access decides what runs or what it is fed: pull requests, also from forks, and
- * what follows from them, and comments.
+ * Events that take write access to the repository, or its own configuration. In others, such as pull requests, comments
+ * and what follows from them, somebody without it decides what runs or what it is fed; of an event that is not known here,
+ * nobody can say.
  */
-const OUTSIDERS: ReadonlySet<string> = new Set([
-  'pull_request',
-  'pull_request_target',
-  'pull_request_review',
-  'pull_request_review_comment',
-  'workflow_run',
-  'check_run',
-  'check_suite',
-  'status',
-  'issues',
-  'issue_comment',
-  'discussion',
-  'discussion_comment',
-  'fork',
-  'watch',
-  'gollum',
+const INSIDERS: ReadonlySet<string> = new Set([
+  'push',
+  'create',
+  'delete',
+  'schedule',
+  'workflow_dispatch',
+  'repository_dispatch',
+  'release',
+  'deployment',
+  'merge_group',
+  'registry_package',
 ])
 
 const NUMBERS = /^[0-9]{1,32}$/
@@ -71,8 +67,11 @@ export function appraiseGithub({ claims }: Authenticated<GithubClaims>, policy: 
     [policy.events, claims.eventName, 'event'],
     [policy.runners, claims.runnerEnvironment, 'kind of runner'],
   ])
-  if (policy.events === undefined && OUTSIDERS.has(claims.eventName)) {
-    throw new AimsError('attestation.not_allowed', 'the job was started by an event that anybody can cause')
+  if (policy.events === undefined && !INSIDERS.has(claims.eventName)) {
+    throw new AimsError(
+      'attestation.not_allowed',
+      'the job was started by an event that somebody without write access may have caused',
+    )
   }
   const isNamed = policy.owners !== undefined || policy.repositories !== undefined
   return isNamed ? [] : ['the policy names no owner and no repository: any job on GitHub passes']
