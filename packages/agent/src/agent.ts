@@ -1,18 +1,20 @@
 import { apiClient, type Clock, systemClock } from 'aims/base'
 import { remoteObserver } from 'aims/monitoring'
 import { startServerBackend } from './backend.ts'
+import { type RemoteConfiguration, remoteSettings } from './node/configuration.ts'
+import { remoteServer } from './node/remote-server.ts'
 import { serverClient } from './server-client.ts'
 import { spoolingObserver } from './spooling-observer.ts'
 import { WorkloadApiServer } from './workload-api/server.ts'
 import { type WorkloadAttestorConfiguration, workloadAttestor } from './workload-attestor.ts'
 
 /** What an agent must know. The keys are those of the configuration file. */
-export interface AgentConfiguration extends WorkloadAttestorConfiguration {
+export interface AgentConfiguration extends WorkloadAttestorConfiguration, RemoteConfiguration {
   /** Path of the Workload API socket. */
   readonly 'agent.socket': string
   /** Permissions of that socket: who may ask at all. */
   readonly 'agent.socketMode': number
-  /** Path of the server's API socket. */
+  /** Path of the server's API socket, when the server is on this host. */
   readonly 'agent.serverSocket': string
 }
 
@@ -22,6 +24,8 @@ export interface AgentOptions {
   readonly clock?: Clock
   /** Takes lines about trouble with the server. Default: standard error. */
   readonly log?: (line: string) => void
+  /** Where a join token is looked for. Default: that of the process. */
+  readonly env?: { readonly [name: string]: string | undefined }
 }
 
 /** An agent that runs. */
@@ -36,15 +40,21 @@ export interface RunningAgent {
 const PATIENCE = 1000
 
 /**
- * Starts the node agent: the Workload API on a Unix socket, with identities from the server. A server that is away is no
- * reason not to start: workloads are told to come back until it was reached.
+ * Starts the node agent: the Workload API on a Unix socket, with identities from the server on this host or, with
+ * `agent.server`, on another one. A server that is away is no reason not to start: workloads are told to come back until
+ * it was reached.
  *
- * @throws {@link AimsError} `attestation.provider_unavailable`; `operation.socket_*`, when the socket cannot be made safely
+ * @throws {@link AimsError} `attestation.provider_unavailable`; `operation.socket_*`, when the socket cannot be made safely;
+ *   with `agent.server` `operation.config_invalid`, `operation.data_directory_*`, `bundle.*`, and why the machine was refused
  */
 export async function startAgent(config: AgentConfiguration, options: AgentOptions = {}): Promise<RunningAgent> {
-  const { clock = systemClock, log = (line) => void process.stderr.write(`${line}\n`) } = options
-  const api = apiClient({ socketPath: config['agent.serverSocket'] })
-  const backend = startServerBackend({ server: serverClient(api), clock, log })
+  const { clock = systemClock, log = (line) => void process.stderr.write(`${line}\n`), env = process.env } = options
+  const settings = remoteSettings(config, env)
+  const refused = (): void => backend.forget()
+  const remote = settings && remoteServer(settings, { clock, log, random: Math.random, refused })
+  const api = remote?.api ?? apiClient({ socketPath: config['agent.serverSocket'] })
+  const name = remote && (() => remote.identity().svid.spiffeId)
+  const backend = startServerBackend({ server: serverClient(api, name), clock, log })
   const stop = (): void => {
     backend.close()
     api.close()
@@ -58,7 +68,10 @@ export async function startAgent(config: AgentConfiguration, options: AgentOptio
       observer: spoolingObserver(remoteObserver(api), log),
       clock,
     })
-    await readyOrLater(backend.ready)
+    await orLater(firstWord(remote?.attested, backend.ready)).catch(async (error: unknown) => {
+      await server.close()
+      throw error
+    })
     return {
       address: server.address,
       async close() {
@@ -72,11 +85,20 @@ export async function startAgent(config: AgentConfiguration, options: AgentOptio
   }
 }
 
-async function readyOrLater(ready: Promise<void>): Promise<void> {
+// A machine that is refused at once has been set up wrongly.
+async function firstWord(attested: Promise<void> | undefined, ready: Promise<void>): Promise<void> {
+  await attested
+  await ready
+}
+
+async function orLater(ready: Promise<void>): Promise<void> {
   let timer: NodeJS.Timeout | undefined
   const later = new Promise<void>((resolve) => {
     timer = setTimeout(resolve, PATIENCE)
   })
-  await Promise.race([ready, later])
-  clearTimeout(timer)
+  try {
+    await Promise.race([ready, later])
+  } finally {
+    clearTimeout(timer)
+  }
 }

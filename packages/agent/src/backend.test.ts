@@ -44,8 +44,8 @@ class FakeServer implements ServerClient {
     this.#wake = Promise.withResolvers<void>()
   }
 
-  async sync(after: number | undefined, signal: AbortSignal): Promise<TrustDomainState | undefined> {
-    while (this.#state === undefined || this.#state.revision === after) {
+  async sync(before: TrustDomainState | undefined, signal: AbortSignal): Promise<TrustDomainState | undefined> {
+    while (this.#state === undefined || this.#state.revision === before?.revision) {
       await Promise.race([this.#wake.promise, new Promise((resolve) => signal.addEventListener('abort', resolve))])
       if (signal.aborted) return undefined
     }

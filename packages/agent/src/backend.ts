@@ -4,6 +4,7 @@ import { bundleSource, verifyJwtSvid } from 'aims/credentials'
 import { createEntryIndex, type EntryIndex, type RegistrationEntry } from 'aims/provisioning'
 import { createIdentityCache, isRefusal } from './identity-cache.ts'
 import { createJwtCache } from './jwt-cache.ts'
+import { pause } from './pause.ts'
 import type { ServerClient, TrustDomainState } from './server-client.ts'
 import type { WorkloadBackend, WorkloadIdentity, WorkloadSnapshot } from './workload-backend.ts'
 
@@ -11,6 +12,8 @@ import type { WorkloadBackend, WorkloadIdentity, WorkloadSnapshot } from './work
 export interface ServerBackend extends WorkloadBackend {
   /** Resolves when the state of the trust domain is known for the first time. */
   readonly ready: Promise<void>
+  /** Serves nobody from now on, until the server tells of entries again. Workloads are told that they have no identity. */
+  forget(): void
   /** Ends the connection to the server and forgets all keys. */
   close(): void
 }
@@ -28,6 +31,8 @@ export interface ServerBackendOptions {
 /** Milliseconds between attempts to reach the server. */
 const FIRST_RETRY = 200
 const LAST_RETRY = 5000
+/** No server is at this revision: all is told anew. */
+const NOTHING = -1
 
 /**
  * Follows the server's entries and bundle by long polls, matches workloads to entries, and asks for credentials when a
@@ -59,7 +64,7 @@ export function startServerBackend(options: ServerBackendOptions): ServerBackend
     let retry = FIRST_RETRY
     while (!stopping.signal.aborted) {
       try {
-        const next = await server.sync(state?.revision, stopping.signal)
+        const next = await server.sync(state, stopping.signal)
         retry = FIRST_RETRY
         if (next === undefined) continue
         state = { ...next, index: createEntryIndex(next.entries) }
@@ -128,6 +133,12 @@ export function startServerBackend(options: ServerBackendOptions): ServerBackend
       const { subject, claims } = verifyJwtSvid(token, { bundles, now: clock(), audience })
       return { spiffeId: subject, claims }
     },
+    forget() {
+      if (state === undefined || (state.entries.length === 0 && state.revision === NOTHING)) return
+      state = { ...state, entries: [], index: createEntryIndex([]), revision: NOTHING }
+      identities.clear()
+      changed()
+    },
     close() {
       stopping.abort()
       identities.clear()
@@ -157,17 +168,5 @@ function withUniqueHints(list: readonly WorkloadIdentity[]): readonly WorkloadId
     const taken = seen.has(identity.hint)
     seen.add(identity.hint)
     return taken && identity.hint !== '' ? { ...identity, hint: '' } : identity
-  })
-}
-
-function pause(milliseconds: number, signal: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    const done = (): void => {
-      clearTimeout(timer)
-      signal.removeEventListener('abort', done)
-      resolve()
-    }
-    const timer = setTimeout(done, milliseconds)
-    signal.addEventListener('abort', done, { once: true })
   })
 }

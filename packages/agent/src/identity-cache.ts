@@ -127,8 +127,11 @@ export function createIdentityCache(options: IdentityCacheOptions): IdentityCach
 
 /** True when the server said no, and not that it could not. */
 export function isRefusal(error: unknown): boolean {
-  return AimsError.is(error) && /^(?:provisioning|credential|x509|key)\./.test(error.code)
+  return AimsError.is(error) && /^(?:provisioning|credential|x509|key)\./.test(error.code) && !ABOUT_US.has(error.code)
 }
+
+/** Who cannot reach the server as itself, or not the right one, has heard nothing about the workload. */
+export const ABOUT_US: ReadonlySet<string> = new Set(['provisioning.agent_unknown', 'provisioning.server_untrusted'])
 
 // A key of its own for every credential and every rotation (AIMS PR-5).
 async function issue(
@@ -171,7 +174,7 @@ async function issueX509(
   server: ServerClient,
 ): Promise<Issued<NonNullable<WorkloadIdentity['x509']>>> {
   const key = WorkloadKey.generate()
-  const { certificates, ...rest } = await server.issueX509(entry, key.publicKey, attestation)
+  const { certificates, ...rest } = await server.issueX509(entry, key, attestation)
   const privateKey = key.tlsKey.export({ type: 'pkcs8', format: 'der' })
   return { material: { certificates, privateKey }, ...rest }
 }
@@ -183,7 +186,7 @@ async function issueWit(
 ): Promise<Issued<NonNullable<WorkloadIdentity['wit']>> | undefined> {
   const key = WorkloadKey.generate()
   try {
-    const { token, ...rest } = await server.issueWit(entry, key.publicKey, attestation)
+    const { token, ...rest } = await server.issueWit(entry, key, attestation)
     const privateJwk = JSON.stringify({ ...key.tlsKey.export({ format: 'jwk' }), alg: key.alg })
     return { material: { token, privateJwk }, ...rest }
   } catch (error) {

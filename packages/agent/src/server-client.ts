@@ -1,9 +1,17 @@
-import type { KeyObject } from 'node:crypto'
 import type { AttestationResult } from 'aims/attestation'
-import { AimsError, type ApiClient, exportPublicJwk, isJsonObject, type JsonObject, type JsonValue } from 'aims/base'
+import {
+  AimsError,
+  type ApiClient,
+  exportPublicJwk,
+  isJsonObject,
+  type JsonObject,
+  type JsonValue,
+  jwkThumbprint,
+  type WorkloadKey,
+} from 'aims/base'
 import { parseBundle, type TrustBundle } from 'aims/credentials'
-import { parseTrustDomain } from 'aims/identifiers'
-import { parseEntry, type RegistrationEntry } from 'aims/provisioning'
+import { parseTrustDomain, type SpiffeId, trustDomainOf } from 'aims/identifiers'
+import { agentProofNonce, parseEntry, type RegistrationEntry, signKeyProof } from 'aims/provisioning'
 import { postureOf } from './posture.ts'
 import { signerOfChain, signerOfToken } from './signers.ts'
 
@@ -34,10 +42,10 @@ export interface GrantedToken {
 
 /** The server as the agent uses it. Every answer is checked; a wrong one is `operation.invalid_response`. */
 export interface ServerClient {
-  /** The state of the trust domain, as soon as it is another one than `after`; `undefined` when it stayed for a while. */
-  sync(after: number | undefined, signal: AbortSignal): Promise<TrustDomainState | undefined>
-  issueX509(entry: RegistrationEntry, key: KeyObject, attestation: AttestationResult): Promise<GrantedChain>
-  issueWit(entry: RegistrationEntry, key: KeyObject, attestation: AttestationResult): Promise<GrantedToken>
+  /** The state of the trust domain, as soon as it is another one than `before`; `undefined` when it stayed for a while. */
+  sync(before: TrustDomainState | undefined, signal: AbortSignal): Promise<TrustDomainState | undefined>
+  issueX509(entry: RegistrationEntry, key: WorkloadKey, attestation: AttestationResult): Promise<GrantedChain>
+  issueWit(entry: RegistrationEntry, key: WorkloadKey, attestation: AttestationResult): Promise<GrantedToken>
   issueJwt(
     entry: RegistrationEntry,
     audiences: readonly string[],
@@ -51,18 +59,34 @@ const SYNC_TIMEOUT = 40_000
 const ANY = { default: 1, max: Number.MAX_SAFE_INTEGER }
 const TTLS = { x509: ANY, jwt: ANY, wit: ANY }
 
+/** Who the agent is, when the server is on another host: then every key comes with a proof that it is held. */
+export type AgentName = () => SpiffeId
+
 /** Speaks to the server over its API. */
-export function serverClient(api: ApiClient): ServerClient {
+export function serverClient(api: ApiClient, agent?: AgentName): ServerClient {
+  const keyed = async (
+    entry: RegistrationEntry,
+    key: WorkloadKey,
+    attestation: AttestationResult,
+    purpose: 'x509-svid' | 'wit',
+  ): Promise<object> => {
+    const body = { ...request(entry, attestation), publicKey: exportPublicJwk(key.publicKey) }
+    if (agent === undefined) return body
+    const nonce = agentProofNonce({ agent: agent(), purpose, entryId: entry.id })
+    const subject = { nonce, trustDomain: trustDomainOf(entry.spiffeId), thumbprint: jwkThumbprint(key.publicKey) }
+    return { ...body, keyProof: await signKeyProof(subject, key) }
+  }
   const post = async (kind: string, body: object): Promise<JsonObject> =>
     object(await api.send({ method: 'POST', path: `/v1/agent/${kind}`, body }))
   return {
-    async sync(after, signal) {
-      const path = after === undefined ? '/v1/agent/entries' : `/v1/agent/entries?after=${after}`
+    async sync(before, signal) {
+      const query = before === undefined ? '' : `?after=${before.revision}&changes=true`
+      const path = `/v1/agent/entries${query}`
       const answer = await api.send({ method: 'GET', path, timeout: SYNC_TIMEOUT, signal })
-      return answer === undefined ? undefined : readState(object(answer))
+      return answer === undefined ? undefined : readState(object(answer), before)
     },
     async issueX509(entry, key, attestation) {
-      const answer = await post('x509-svids', { ...request(entry, attestation), publicKey: exportPublicJwk(key) })
+      const answer = await post('x509-svids', await keyed(entry, key, attestation, 'x509-svid'))
       if (!Array.isArray(answer.chain)) throw invalid('chain')
       const certificates = answer.chain.map((one: JsonValue) => Buffer.from(text(one, 'chain'), 'base64'))
       return {
@@ -72,8 +96,7 @@ export function serverClient(api: ApiClient): ServerClient {
       }
     },
     async issueWit(entry, key, attestation) {
-      const answer = await post('wits', { ...request(entry, attestation), publicKey: exportPublicJwk(key) })
-      return grantedToken(answer)
+      return grantedToken(await post('wits', await keyed(entry, key, attestation, 'wit')))
     },
     async issueJwt(entry, audiences, attestation) {
       const answer = await post('jwt-svids', { ...request(entry, attestation), audiences })
@@ -99,15 +122,16 @@ function request({ id, selectors }: RegistrationEntry, attestation: AttestationR
   return { entryId: id, posture: postureOf(attestation, selectors) }
 }
 
-function readState(answer: JsonObject): TrustDomainState {
-  const { revision, entries } = answer
+function readState(answer: JsonObject, before: TrustDomainState | undefined): TrustDomainState {
+  const { revision, entries, removed } = answer
   if (typeof revision !== 'number' || !Array.isArray(entries)) throw invalid('state')
   try {
     const trustDomain = parseTrustDomain(text(answer.trustDomain, 'trustDomain'))
+    const told = entries.map((entry: JsonValue) => parseEntry(entry, { trustDomain, ttls: TTLS }))
     return {
       revision,
       bundle: parseBundle(text(answer.bundle, 'bundle'), trustDomain).bundle,
-      entries: entries.map((entry: JsonValue) => parseEntry(entry, { trustDomain, ttls: TTLS })),
+      entries: Array.isArray(removed) && before !== undefined ? merged(before.entries, told, removed) : told,
       ...(answer.standing === undefined ? {} : { standing: readStanding(answer.standing) }),
     }
   } catch (cause) {
@@ -121,6 +145,15 @@ function readStanding(value: JsonValue): ReadonlySet<string> {
   return new Set(
     lists.flatMap((list) => (Array.isArray(list) ? list.map((one: JsonValue) => text(one, 'standing')) : [])),
   )
+}
+
+function merged(
+  before: readonly RegistrationEntry[],
+  changed: readonly RegistrationEntry[],
+  removed: readonly JsonValue[],
+): readonly RegistrationEntry[] {
+  const gone = new Set<JsonValue>([...removed, ...changed.map(({ id }) => id)])
+  return [...before.filter(({ id }) => !gone.has(id)), ...changed]
 }
 
 function object(value: JsonValue | undefined): JsonObject {

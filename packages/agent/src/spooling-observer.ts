@@ -1,4 +1,5 @@
 import { AimsError, type AuditEvent, type Observer } from 'aims/base'
+import { ABOUT_US } from './identity-cache.ts'
 
 /** Events that wait for the server at most; about 20 MB. */
 const MAX_WAITING = 20_000
@@ -72,4 +73,7 @@ const AWAY: ReadonlySet<string> = new Set([
   'operation.server_unreachable',
   'operation.server_timeout',
   'operation.shutting_down',
+  // A banned agent tells nobody anything, its workloads' refusals included: they must get theirs all the same.
+  'provisioning.agent_banned',
+  ...ABOUT_US,
 ])

@@ -15,7 +15,11 @@ interface CommandModule {
 const COMMANDS: { readonly [name: string]: readonly [string, () => Promise<CommandModule>] } = {
   dev: ['start server and agent in one process for development', () => import('./commands/dev.ts')],
   server: ['start the identity server', () => import('./commands/server.ts')],
-  agent: ['start the node agent with the SPIFFE Workload API, or retire an agent', () => import('./commands/agent.ts')],
+  agent: [
+    'start the node agent with the SPIFFE Workload API; list, ban, evict and retire agents',
+    () => import('./commands/agent.ts'),
+  ],
+  token: ['make join tokens for agents on other hosts', () => import('./commands/token.ts')],
   id: ['check identifiers', () => import('./commands/id.ts')],
   entry: ['register workloads', () => import('./commands/entry.ts')],
   revoke: ['refuse what was issued to an identity, or one credential or key', () => import('./commands/revoke.ts')],

@@ -1,4 +1,5 @@
 export { type AgentGroup, type AttestedAgent, isServedBy } from './agent-group.ts'
+export { collectorsOf } from './connect/collectors.ts'
 export { type Connected, type ConnectedVia, type ConnectOptions, connect, type Environment } from './connect/connect.ts'
 export {
   CREDENTIAL_TYPES,

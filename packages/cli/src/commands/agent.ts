@@ -3,19 +3,29 @@ import type { Command } from 'commander'
 import { print } from '../output.ts'
 import { runUntilStopped } from '../running.ts'
 import { configOf } from '../server-options.ts'
+import { defineNodes } from './nodes.ts'
 import { defineRetire } from './retire.ts'
 
-/** `aims agent`: the node agent, until it is told to stop. */
+/** `aims agent`: the node agent, until it is told to stop; below it, what operators decide about agents on other hosts. */
 export function define(command: Command): void {
   command
     .option('--config <file>', 'configuration file (YAML or JSON); settings may also come from AIMS_* variables')
     .option('--json', 'print one JSON object when ready')
-    .addHelpText('after', '\nExample:\n  $ aims agent --config /etc/aims/aims.yaml')
+    .addHelpText(
+      'after',
+      '\nExamples:\n  $ aims agent --config /etc/aims/aims.yaml\n' +
+        '  $ AIMS_JOIN_TOKEN="$(cat token)" aims agent --config /etc/aims/agent.yaml   # with agent.server: on another host',
+    )
     .action(async (options: { config?: string; json?: true }) => {
       const config = await configOf(options)
       const agent = await startAgent(config)
-      print({ ok: true, endpoint: `unix://${config['agent.socket']}` }, options.json === true)
+      const { 'agent.socket': socket, 'agent.server': server } = config
+      print(
+        { ok: true, endpoint: `unix://${socket}`, ...(server === undefined ? {} : { server }) },
+        options.json === true,
+      )
       await runUntilStopped(agent)
     })
+  defineNodes(command)
   defineRetire(command)
 }

@@ -13,6 +13,7 @@ interface CreateOptions extends ServerOptions {
   readonly purpose?: string
   readonly shared?: true
   readonly hint?: string
+  readonly agent: readonly string[]
   readonly dnsName: readonly string[]
   readonly profile?: string
   readonly audience: readonly string[]
@@ -41,6 +42,12 @@ export function define(command: Command): void {
       .option('--purpose <text>', 'what the agent is for')
       .option('--shared', 'several workloads at a time are meant to have this identity')
       .option('--hint <text>', 'tells several identities of one workload apart')
+      .option(
+        '--agent <group>',
+        'an agent on another host that serves it: its SPIFFE ID, or selectors it shows with blanks between; repeatable',
+        collect,
+        [],
+      )
       .option('--dns-name <name>', 'DNS name in the certificate; repeatable', collect, [])
       .option('--profile <name>', 'shape of its WITs')
       .option('--audience <uri>', 'profile aims-00: aud of its WITs; repeatable', collect, [])
@@ -100,7 +107,7 @@ function collect(value: string, previous: readonly string[]): readonly string[] 
 
 function entryOf(options: CreateOptions): JsonObject {
   if (options.file !== undefined) return parseJsonObject(readInput(options.file))
-  const { spiffeId, selector, owner, purpose, shared, hint, dnsName, profile, audience, admin } = options
+  const { spiffeId, selector, owner, purpose, shared, hint, agent, dnsName, profile, audience, admin } = options
   if (spiffeId === undefined || selector.length === 0)
     throw new UsageError('give --spiffe-id and at least one --selector')
   return {
@@ -110,6 +117,7 @@ function entryOf(options: CreateOptions): JsonObject {
     ...(purpose === undefined ? {} : { purpose }),
     ...(shared === true ? { shared } : {}),
     ...(hint === undefined ? {} : { hint }),
+    ...(agent.length === 0 ? {} : { agents: agent.map(groupOf) }),
     ...(dnsName.length === 0 ? {} : { dnsNames: dnsName }),
     ...(profile === undefined ? {} : { profile }),
     ...(audience.length === 0 ? {} : { audiences: audience }),
@@ -118,6 +126,10 @@ function entryOf(options: CreateOptions): JsonObject {
     ...seconds('witTtl', options.witTtl),
     ...(admin === true ? { admin } : {}),
   }
+}
+
+function groupOf(text: string): string | string[] {
+  return text.startsWith('spiffe://') ? text : text.split(/ +/)
 }
 
 function seconds(name: string, text: string | undefined): JsonObject {

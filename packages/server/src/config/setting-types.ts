@@ -37,6 +37,11 @@ export const path: SettingType<string> = {
   read: (value, base) => resolve(base, readText(value)),
 }
 
+export const optionalText: SettingType<string | undefined> = {
+  name: 'text or null',
+  read: (value) => (value === null ? undefined : readText(value)),
+}
+
 export const optionalPath: SettingType<string | undefined> = {
   name: 'path or null',
   read: (value, base) => (value === null ? undefined : resolve(base, readText(value))),

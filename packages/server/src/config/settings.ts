@@ -12,6 +12,7 @@ import {
   idPrefixes,
   objectByName,
   optionalPath,
+  optionalText,
   path,
   port,
   profiles,
@@ -56,6 +57,13 @@ export interface Configuration {
   readonly 'agent.socket': string
   readonly 'agent.socketMode': number
   readonly 'agent.serverSocket': string
+  readonly 'agent.server': string | undefined
+  readonly 'agent.bundle': string | undefined
+  readonly 'agent.attestation': string
+  readonly 'agent.joinTokenFile': string | undefined
+  readonly 'agent.certificate': string | undefined
+  readonly 'agent.key': string | undefined
+  readonly 'agent.dataDirectory': string | undefined
   readonly 'agent.docker.socket': string | undefined
   readonly 'agent.docker.environment': readonly string[]
 }
@@ -212,6 +220,41 @@ export const SETTINGS: { readonly [Key in keyof Configuration]: Setting<Configur
     type: path,
     default: { from: (c) => c['api.socket'], shown: '`api.socket`' },
     doc: 'The socket on which the agent finds its server.',
+  },
+  'agent.server': {
+    type: optionalText,
+    default: { value: undefined },
+    doc: 'For an agent on another host: the server, as `https://HOST:PORT`. Without it the server is on this host.',
+  },
+  'agent.bundle': {
+    type: optionalPath,
+    default: { value: undefined },
+    doc: 'With `agent.server`: file with the SPIFFE bundle of the trust domain, by which the server is recognised. Needed.',
+  },
+  'agent.attestation': {
+    type: text,
+    default: { value: 'join-token' },
+    doc: 'With `agent.server`: the type of evidence that this machine shows, e.g. `join-token`, `x509-pop`, `tpm`, `aws-iid`.',
+  },
+  'agent.joinTokenFile': {
+    type: optionalPath,
+    default: { value: undefined },
+    doc: 'File with the join token, unless `AIMS_JOIN_TOKEN` has it.',
+  },
+  'agent.certificate': {
+    type: optionalPath,
+    default: { value: undefined },
+    doc: 'For `x509-pop`: PEM file with the certificate of this machine and the intermediates.',
+  },
+  'agent.key': {
+    type: optionalPath,
+    default: { value: undefined },
+    doc: 'For `x509-pop`: PEM file with the key of that certificate.',
+  },
+  'agent.dataDirectory': {
+    type: optionalPath,
+    default: { value: undefined },
+    doc: 'Where the agent keeps its own key and SVID (0600), so that it need not be attested after a restart. Without it they are in memory alone.',
   },
   'agent.docker.socket': {
     type: optionalPath,

@@ -13,6 +13,8 @@ export const OPERATION_CODES = {
   'operation.key_file_wrong': 'this is not the key-encryption key that the stored keys were wrapped with',
   'operation.store_damaged':
     'the store, or a row of it, does not authenticate under the key-encryption key: restore a backup',
+  'operation.agent_identity_damaged':
+    'the kept identity of this agent is not whole: remove the file, and have the machine attested anew',
   'operation.port_busy': 'another process listens on this address: stop it, or configure another port',
   'operation.address_unavailable': 'the listen address does not exist here, or this user may not listen on it',
   'operation.socket_busy': 'another process listens on this socket: stop it, or configure another path',

@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto'
+import { readFileSync } from 'node:fs'
 import { ATTESTATION_TYPES, type AttestationType } from '../../attestation/attestor.ts'
 import { awsIidCollector, awsInstanceCredentials } from '../../attestation/collect/aws-imds.ts'
 import { awsStsCollector } from '../../attestation/collect/aws-sts.ts'
@@ -7,10 +8,12 @@ import { azureMsiCollector } from '../../attestation/collect/azure-msi.ts'
 import type { EvidenceCollector } from '../../attestation/collect/collector.ts'
 import { gcpCollector } from '../../attestation/collect/gcp.ts'
 import { githubCollector } from '../../attestation/collect/github.ts'
+import { joinTokenCollector } from '../../attestation/collect/join-token.ts'
 import { kubernetesCollector } from '../../attestation/collect/kubernetes.ts'
 import { metadataExchange } from '../../attestation/collect/metadata.ts'
 import { tdxCollector } from '../../attestation/collect/tdx.ts'
 import { tpmCollector } from '../../attestation/collect/tpm/tpm-collector.ts'
+import { x509PopCollector } from '../../attestation/collect/x509-pop.ts'
 import { exchangeThrough } from '../../attestation/exchange.ts'
 import { AimsError } from '../../base/errors.ts'
 import { outbound } from '../../base/outbound.ts'
@@ -49,6 +52,21 @@ const COLLECTORS: readonly LocalCollector[] = [
   {
     type: 'tpm',
     create: (env) => tpmCollector({ ...named('address', env.AIMS_TPM), ...named('selection', env.AIMS_TPM_PCRS) }),
+  },
+  {
+    type: 'join-token',
+    create: (env) => {
+      const { AIMS_JOIN_TOKEN: token } = env
+      const path = isSet(token) ? undefined : needed(env, 'AIMS_JOIN_TOKEN_FILE')
+      return joinTokenCollector(() => (path === undefined ? token : readFile(path)))
+    },
+  },
+  {
+    type: 'x509-pop',
+    create: (env) => {
+      const [certificates, key] = [needed(env, 'AIMS_MACHINE_CERTIFICATE'), needed(env, 'AIMS_MACHINE_KEY')]
+      return x509PopCollector(() => ({ certificates: Buffer.from(readFile(certificates)), key: readFile(key) }))
+    },
   },
   { type: 'tdx', create: () => tdxCollector({ name: () => randomUUID() }) },
   { type: 'gcp', create: () => gcpCollector(metadata()) },
@@ -98,6 +116,14 @@ function githubExchange(address = ''): ReturnType<typeof exchangeThrough> {
   if (LOOPBACK.test(address)) return metadataExchange()
   const hosts = URL.canParse(address) ? [new URL(address).host] : []
   return exchangeThrough(outbound({ purposes: { github: { hosts } } }), 'github')
+}
+
+function readFile(path: string): string {
+  try {
+    return readFileSync(path, 'utf8')
+  } catch (cause) {
+    throw new AimsError('attestation.collection_failed', `${path}: cannot be read`, { cause })
+  }
 }
 
 function needed(environment: Environment, name: string): string {

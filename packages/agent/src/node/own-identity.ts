@@ -1,0 +1,156 @@
+import type { EvidenceCollector } from 'aims/attestation'
+import { AimsError, type Clock } from 'aims/base'
+import type { TrustDomain } from 'aims/identifiers'
+import { type AgentIdentity, attestAgent, type IdentityServer, renewAgent } from 'aims/provisioning'
+import { pause } from '../pause.ts'
+import type { IdentityFile } from './identity-file.ts'
+
+/** The agent's own identity, attested and renewed in the background. */
+export interface OwnIdentity {
+  /** What is held and has not expired; `undefined`: nothing yet, or nothing any more. */
+  current(): AgentIdentity | undefined
+  /** The server does not know what was held: attest anew, as soon as possible. */
+  lose(identity: AgentIdentity): void
+  /** Resolves with the first identity; rejects when this machine was refused before it had one. */
+  readonly first: Promise<void>
+  /** Ends attempts. What is kept on disk stays. */
+  close(): void
+}
+
+/** What it works with. */
+export interface OwnIdentityOptions {
+  readonly trustDomain: TrustDomain
+  readonly server: IdentityServer
+  readonly collector: EvidenceCollector
+  readonly file: IdentityFile
+  readonly held: AgentIdentity | undefined
+  readonly clock: Clock
+  readonly random: () => number
+  log(line: string): void
+  /** Told when the server said that this machine is no agent (any more): nothing may be served from now on. */
+  refused(): void
+}
+
+/** Milliseconds between attempts. */
+const FIRST_RETRY = 200
+const LAST_RETRY = 15_000
+/** When the server said no: an operator has to change something first. */
+const REFUSED_RETRY = 60_000
+/** Part of a lifetime by which renewals are spread. */
+const JITTER = 0.1
+const MAX_PAUSE = 3_600_000
+/** Between two renewals, however short the lives are. */
+const LEAST_PAUSE = 500
+
+/**
+ * Keeps the identity of an agent: attests this machine when there is none, and renews at half of its life, spread so that a
+ * fleet does not come at once, with a new key each time. While the server is away it tries again, slower each time, and what
+ * is held stays good to its end.
+ */
+export function keepOwnIdentity(options: OwnIdentityOptions): OwnIdentity {
+  const { trustDomain, server, collector, file, clock, random } = options
+  const stopping = new AbortController()
+  const { signal } = stopping
+  const first = Promise.withResolvers<void>()
+  // Nobody has to wait for it.
+  first.promise.catch(() => undefined)
+  let held: AgentIdentity | undefined
+  let renewAt = 0
+  let retry = FIRST_RETRY
+  let wake = new AbortController()
+  let shown: AgentIdentity | undefined
+
+  const show = (identity: AgentIdentity | undefined): void => {
+    if (identity === shown) return
+    shown = identity
+    server.present(identity?.svid)
+  }
+  const adopt = (identity: AgentIdentity, since: number): void => {
+    const life = identity.svid.expiresAt - since
+    renewAt = since + life / 2 - life * JITTER * random()
+    held = identity
+    show(identity)
+    retry = FIRST_RETRY
+    if (clock() < identity.svid.expiresAt) first.resolve()
+  }
+  const drop = (): void => {
+    held = undefined
+    show(undefined)
+    file.keep(undefined)
+  }
+  const step = async (): Promise<number> => {
+    const now = clock()
+    if (held !== undefined && now < renewAt) return Math.min((renewAt - now) * 1000, MAX_PAUSE)
+    // What has expired by our clock is kept: the clock may be what is wrong.
+    const isExpired = held === undefined || now >= held.svid.expiresAt
+    show(isExpired ? undefined : held)
+    const next =
+      held === undefined || isExpired
+        ? await attestAgent(server, { trustDomain, collector, clock, signal })
+        : await renewAgent(server, held, { trustDomain, signal })
+    // On disk before it is shown: the server ends the former one when it sees this one.
+    file.keep(next)
+    adopt(next, clock())
+    return LEAST_PAUSE
+  }
+  const failed = (error: unknown): number => {
+    options.log(
+      `aims agent: ${AimsError.is(error) ? `${error.code}: ${error.message}` : 'the own identity is not kept'}`,
+    )
+    if (AimsError.is(error) && error.code === 'provisioning.agent_unknown' && held !== undefined) {
+      drop()
+      return FIRST_RETRY * random()
+    }
+    if (isNo(error)) {
+      first.reject(error)
+      options.refused()
+      return REFUSED_RETRY * (0.5 + random())
+    }
+    const milliseconds = retry * (0.5 + random())
+    retry = Math.min(retry * 2, LAST_RETRY)
+    return milliseconds
+  }
+  const keep = async (): Promise<void> => {
+    while (!signal.aborted) {
+      const milliseconds = await step().catch(failed)
+      wake = new AbortController()
+      await pause(milliseconds, AbortSignal.any([signal, wake.signal]))
+    }
+  }
+
+  if (options.held !== undefined) adopt(options.held, options.held.svid.notBefore)
+  void keep()
+  return {
+    first: first.promise,
+    current() {
+      if (held === undefined || clock() >= held.svid.expiresAt) return undefined
+      // A clock that was wrong may be right again.
+      show(held)
+      return held
+    },
+    lose(identity) {
+      if (held !== identity) return
+      drop()
+      wake.abort()
+    },
+    close() {
+      stopping.abort()
+      first.reject(new AimsError('operation.shutting_down', 'the agent was stopped'))
+    },
+  }
+}
+
+// The server looked at this machine and said no, and not that it could not.
+function isNo(error: unknown): boolean {
+  return (
+    AimsError.is(error) &&
+    (error.code === 'provisioning.agent_banned' || (error.code.startsWith('attestation.') && !NOT_A_NO.has(error.code)))
+  )
+}
+
+const NOT_A_NO: ReadonlySet<string> = new Set([
+  'attestation.collection_failed',
+  'attestation.challenge_unknown',
+  'attestation.collateral_missing',
+  'attestation.collateral_expired',
+])

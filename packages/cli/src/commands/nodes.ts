@@ -1,0 +1,47 @@
+import { isJsonObject, type JsonObject } from 'aims/base'
+import type { Command } from 'commander'
+import { output, print } from '../output.ts'
+import { ask, type ServerOptions, serverOptions } from '../server-options.ts'
+
+/** `aims agent list`, `ban` and `evict`: what operators decide about agents on other hosts. */
+export function defineNodes(command: Command): void {
+  serverOptions(command.command('list').description('show the agents on other hosts'), 'aims agent list').action(
+    async (_: unknown, itself: Command) => {
+      // The parent has options of the same names.
+      const options = itself.optsWithGlobals<ServerOptions>()
+      const { agents } = await ask(options, { method: 'GET', path: '/v1/agents' })
+      if (options.json === true) print({ ok: true, agents }, true)
+      else if (Array.isArray(agents)) for (const one of agents.filter(isJsonObject)) output.write(`${summary(one)}\n`)
+    },
+  )
+
+  serverOptions(
+    command
+      .command('ban')
+      .description('refuse an agent everywhere from now on')
+      .argument('<id>', 'the id of the agent, see aims agent list'),
+    'aims agent ban 0123456789abcdef0123456789abcdef',
+  ).action(async (id: string, _: unknown, itself: Command) => {
+    const options = itself.optsWithGlobals<ServerOptions>()
+    const agent = await ask(options, { method: 'POST', path: `/v1/agents/${encodeURIComponent(id)}/ban` })
+    print({ ok: true, banned: id, spiffeId: agent.spiffeId }, options.json === true)
+  })
+
+  serverOptions(
+    command
+      .command('evict')
+      .description('forget an agent, banned or not: its machine may be attested anew')
+      .argument('<id>', 'the id of the agent, see aims agent list'),
+    'aims agent evict 0123456789abcdef0123456789abcdef',
+  ).action(async (id: string, _: unknown, itself: Command) => {
+    const options = itself.optsWithGlobals<ServerOptions>()
+    await ask(options, { method: 'DELETE', path: `/v1/agents/${encodeURIComponent(id)}` })
+    print({ ok: true, evicted: id }, options.json === true)
+  })
+}
+
+function summary({ id, state, type, selectors, lastSeen, expiresAt }: JsonObject): string {
+  const time = (value: unknown): string => new Date(Number(value) * 1000).toISOString().slice(0, 19)
+  const shown = Array.isArray(selectors) ? selectors.join(' ') : ''
+  return `${id}  ${state}  ${type}  seen ${time(lastSeen)}Z  until ${time(expiresAt)}Z  ${shown}`
+}
