@@ -4,8 +4,9 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { AttestationResult } from 'aims/attestation'
 import { AimsError, type AimsErrorCode, verificationKey, WorkloadKey } from 'aims/base'
 import { emptyBundle, issueJwtSvid } from 'aims/credentials'
-import { parseSpiffeId, parseTrustDomain } from 'aims/identifiers'
+import { parseSpiffeId, parseTrustDomain, parseWorkloadSpiffeId } from 'aims/identifiers'
 import { parseEntry, type RegistrationEntry } from 'aims/provisioning'
+import { federatedDomain } from '../../../test/support/bundle-endpoint.ts'
 import { type ServerBackend, startServerBackend } from './backend.ts'
 import type { ServerClient, TrustDomainState } from './server-client.ts'
 
@@ -34,12 +35,13 @@ const workload = attestation('unix:uid:1000')
 class FakeServer implements ServerClient {
   now = START
   failure: AimsErrorCode | undefined
+  federated: TrustDomainState['federated'] = new Map()
   issued = 0
   #state: TrustDomainState | undefined
   #wake = Promise.withResolvers<void>()
 
   publish(entries: readonly RegistrationEntry[]): void {
-    this.#state = { revision: (this.#state?.revision ?? 0) + 1, bundle, entries }
+    this.#state = { revision: (this.#state?.revision ?? 0) + 1, bundle, federated: this.federated, entries }
     this.#wake.resolve()
     this.#wake = Promise.withResolvers<void>()
   }
@@ -284,5 +286,35 @@ test('before the server was reached nothing is known, and the backend keeps tryi
   await Promise.race([backend.ready, sleep(5000, undefined, { ref: false })])
   assert.equal((await backend.snapshot(workload)).identities.length, 1)
   assert.equal(lines.length, 2)
+  backend.close()
+})
+
+test('a workload gets the bundles that its entries name, and no others [provisioning.federation.14]', async () => {
+  const server = new FakeServer()
+  const [partner, other] = await Promise.all([federatedDomain('partner.example'), federatedDomain('other.example')])
+  server.federated = new Map([partner, other].map((one) => [one.bundle.trustDomain, one.bundle]))
+  const friend = entry('friend', { federatesWith: ['partner.example', 'nobody.example'] })
+  const stranger = entry('stranger', { selectors: ['unix:uid:2000'] })
+  const backend = await start(server, friend, stranger)
+  assert.deepEqual((await backend.snapshot(workload)).bundles, [bundle, partner.bundle])
+  assert.deepEqual((await backend.snapshot(attestation('unix:uid:2000'))).bundles, [bundle])
+
+  const claims = { audiences: ['us'], now: server.now, ttl: 60 }
+  const subject = parseWorkloadSpiffeId('spiffe://partner.example/agent')
+  const { token } = await issueJwtSvid({ ...claims, subject }, partner.jwtKey)
+  assert.equal((await backend.validateJwtSvid(workload, 'us', token)).spiffeId, subject)
+  await assert.rejects(backend.validateJwtSvid(attestation('unix:uid:2000'), 'us', token), {
+    code: 'credential.untrusted_domain',
+  })
+  // The keys of the partner say nothing about our own identifiers.
+  const forged = await issueJwtSvid({ ...claims, subject: friend.spiffeId }, partner.jwtKey)
+  await assert.rejects(backend.validateJwtSvid(workload, 'us', forged.token), { code: 'credential.unknown_key' })
+
+  const gone = changeOf(backend)
+  server.federated = new Map([[other.bundle.trustDomain, other.bundle]])
+  server.publish([friend, stranger])
+  await gone
+  assert.deepEqual((await backend.snapshot(workload)).bundles, [bundle])
+  await assert.rejects(backend.validateJwtSvid(workload, 'us', token), { code: 'credential.untrusted_domain' })
   backend.close()
 })

@@ -1,6 +1,6 @@
 import type { AttestationResult } from 'aims/attestation'
 import { AimsError, type Clock } from 'aims/base'
-import { bundleSource, verifyJwtSvid } from 'aims/credentials'
+import { bundleSource, type TrustBundle, verifyJwtSvid } from 'aims/credentials'
 import { createEntryIndex, type EntryIndex, type RegistrationEntry } from 'aims/provisioning'
 import { createIdentityCache, isRefusal } from './identity-cache.ts'
 import { createJwtCache } from './jwt-cache.ts'
@@ -89,19 +89,26 @@ export function startServerBackend(options: ServerBackendOptions): ServerBackend
     // The first one is what workloads use that name none: it must not depend on ids that were made up.
     [...known().index.match(selectors)].sort((a, b) => (a.spiffeId < b.spiffeId ? -1 : 1))
 
+  // What the entries of the workload name, and nothing else that the server knows.
+  const federatedOf = (entries: readonly RegistrationEntry[]): readonly TrustBundle[] => {
+    const names = new Set(entries.flatMap(({ federatesWith }) => federatesWith))
+    return [...names].sort().flatMap((name) => known().federated.get(name) ?? [])
+  }
+
   void follow()
   return {
     ready: first.promise,
     async snapshot(attestation) {
       const { bundle } = known()
       const entries = entriesOf(attestation)
+      const bundles = [bundle, ...federatedOf(entries)]
       const answers = await Promise.all(entries.map((entry) => identities.identity(entry, attestation).catch(absent)))
       const list = answers.filter((one) => one !== undefined)
       // The same object for the same identities, so that it is encoded once for all streams.
       const key = entries.map(({ id }) => id).join(' ')
       const before = snapshots.get(key)
-      if (before !== undefined && isSame(before, list) && before.bundles[0] === bundle) return before
-      const snapshot: WorkloadSnapshot = { identities: withUniqueHints(list), bundles: [bundle] }
+      if (before !== undefined && isSame(before, list, bundles)) return before
+      const snapshot: WorkloadSnapshot = { identities: withUniqueHints(list), bundles }
       snapshots.set(key, snapshot)
       return snapshot
     },
@@ -126,10 +133,9 @@ export function startServerBackend(options: ServerBackendOptions): ServerBackend
       )
     },
     async validateJwtSvid(attestation, audience, token) {
-      if (entriesOf(attestation).length === 0) {
-        throw new AimsError('provisioning.not_entitled', 'the workload has no identity')
-      }
-      const bundles = bundleSource(known().bundle)
+      const entries = entriesOf(attestation)
+      if (entries.length === 0) throw new AimsError('provisioning.not_entitled', 'the workload has no identity')
+      const bundles = bundleSource(known().bundle, ...federatedOf(entries))
       const { subject, claims } = verifyJwtSvid(token, { bundles, now: clock(), audience })
       return { spiffeId: subject, claims }
     },
@@ -154,8 +160,14 @@ function absent(error: unknown): undefined {
   return undefined
 }
 
-function isSame({ identities }: WorkloadSnapshot, list: readonly WorkloadIdentity[]): boolean {
+function isSame(
+  { identities, bundles }: WorkloadSnapshot,
+  list: readonly WorkloadIdentity[],
+  current: readonly TrustBundle[],
+): boolean {
   return (
+    bundles.length === current.length &&
+    bundles.every((bundle, index) => bundle === current[index]) &&
     identities.length === list.length &&
     identities.every((one, index) => one.x509 === list[index]?.x509 && one.wit === list[index]?.wit)
   )

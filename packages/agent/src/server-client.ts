@@ -10,7 +10,7 @@ import {
   type WorkloadKey,
 } from 'aims/base'
 import { parseBundle, type TrustBundle } from 'aims/credentials'
-import { parseTrustDomain, type SpiffeId, trustDomainOf } from 'aims/identifiers'
+import { parseTrustDomain, type SpiffeId, type TrustDomain, trustDomainOf } from 'aims/identifiers'
 import { agentProofNonce, parseEntry, type RegistrationEntry, signKeyProof } from 'aims/provisioning'
 import { postureOf } from './posture.ts'
 import { signerOfChain, signerOfToken } from './signers.ts'
@@ -19,6 +19,8 @@ import { signerOfChain, signerOfToken } from './signers.ts'
 export interface TrustDomainState {
   readonly revision: number
   readonly bundle: TrustBundle
+  /** Bundles of other trust domains. Which workload gets which, its entry says. */
+  readonly federated: ReadonlyMap<TrustDomain, TrustBundle>
   readonly entries: readonly RegistrationEntry[]
   /** Names of the authorities whose signatures stand; what others signed is replaced at once. Absent: all stand. */
   readonly standing?: ReadonlySet<string>
@@ -131,6 +133,7 @@ function readState(answer: JsonObject, before: TrustDomainState | undefined): Tr
     return {
       revision,
       bundle: parseBundle(text(answer.bundle, 'bundle'), trustDomain).bundle,
+      federated: readFederated(answer.federated, trustDomain),
       entries: Array.isArray(removed) && before !== undefined ? merged(before.entries, told, removed) : told,
       ...(answer.standing === undefined ? {} : { standing: readStanding(answer.standing) }),
     }
@@ -154,6 +157,20 @@ function merged(
 ): readonly RegistrationEntry[] {
   const gone = new Set<JsonValue>([...removed, ...changed.map(({ id }) => id)])
   return [...before.filter(({ id }) => !gone.has(id)), ...changed]
+}
+
+function readFederated(value: JsonValue | undefined, own: TrustDomain): ReadonlyMap<TrustDomain, TrustBundle> {
+  if (value === undefined) return new Map()
+  if (!Array.isArray(value)) throw invalid('federated')
+  const bundles = new Map<TrustDomain, TrustBundle>()
+  for (const one of value as readonly JsonValue[]) {
+    const { trustDomain: name, bundle } = object(one)
+    const trustDomain = parseTrustDomain(text(name, 'trustDomain'))
+    // Nobody else speaks for the own trust domain, and no domain has two bundles.
+    if (trustDomain === own || bundles.has(trustDomain)) throw invalid('federated')
+    bundles.set(trustDomain, parseBundle(text(bundle, 'bundle'), trustDomain).bundle)
+  }
+  return bundles
 }
 
 function object(value: JsonValue | undefined): JsonObject {

@@ -1,11 +1,19 @@
 import { AimsError, type ApiClient, isJsonObject, type JsonObject, type JsonValue } from 'aims/base'
 import type { AuditRecord } from 'aims/monitoring'
-import type { RegistrationEntry } from 'aims/provisioning'
+import type { FederationRelationship, RegistrationEntry } from 'aims/provisioning'
+import type { RelationshipStatus } from './federation/federation.ts'
 import type { AuthorityPurpose, KeyInfo } from './keys/authority-types.ts'
 
 /** What an entry may say when it is registered; the rest gets defaults. */
 export type EntryInput = Partial<Omit<RegistrationEntry, 'spiffeId'>> &
   Pick<RegistrationEntry, 'selectors'> & { readonly spiffeId: string }
+
+/** A relationship with another trust domain as it is set; see `parseFederationRelationship`. */
+export type RelationshipInput = Partial<Omit<FederationRelationship, 'trustDomain' | 'endpointSpiffeId'>> &
+  Pick<FederationRelationship, 'url' | 'profile'> & { readonly endpointSpiffeId?: string }
+
+// The server waits for an endpoint that long, and for a fetch under way before.
+const FETCH_TIMEOUT = 70_000
 
 /** Which records are wanted, newest first. */
 export interface RecordQuery {
@@ -70,6 +78,19 @@ export interface AdminClient {
   deleteEntry(id: string): Promise<void>
   /** The SPIFFE bundle as JSON text. */
   bundle(options?: { readonly includeWit?: boolean }): Promise<JsonObject>
+  /** The bundles of all trust domains as a SPIFFE bundle map, JSON. */
+  bundleMap(): Promise<JsonObject>
+  listRelationships(): Promise<readonly RelationshipStatus[]>
+  showRelationship(trustDomain: string): Promise<RelationshipStatus>
+  /** Begins a relationship, or puts another one in its place. */
+  setRelationship(trustDomain: string, relationship: RelationshipInput): Promise<RelationshipStatus>
+  endRelationship(trustDomain: string): Promise<void>
+  /** Fetches now; how it went is in `lastError`. */
+  refreshRelationship(trustDomain: string, options?: { readonly acceptRollback?: boolean }): Promise<RelationshipStatus>
+  /** The bundle of another trust domain as JSON text. */
+  federatedBundle(trustDomain: string): Promise<JsonObject>
+  /** Takes a bundle, as text, for a relationship that is there. */
+  importBundle(trustDomain: string, bundle: string): Promise<RelationshipStatus>
   listKeys(): Promise<readonly KeyInfo[]>
   rotate(purpose: AuthorityPurpose, options?: { readonly immediately?: boolean }): Promise<readonly KeyInfo[]>
   /** Orders one step of an authority: prepare, activate, taint or revoke. */
@@ -106,6 +127,23 @@ export function adminClient(api: ApiClient): AdminClient {
       await api.send({ method: 'DELETE', path: `/v1/entries/${id(one)}` })
     },
     bundle: ({ includeWit = false } = {}) => get(includeWit ? '/v1/bundle?include=wit-svid' : '/v1/bundle'),
+    bundleMap: () => get('/v1/bundle-map'),
+    listRelationships: async () => as<readonly RelationshipStatus[]>((await get('/v1/federation')).relationships),
+    showRelationship: async (one) => as<RelationshipStatus>(await get(`/v1/federation/${id(one)}`)),
+    setRelationship: async (one, body) =>
+      as<RelationshipStatus>(await api.send({ method: 'PUT', path: `/v1/federation/${id(one)}`, body })),
+    endRelationship: async (one) => {
+      await api.send({ method: 'DELETE', path: `/v1/federation/${id(one)}` })
+    },
+    refreshRelationship: async (one, { acceptRollback = false } = {}) => {
+      const path = `/v1/federation/${id(one)}/refresh${acceptRollback ? '?acceptRollback=true' : ''}`
+      return as<RelationshipStatus>(await api.send({ method: 'POST', path, timeout: FETCH_TIMEOUT }))
+    },
+    federatedBundle: (one) => get(`/v1/federation/${id(one)}/bundle`),
+    importBundle: async (one, bundle) =>
+      as<RelationshipStatus>(
+        await api.send({ method: 'PUT', path: `/v1/federation/${id(one)}/bundle`, body: { bundle } }),
+      ),
     listKeys: async () => as<readonly KeyInfo[]>((await get('/v1/keys')).keys),
     rotate: async (purpose, { immediately = false } = {}) => {
       const body = { purpose, immediately }

@@ -14,7 +14,8 @@ import { type Delegations, delegationsByRegistrar } from './registration/delegat
 /** Tells who is on the other end of a connection. */
 export type Identify = (socket: Socket, id: string) => Promise<Caller>
 
-const ANONYMOUS: Caller = { name: 'anonymous', method: 'none', access: new Set<Access>(['public']) }
+/** Somebody who proved nothing. */
+export const ANONYMOUS: Caller = { name: 'anonymous', method: 'none', access: new Set<Access>(['public']) }
 const RIGHTS: { readonly [access in Access]: readonly Access[] } = {
   public: ['public'],
   reporter: ['public', 'reporter'],

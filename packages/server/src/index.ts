@@ -6,11 +6,14 @@ export {
   type ExportedRecords,
   type ProvenRecord,
   type RecordQuery,
+  type RelationshipInput,
   type ServerStatus,
 } from './admin-client.ts'
 export { type ConfigSources, loadConfig } from './config/config.ts'
+export type { ConfiguredRelationship } from './config/federation-setting.ts'
 export type { EnabledProfile } from './config/setting-types.ts'
 export { type Configuration, environmentName, SETTINGS, type Setting } from './config/settings.ts'
 export { makeDataDirectory } from './data-directory.ts'
+export type { RelationshipStatus } from './federation/federation.ts'
 export type { AuthorityPurpose, KeyInfo } from './keys/authority-types.ts'
 export { type RunningServer, type ServerOptions, startServer } from './server.ts'

@@ -2,30 +2,34 @@ import { randomUUID } from 'node:crypto'
 import { createServer, type Server } from 'node:http'
 import { dirname } from 'node:path'
 import { type EvidenceVerifiers, joinTokenVerifier } from 'aims/attestation'
-import { type AuditEvent, bindSocket, type Clock, type Observer, systemClock } from 'aims/base'
+import { AimsError, type AuditEvent, bindSocket, type Clock, type Observer, systemClock } from 'aims/base'
 import { type BundleSource, serializeBundle, type X509Svid } from 'aims/credentials'
 import { createIssuer, type Issuer, type RegistrationEntry, type TtlRules } from 'aims/provisioning'
 import { createEvidenceIssuance } from './attestation/evidence-issuance.ts'
 import { createVerifiers } from './attestation/verifiers.ts'
-import { tlsCallers, unixCallers } from './callers.ts'
+import { ANONYMOUS, tlsCallers, unixCallers } from './callers.ts'
 import { type ChangeFeed, createChangeFeed } from './change-feed.ts'
 import type { Configuration } from './config/settings.ts'
 import { type DataDirectory, openDataDirectory } from './data-directory.ts'
 import { createEntryRegistry, type EntryRegistry } from './entries.ts'
+import { openFederation } from './federation/open.ts'
+import { openWebEndpoint } from './federation/web-endpoint.ts'
 import { createHandler, type HandlerOptions } from './http/handler.ts'
 import { type HttpsListener, listenHttps } from './http/https-listener.ts'
 import type { Entrance } from './http/route.ts'
 import { HTTP_OPTIONS, harden } from './http/server-options.ts'
 import { openAuthorities } from './keys/authorities.ts'
 import type { Authorities } from './keys/authority-types.ts'
-import { createMetrics, type Metrics } from './metrics.ts'
+import { createMetrics } from './metrics.ts'
 import { openNodes } from './nodes/nodes.ts'
 import { createPassingEntries, type PassingEntries } from './nodes/passing-entries.ts'
+import { countingObserver } from './observers.ts'
 import { createOwnIdentity } from './own-identity.ts'
 import { loadPolicies } from './policies.ts'
 import { limited, notPermitted } from './refusals.ts'
 import { delegationsByRegistrar } from './registration/delegation.ts'
 import { type Endings, openEndings } from './revocation/open.ts'
+import { bundleRoute } from './routes/bundle.ts'
 import { serverRoutes } from './routes/index.ts'
 import { openStorage, type Storage } from './storage.ts'
 import { openAttestedThings } from './store/attested-things.ts'
@@ -40,6 +44,8 @@ export interface RunningServer {
   readonly socketPath: string
   /** Port of the HTTPS listener. */
   readonly port: number
+  /** Port of the bundle endpoint with a certificate of the web, where there is one. */
+  readonly webPort: number | undefined
   /** The SPIFFE bundle of the trust domain as of now, WIT keys included: for programs in the same process. */
   bundle(): string
   /** Verifier key of the log. */
@@ -106,8 +112,14 @@ async function start(config: Configuration, options: ServerOptions, undo: (() =>
   const core = await openCore(config, storage, clock, { observer, refusals: refusals.entries }, verifiers)
   const { entries, authorities, changes, issuer, endings, renewOwnSvid } = core
   const engine = await loadPolicies(config['policies.directory'], observer)
+  const failed = (error: unknown): void =>
+    say(`aims server: federation: ${AimsError.is(error) ? error.message : 'failed'}`)
+  const federation = await openFederation({ config, storage, clock, observer, authorities, failed })
+  undo.push(() => federation.close())
+  federation.onChange(changes.notify)
   const things = openAttestedThings(storage.db, storage.seal)
   const nodes = openNodes({
+    federation,
     config,
     storage,
     verifiers,
@@ -141,6 +153,7 @@ async function start(config: Configuration, options: ServerOptions, undo: (() =>
     evidence,
     things,
     nodes,
+    federation,
     changes,
     engine,
     bindings: core.bindings,
@@ -148,9 +161,14 @@ async function start(config: Configuration, options: ServerOptions, undo: (() =>
     metrics,
     isReady: () => ready,
   })
-  const handler = (entrance: Entrance, identify: HandlerOptions['identify'], hosts: HandlerOptions['allowedHosts']) =>
+  const handler = (
+    entrance: Entrance,
+    identify: HandlerOptions['identify'],
+    hosts: HandlerOptions['allowedHosts'],
+    reachable = routes,
+  ) =>
     createHandler({
-      routes,
+      routes: reachable,
       entrance,
       identify,
       allowedHosts: hosts,
@@ -196,6 +214,10 @@ async function start(config: Configuration, options: ServerOptions, undo: (() =>
     ownSvid,
   )
   undo.push(() => closeServer(https.server))
+  const everybody = handler('https', () => ANONYMOUS, undefined, [bundleRoute(authorities)])
+  const web = await openWebEndpoint(config, everybody)
+  if (web !== undefined) undo.push(() => closeServer(web.server))
+  const listeners = [api, https.server, ...(web === undefined ? [] : [web.server])]
 
   const keepOwnSvid = async (): Promise<void> => {
     if (!core.isOwnSvidDue(ownSvid)) return
@@ -210,6 +232,8 @@ async function start(config: Configuration, options: ServerOptions, undo: (() =>
     tokens.purge(clock())
     endings.revocations.purge()
     await keepOwnSvid()
+    federation.advance()
+    web?.reload()
   }
   const complain = (error: unknown): void =>
     say(`aims server: ${error instanceof Error ? error.message : 'tick failed'}`)
@@ -225,12 +249,13 @@ async function start(config: Configuration, options: ServerOptions, undo: (() =>
 
   await observer.record(lifecycle('operation.started', 'start', config))
   ready = true
+  federation.advance()
   let closing: Promise<void> | undefined
   const close = async (): Promise<void> => {
     ready = false
     clearInterval(timer)
     stopping.abort()
-    await Promise.all([closeServer(api), closeServer(https.server)])
+    await Promise.all([...listeners.map(closeServer), federation.close()])
     bound.release()
     for (const one of Object.values(refusals)) await one.flush({ all: true })
     await observer.record(lifecycle('operation.stopped', 'stop', config))
@@ -240,6 +265,7 @@ async function start(config: Configuration, options: ServerOptions, undo: (() =>
   return {
     socketPath,
     port: https.port,
+    webPort: web?.port,
     bundle: () => serializeBundle(authorities.bundle(), { includeWit: true }),
     logKey: storage.log.vkey,
     close: () => (closing ??= close()),
@@ -342,19 +368,6 @@ function allowedHosts(config: Configuration): ReadonlySet<string> {
     ...config['listen.dnsNames'],
     ...config['listen.allowedHosts'],
   ])
-}
-
-function countingObserver(log: Observer, metrics: Metrics): Observer {
-  return {
-    async record(event) {
-      await log.record(event)
-      const area = event.type.slice(0, event.type.indexOf('.'))
-      metrics.count('aims_records_total', { decision: event.decision })
-      if (event.type === 'provisioning.issued')
-        metrics.count('aims_credentials_issued_total', { type: event.resource.id })
-      else if (event.decision === 'deny') metrics.count('aims_refused_total', { area })
-    },
-  }
 }
 
 function lifecycle(type: AuditEvent['type'], action: string, config: Configuration): AuditEvent {

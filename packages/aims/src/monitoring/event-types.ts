@@ -34,6 +34,13 @@ export const EVENT_TYPES: { readonly [type: string]: EventType } = {
   'provisioning.bundle-changed': { description: 'a trust bundle was changed', agent: false },
   'provisioning.revoked': { description: 'credentials were revoked', agent: false },
   'provisioning.agent-retired': { description: 'an agent came to its end', agent: false },
+  'provisioning.federation-set': { description: 'a relationship with another trust domain began', agent: false },
+  'provisioning.federation-ended': { description: 'a relationship with another trust domain ended', agent: false },
+  'provisioning.bundle-fetched': { description: 'the bundle of another trust domain was taken', agent: false },
+  'provisioning.bundle-refused': {
+    description: 'the bundle of another trust domain did not come, or was not taken',
+    agent: false,
+  },
   'authentication.succeeded': { description: 'a caller proved who it is', agent: true },
   'authentication.refused': { description: 'a caller did not prove who it is', agent: false },
   'authentication.replayed': { description: 'a proof was used a second time', agent: false },

@@ -22,7 +22,7 @@ export {
 export { connectByEvidence, type EvidenceConnectOptions } from './evidence/connect-evidence.ts'
 export { type KeyProofSubject, signKeyProof, verifyKeyProof } from './evidence/key-proof.ts'
 export { type IdentityServer, type IdentityServerOptions, identityServer } from './evidence/server.ts'
-export { type BundleFetchOptions, type FetchedBundle, fetchBundle } from './federation/fetch.ts'
+export { type BundleFetchOptions, type FetchedBundle, fetchBundle, refuseForeignBundle } from './federation/fetch.ts'
 export { type FollowedBundle, type FollowOptions, followBundle, refreshInterval } from './federation/follow.ts'
 export {
   bootstrapOf,

@@ -90,6 +90,14 @@ function checkTogether(config: Configuration, given: ReadonlyMap<string, Value>)
   if (config['keys.lifetime'] < 4 * longest) {
     throw invalid(where('keys.lifetime'), 'keys.lifetime', 'less than four times the longest credential (ttl.*.max)')
   }
+  for (const key of ['bundle.web.certificateFile', 'bundle.web.keyFile'] as const) {
+    if (config['bundle.web.port'] !== undefined && config[key] === undefined) {
+      throw invalid(where('bundle.web.port'), key, 'needed for bundle.web.port')
+    }
+  }
+  if (config.federation.some(({ input }) => input.trustDomain === config.trustDomain)) {
+    throw invalid(where('federation'), 'federation', 'names the own trust domain')
+  }
   if (config['keys.lifetime'] < 4 * config['keys.publishAhead']) {
     throw invalid(where('keys.publishAhead'), 'keys.publishAhead', 'more than a quarter of keys.lifetime')
   }

@@ -1,5 +1,6 @@
 import type { Fields } from '../attestation/verifier-settings.ts'
 import { VERIFIER_TYPES } from '../attestation/verifier-types.ts'
+import { RELATIONSHIP_MEMBERS } from './federation-setting.ts'
 import { type Configuration, environmentName, SETTINGS, type Setting } from './settings.ts'
 
 /** `docs/configuration.md`, made from the table of settings. */
@@ -47,6 +48,24 @@ attestation:
 | type | setting | kind | absent | meaning |
 |---|---|---|---|---|
 ${VERIFIER_TYPES.flatMap(({ type, settings }) => settingRows(type, settings)).join('\n')}
+
+## \`federation\`
+
+One member for each other trust domain, by its name. What stands here cannot be changed over the API; what is taken out ends at
+the next start. How it works: [federation](federation.md).
+
+\`\`\`yaml
+federation:
+  partner.example:
+    url: https://aims.partner.example:8443/v1/bundle?include=wit-svid
+    profile: https_spiffe
+    endpointSpiffeId: spiffe://partner.example/aims/server
+    bundleFile: partner.json
+\`\`\`
+
+| member | kind | absent | meaning |
+|---|---|---|---|
+${RELATIONSHIP_MEMBERS.map(([member, form, absent, doc]) => `| \`${member}\` | ${form} | ${absent} | ${doc} |`).join('\n')}
 `
 }
 

@@ -53,6 +53,12 @@ export const port: SettingType<number> = {
   read: (value) => readInteger(value, 0, 65_535),
 }
 
+export const optionalPort: SettingType<number | undefined> = {
+  name: 'port or null',
+  fromText: toNumber,
+  read: (value) => (value === null ? undefined : readInteger(value, 0, 65_535)),
+}
+
 /** Permissions of a socket, in octal as people write them. YAML reads 0660 as a decimal number, so the quotes matter. */
 export const fileMode: SettingType<number> = {
   name: 'octal mode, quoted',

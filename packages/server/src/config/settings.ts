@@ -4,6 +4,7 @@ import type { TrustDomain } from 'aims/identifiers'
 import { AGENT_PREFIXES } from 'aims/provisioning'
 import type { Delegation } from '../registration/delegation.ts'
 import { delegationList } from './delegation-setting.ts'
+import { type ConfiguredRelationship, relationships } from './federation-setting.ts'
 import {
   duration,
   type EnabledProfile,
@@ -12,6 +13,7 @@ import {
   idPrefixes,
   objectByName,
   optionalPath,
+  optionalPort,
   optionalText,
   path,
   port,
@@ -45,6 +47,11 @@ export interface Configuration {
   readonly 'keys.lifetime': number
   readonly 'keys.publishAhead': number
   readonly 'bundle.refreshHint': number
+  readonly 'bundle.web.host': string
+  readonly 'bundle.web.port': number | undefined
+  readonly 'bundle.web.certificateFile': string | undefined
+  readonly 'bundle.web.keyFile': string | undefined
+  readonly federation: readonly ConfiguredRelationship[]
   readonly issuer: string
   readonly profiles: readonly EnabledProfile[]
   readonly 'policies.directory': string | undefined
@@ -160,6 +167,31 @@ export const SETTINGS: { readonly [Key in keyof Configuration]: Setting<Configur
     type: duration,
     default: { value: 60 },
     doc: '`spiffe_refresh_hint` of the bundle: how often others should fetch it.',
+  },
+  'bundle.web.host': {
+    type: text,
+    default: { value: '0.0.0.0' },
+    doc: 'Address of the bundle endpoint with a certificate of the web (profile `https_web`).',
+  },
+  'bundle.web.port': {
+    type: optionalPort,
+    default: { value: undefined },
+    doc: 'Its port. Without one there is no such endpoint; `GET /v1/bundle` of the HTTPS listener is one with the SVID of the server (`https_spiffe`).',
+  },
+  'bundle.web.certificateFile': {
+    type: optionalPath,
+    default: { value: undefined },
+    doc: 'Its certificate and chain, PEM. Read again when the file changes.',
+  },
+  'bundle.web.keyFile': {
+    type: optionalPath,
+    default: { value: undefined },
+    doc: 'The private key of that certificate, PEM.',
+  },
+  federation: {
+    type: relationships,
+    default: { value: [] },
+    doc: 'Other trust domains whose bundles are fetched: [below](#federation). Relationships that are set over the API stand beside these.',
   },
   issuer: {
     type: text,

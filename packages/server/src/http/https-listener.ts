@@ -41,7 +41,7 @@ export async function listenHttps(
   // A session that nobody stores cannot be resumed.
   server.on('newSession', (_id, _data, done) => done())
   server.on('resumeSession', (_id, done) => done(null, null))
-  await listen(server, address)
+  await listenOn(server, address)
   const { port } = server.address() as AddressInfo
   return { server, port, use: (next) => server.setSecureContext({ ...secureContext(next), ...REQUEST_CERTIFICATE }) }
 }
@@ -59,7 +59,8 @@ function secureContext({ certificates, key }: X509Svid): { readonly cert: string
   return { cert, key: key.tlsKey.export({ type: 'pkcs8', format: 'pem' }).toString() }
 }
 
-function listen(server: Server, { host, port }: HttpsAddress): Promise<void> {
+/** Takes the port for this server alone. @throws {@link AimsError} `operation.port_busy`, `operation.address_unavailable` */
+export function listenOn(server: Server, { host, port }: Pick<HttpsAddress, 'host' | 'port'>): Promise<void> {
   return new Promise((resolve, reject) => {
     const refuse = (cause: NodeJS.ErrnoException): void => {
       const code = cause.code === 'EADDRINUSE' ? 'operation.port_busy' : 'operation.address_unavailable'

@@ -49,6 +49,8 @@ export interface Route {
   readonly method: 'GET' | 'POST' | 'PUT' | 'DELETE'
   /** E.g. `/v1/entries/{id}`. */
   readonly path: string
+  /** False: GET alone, and no HEAD. Default true. */
+  readonly head?: false
   readonly access: Access
   readonly entrances: readonly Entrance[]
   /** For the OpenAPI document. */

@@ -35,7 +35,7 @@ export function createRouter(routes: readonly Route[], entrance: Entrance): (met
     for (const route of reachable) {
       const params = matchPath(route.path.split('/'), segments)
       if (params === undefined) continue
-      if (route.method === wanted) return { route, params }
+      if (route.method === wanted && !(method === 'HEAD' && route.head === false)) return { route, params }
       allowed.push(route.method)
     }
     if (allowed.length > 0) throw new MethodNotAllowed(allowed.join(', '))

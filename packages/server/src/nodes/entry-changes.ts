@@ -12,7 +12,7 @@ export interface ChangedEntry {
 export interface EntryChanges {
   /** Entries that changed after a revision; `undefined`: that is too long ago, and everything must be told. */
   since(revision: number): readonly ChangedEntry[] | undefined
-  /** The bundle changed after this revision. */
+  /** A bundle changed after this revision. */
   isBundleNewer(revision: number): boolean
 }
 
@@ -28,10 +28,11 @@ const MAX_FORMER = 8
 /** Follows the changes of a server from its start on. */
 export function createEntryChanges(options: {
   readonly entries: Pick<EntryRegistry, 'onChange'>
-  readonly authorities: { onChange(listener: () => void): unknown }
+  /** The own bundle, and those of others. */
+  readonly bundles: readonly { onChange(listener: () => void): unknown }[]
   revision(): number
 }): EntryChanges {
-  const { entries, authorities, revision } = options
+  const { entries, bundles, revision } = options
   // In the order of their last change.
   const changes = new Map<string, Change>()
   let since = revision()
@@ -50,9 +51,11 @@ export function createEntryChanges(options: {
       changes.delete(gone)
     }
   })
-  authorities.onChange(() => {
-    bundleAt = revision()
-  })
+  for (const one of bundles) {
+    one.onChange(() => {
+      bundleAt = revision()
+    })
+  }
 
   return {
     since: (seen) => (seen < since ? undefined : [...changes.values()].filter(({ at }) => at > seen)),

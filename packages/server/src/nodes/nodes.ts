@@ -5,6 +5,7 @@ import { createEvidenceSession, type EvidenceSession } from '../attestation/evid
 import type { ChangeFeed } from '../change-feed.ts'
 import type { Configuration } from '../config/settings.ts'
 import type { EntryRegistry } from '../entries.ts'
+import type { Federation } from '../federation/federation.ts'
 import type { Authorities } from '../keys/authority-types.ts'
 import type { Storage } from '../storage.ts'
 import { openAgentStore } from '../store/agent-store.ts'
@@ -37,6 +38,8 @@ export interface NodesOptions {
   readonly entries: EntryRegistry
   readonly authorities: Authorities
   readonly changes: ChangeFeed
+  /** Its bundles are told like the own one. */
+  readonly federation: Pick<Federation, 'onChange'>
   readonly clock: Clock
   /** For changes that operators make. */
   readonly observer: Observer
@@ -65,6 +68,7 @@ export function openNodes(options: NodesOptions): Nodes {
     clock,
     observer: options.refusals,
   })
-  const entryChanges = createEntryChanges({ entries, authorities, revision: changes.revision })
+  const bundles = [authorities, options.federation]
+  const entryChanges = createEntryChanges({ entries, bundles, revision: changes.revision })
   return { agents, attestation, session, tokens: options.tokens, entryChanges }
 }

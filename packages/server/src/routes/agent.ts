@@ -10,6 +10,7 @@ import {
 } from 'aims/provisioning'
 import type { ChangeFeed } from '../change-feed.ts'
 import type { EntryRegistry } from '../entries.ts'
+import type { Federation } from '../federation/federation.ts'
 import type { Call, Reply, Route } from '../http/route.ts'
 import type { Schema } from '../http/schema.ts'
 import type { Authorities } from '../keys/authority-types.ts'
@@ -24,6 +25,7 @@ export interface AgentRoutesOptions {
   readonly authorities: Authorities
   readonly issuer: Issuer
   readonly changes: ChangeFeed
+  readonly federation: Pick<Federation, 'bundles'>
   readonly entryChanges: EntryChanges
   readonly agents: Pick<AgentRegistry, 'requireActive'>
   readonly trustDomain: TrustDomain
@@ -156,7 +158,11 @@ async function stateFor(call: Call, options: AgentRoutesOptions): Promise<Reply>
     const bundle = serializeBundle(authorities.bundle(), { includeWit: true })
     const told = delta !== undefined && query.changes === 'true' ? delta : { entries: view.entries() }
     const standing = authorities.standing()
-    return { status: 200, body: { revision, trustDomain, bundle, standing, ...told } }
+    const federated = options.federation.bundles().map((one) => ({
+      trustDomain: one.trustDomain,
+      bundle: serializeBundle(one, { includeWit: true }),
+    }))
+    return { status: 200, body: { revision, trustDomain, bundle, standing, federated, ...told } }
   }
 }
 

@@ -1,10 +1,10 @@
 import type { Clock } from 'aims/base'
 import { AimsError } from 'aims/base'
-import { serializeBundle } from 'aims/credentials'
 import type { Call, Reply, Route } from '../http/route.ts'
 import type { Schema } from '../http/schema.ts'
 import { AUTHORITY_PURPOSES, type Authorities, type AuthorityPurpose, type KeyInfo } from '../keys/authority-types.ts'
 import type { StoredKeyBindings } from '../store/key-bindings.ts'
+import { bundleRoute } from './bundle.ts'
 import { actorOf, objectBody, textMember } from './read.ts'
 
 const PURPOSE = { type: 'string', maxLength: 16, enum: AUTHORITY_PURPOSES } as const
@@ -12,22 +12,7 @@ const PURPOSE = { type: 'string', maxLength: 16, enum: AUTHORITY_PURPOSES } as c
 /** The keys of the trust domain: what others trust, and their rotation. */
 export function authorityRoutes(authorities: Authorities, bindings: StoredKeyBindings, clock: Clock): readonly Route[] {
   return [
-    {
-      method: 'GET',
-      path: '/v1/bundle',
-      access: 'public',
-      entrances: ['unix', 'https'],
-      summary: 'Gives the SPIFFE bundle of the trust domain.',
-      query: { include: 'wit-svid: also the keys of WITs, which older readers do not know' },
-      handle: ({ query }) => {
-        const { include } = query
-        if (include !== undefined && include !== 'wit-svid') {
-          throw new AimsError('operation.request_malformed', 'include is wit-svid')
-        }
-        const content = serializeBundle(authorities.bundle(), { includeWit: include === 'wit-svid' })
-        return { status: 200, text: { type: 'application/json', content } }
-      },
-    },
+    bundleRoute(authorities),
     {
       method: 'GET',
       path: '/v1/keys',

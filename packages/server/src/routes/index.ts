@@ -5,6 +5,7 @@ import type { EvidenceIssuance } from '../attestation/evidence-issuance.ts'
 import type { ChangeFeed } from '../change-feed.ts'
 import type { Configuration } from '../config/settings.ts'
 import type { EntryRegistry } from '../entries.ts'
+import type { Federation } from '../federation/federation.ts'
 import type { Route } from '../http/route.ts'
 import type { Authorities } from '../keys/authority-types.ts'
 import type { Metrics } from '../metrics.ts'
@@ -22,6 +23,7 @@ import { authorityRoutes } from './authorities.ts'
 import { authorizationRoutes } from './authorization.ts'
 import { entryRoutes } from './entries.ts'
 import { entryPlanRoutes } from './entry-plans.ts'
+import { federationRoutes } from './federation.ts'
 import { joinTokenRoutes } from './join-tokens.ts'
 import { withOpenApi } from './openapi.ts'
 import { operationRoutes } from './operations.ts'
@@ -39,6 +41,7 @@ export interface RouteDependencies {
   readonly evidence: EvidenceIssuance
   readonly things: AttestedThings
   readonly nodes: Nodes
+  readonly federation: Federation
   readonly changes: ChangeFeed
   readonly engine: PolicyEngine | undefined
   readonly bindings: StoredKeyBindings
@@ -52,11 +55,17 @@ const VERSION = '0.1.0'
 
 /** The whole API, as one table. */
 export function serverRoutes(deps: RouteDependencies): readonly Route[] {
-  const { config, storage, entries, authorities, metrics, nodes } = deps
+  const { config, storage, entries, authorities, metrics, nodes, federation } = deps
   const { log } = storage
   const delegations = delegationsByRegistrar(config['entries.delegations'])
   metrics.gauge('aims_entries', 'Registration entries.', () => entries.size())
   metrics.gauge('aims_agents', 'Agents on other hosts.', () => nodes.agents.list().length)
+  metrics.gauge('aims_federation_relationships', 'Other trust domains whose bundles are fetched.', () => {
+    return federation.list().length
+  })
+  metrics.gauge('aims_federation_failing', 'Those whose last fetch brought nothing.', () => {
+    return federation.list().filter(({ lastError }) => lastError !== null).length
+  })
   metrics.gauge('aims_log_size', 'Records that the newest checkpoint covers.', () => log.size)
   metrics.gauge(
     'aims_ca_expires_at_seconds',
@@ -81,6 +90,7 @@ export function serverRoutes(deps: RouteDependencies): readonly Route[] {
       ...entryRoutes(entries, delegations),
       ...entryPlanRoutes(entries, delegations),
       ...authorityRoutes(authorities, deps.bindings, deps.clock),
+      ...federationRoutes(federation, authorities),
       ...attestedThingRoutes(deps.things, deps.observer),
       ...agentRoutes({ ...deps, ...nodes, trustDomain: config.trustDomain }),
       ...agentsRoutes(nodes.agents, nodes.attestation, authorities),

@@ -60,6 +60,11 @@ const SCHEMA: readonly string[] = [
   CREATE INDEX sub_agents_of_root ON sub_agents (root, expires_at);
   CREATE INDEX sub_agents_expiry ON sub_agents (expires_at);
 `,
+  `
+  CREATE TABLE federation (
+    id TEXT PRIMARY KEY, origin TEXT NOT NULL, relationship TEXT NOT NULL, bundle TEXT, fetched_at REAL
+  ) STRICT, WITHOUT ROWID;
+`,
 ]
 
 /**

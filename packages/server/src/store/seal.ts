@@ -14,6 +14,7 @@ type SealedTable =
   | 'agents'
   | 'join_tokens'
   | 'revocations'
+  | 'federation'
 
 /** Keeps one value over all rows that matter, so that a row that went, came or was changed by others is found out. */
 export interface Seal {
@@ -33,6 +34,7 @@ const TABLES: readonly SealedTable[] = [
   'join_tokens',
   'retired_entries',
   'revocations',
+  'federation',
 ]
 const LABEL = 'seal'
 const ROW_LABEL = 'sealed row'

@@ -64,4 +64,6 @@ export const PROVISIONING_CODES = {
   'provisioning.not_ready': 'the source holds no current credential: it was redacted, has expired, or never came',
   'provisioning.federation_malformed':
     'the federation relationship lacks a part or has one that is not well formed: trust domain, URL, profile, endpoint SPIFFE ID and first bundle are each told',
+  'provisioning.federation_not_found': 'there is no relationship with this trust domain',
+  'provisioning.federation_configured': 'the relationship stands in the configuration: change it there',
 } as const

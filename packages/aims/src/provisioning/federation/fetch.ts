@@ -76,7 +76,7 @@ export async function fetchBundle(
   const { status, body } = await fetcher.fetch('federation', url, signal === undefined ? {} : { signal })
   if (status !== 200) throw new AimsError('outbound.refused_by_host', `the endpoint answered with status ${status}`)
   const parsed = parseBundle(body, trustDomain)
-  refuseForeign(parsed.bundle, options.own)
+  refuseForeignBundle(parsed.bundle, options.own)
   if (!acceptRollback) {
     // Bundles that operators pass on may leave keys out, under the same number.
     if (bootstrap !== undefined) refuseOlder(bootstrap, parsed.bundle)
@@ -113,10 +113,18 @@ function requireEndpoint(chain: readonly Uint8Array[], expected: SpiffeId, bundl
   }
 }
 
-// A bundle does not say whose it is. What it shows all the same is looked at: a mix-up would let one domain speak for another.
-function refuseForeign({ trustDomain, ...bundle }: TrustBundle, own: TrustBundle | undefined): void {
+/**
+ * Refuses a bundle that is visibly another trust domain's: one with a key of ours, or with a CA certificate that names
+ * another trust domain. A bundle does not say whose it is, and a mix-up would let one domain speak for another.
+ *
+ * Does not tell whether the bundle is genuine.
+ *
+ * @throws {@link AimsError} `bundle.wrong_trust_domain`, `bundle.invalid_key`
+ */
+export function refuseForeignBundle(bundle: TrustBundle, own: TrustBundle | undefined): void {
+  const { trustDomain } = bundle
   const ownKeys = new Set(own === undefined ? [] : keysOf(own))
-  if (keysOf({ trustDomain, ...bundle }).some((key) => ownKeys.has(key))) {
+  if (keysOf(bundle).some((key) => ownKeys.has(key))) {
     throw new AimsError('bundle.wrong_trust_domain', 'the bundle has a key of the own trust domain')
   }
   if (bundle.x509Authorities.some((der) => domainsOf(der).some((domain) => domain !== trustDomain))) {
