@@ -8,10 +8,12 @@ export type Unpacked =
   | { readonly kind: 'json'; readonly object: JsonObject }
 
 const PACKED = /^[0-9A-Za-z+/=_-]+$/
+const ARMOUR = /^-----(?:BEGIN|END) [A-Z0-9 ]+-----$/
 
 /**
- * Takes evidence out of its wrapping: a binary as it is, in hex, in base64 or base64url, with blanks and line ends; or a
- * JSON object. Where several wrappings are thinkable, the one whose content is a binary of this kind is meant.
+ * Takes evidence out of its wrapping: a binary as it is, in hex, in base64 or base64url, in PEM whatever its label, with
+ * blanks and line ends; or a JSON object. Where several wrappings are thinkable, the one whose content is a binary of this
+ * kind is meant.
  *
  * @param isBinary - Whether bytes begin like the binary of the type.
  * @throws {@link AimsError} `attestation.malformed`
@@ -23,13 +25,22 @@ export function unpackEvidence(bytes: Uint8Array, isBinary: (bytes: Uint8Array) 
     const object = refuseAs('attestation.malformed', 'the evidence is not strict JSON', () => parseJsonObject(text))
     return { kind: 'json', object }
   }
-  const packed = text?.replace(/[\t\n\r ]/g, '') ?? ''
-  if (PACKED.test(packed)) {
-    const unpacked = [decodeHex(packed), decodeBase64(packed), decodeBase64url(packed)]
-    const found = unpacked.find((one) => one !== undefined && isBinary(one))
-    if (found !== undefined) return { kind: 'binary', bytes: found }
-  }
-  throw new AimsError('attestation.malformed', 'the evidence is neither the binary of its type nor a wrapping of it')
+  const found = unwrapText(text ?? '').find(isBinary)
+  if (found !== undefined) return { kind: 'binary', bytes: found }
+  throw new AimsError(
+    'attestation.malformed',
+    'the evidence is not of this type, nor a wrapping of it: hex, base64, PEM, or JSON where the type has it',
+  )
+}
+
+/** What a text may be in hex (also with `0x`), base64, base64url or PEM, the narrowest reading first. */
+export function unwrapText(text: string): readonly Buffer[] {
+  const lines = text.trim().split(/[\r\n]+/)
+  const isArmoured = ARMOUR.test(lines[0] ?? '') && ARMOUR.test(lines.at(-1) ?? '')
+  const packed = (isArmoured ? lines.slice(1, -1) : lines).join('').replace(/[\t ]/g, '')
+  if (!PACKED.test(packed)) return []
+  const readings = [decodeHex(packed.replace(/^0x/i, '')), decodeAnyBase64(packed)]
+  return readings.filter((one) => one !== undefined)
 }
 
 /**

@@ -2,6 +2,7 @@ import { asBuffer, equalConstantTime } from '../../base/bytes.ts'
 import { AimsError } from '../../base/errors.ts'
 import { bindingDigest, type ExpectedBinding } from '../binding.ts'
 import { parseSign1, type UnverifiedSign1, verifySign1 } from '../cose/sign1.ts'
+import { unpackEvidence } from '../packaging.ts'
 import { parseVendorCertificate, vendorPublicKey } from '../x509/vendor-certificate.ts'
 import { DIGITAL_SIGNATURE, keyUsages, type VendorChain, validateVendorChain } from '../x509/vendor-chain.ts'
 import { type NitroDocument, parseNitroDocument } from './document.ts'
@@ -16,6 +17,9 @@ export interface VerifiedNitro {
 /** Seconds that the clock of a host may be ahead of ours. */
 const CLOCK_SKEW = 300
 
+/** CBOR: an array of four. */
+const UNTAGGED_SIGN1 = 0x84
+
 /**
  * Checks chain, dates, signature and timestamp of an attestation document. The first certificate of `cabundle` must be a
  * pinned root, and the chain must be exactly the one sent.
@@ -24,7 +28,7 @@ const CLOCK_SKEW = 300
  *   `.malformed`, `.unsupported`, `.weak_key`
  */
 export function authenticateNitro(bytes: Uint8Array, roots: ReadonlySet<string>, now: number): VerifiedNitro {
-  const message = parseSign1(bytes)
+  const message = parseSign1(unwrap(bytes))
   const document = parseNitroDocument(message.payload)
   const leaf = parseVendorCertificate(document.certificate)
   const bundle = document.cabundle.map(parseVendorCertificate)
@@ -46,6 +50,14 @@ export function authenticateNitro(bytes: Uint8Array, roots: ReadonlySet<string>,
     throw new AimsError('attestation.not_yet_valid', 'the Nitro document was made in the future')
   }
   return { message, document, chain }
+}
+
+// An array of four, or a tag, of CBOR: no text begins so. Whatever else begins so is for the parser to refuse.
+function unwrap(bytes: Uint8Array): Uint8Array {
+  if ((bytes[0] ?? 0) >= 0x80) return bytes
+  const unpacked = unpackEvidence(bytes, (one) => one[0] === UNTAGGED_SIGN1)
+  if (unpacked.kind === 'binary') return unpacked.bytes
+  throw new AimsError('attestation.malformed', 'the Nitro document is COSE in CBOR, not JSON')
 }
 
 /**

@@ -29,7 +29,7 @@ const MAX_DOCUMENT = 16_384
 
 /**
  * Verifies attestation documents of AWS Nitro Enclaves: COSE_Sign1 with ES384, exactly as the hypervisor hands it out.
- * Evidence: the bytes. For a challenge the enclave puts the nonce into `nonce`, the SubjectPublicKeyInfo of the key to be
+ * Evidence: the bytes, or these in hex, base64 or PEM. For a challenge the enclave puts the nonce into `nonce`, the SubjectPublicKeyInfo of the key to be
  * certified into `public_key`, and the SHA-256 binding digest into `user_data`.
  *
  * Does not look at revocation: certificates of enclaves live three hours, and AWS publishes no list for them.

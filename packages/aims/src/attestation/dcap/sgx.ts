@@ -3,7 +3,7 @@ import { hexList, integer, malformed, readPolicyFields } from '../appraisal/poli
 import { checkBoundData } from '../binding.ts'
 import { type Authenticated, authenticatedEvidence, type EvidenceContext, type EvidenceVerifier } from '../evidence.ts'
 import { authenticateQuote, type DcapTcb, type DcapTrust, resolveTrust } from './authenticate.ts'
-import { unpackEvidence } from './packaging.ts'
+import { unpackQuote } from './packaging.ts'
 import type { DcapPlatform } from './pck.ts'
 import { appraisePlatform, checkReference, type DcapPolicy, dcapPolicyFields } from './policy.ts'
 import { isDebugEnclave } from './qe-identity.ts'
@@ -66,7 +66,7 @@ function authenticate(
   { now, expected }: EvidenceContext,
   trust: ReturnType<typeof resolveTrust>,
 ): Authenticated<SgxClaims> {
-  const quote = parseQuote(unpackEvidence(evidence).quote)
+  const quote = parseQuote(unpackQuote(evidence).quote)
   const { report } = quote
   if (report.kind !== 'sgx') throw new AimsError('attestation.unsupported', 'this is a quote of TDX, not of SGX')
   const verified = authenticateQuote(quote, 'sgx', trust, now)

@@ -4,7 +4,7 @@ import { flag, hexList, readPolicyFields } from '../appraisal/policy-fields.ts'
 import { checkBoundData } from '../binding.ts'
 import { type Authenticated, authenticatedEvidence, type EvidenceContext, type EvidenceVerifier } from '../evidence.ts'
 import { authenticateQuote, type DcapTcb, type DcapTrust, type ResolvedTrust, resolveTrust } from './authenticate.ts'
-import { unpackEvidence } from './packaging.ts'
+import { unpackQuote } from './packaging.ts'
 import type { DcapPlatform } from './pck.ts'
 import { type DcapPolicy, dcapPolicyFields } from './policy.ts'
 import { parseQuote } from './quote.ts'
@@ -106,7 +106,7 @@ function authenticate(
   { now, expected }: EvidenceContext,
   trust: ResolvedTrust,
 ): Authenticated<TdxClaims> {
-  const { quote: bytes, eventLog } = unpackEvidence(evidence)
+  const { quote: bytes, eventLog } = unpackQuote(evidence)
   const quote = parseQuote(bytes)
   const { report } = quote
   if (report.kind === 'sgx') throw new AimsError('attestation.unsupported', 'this is a quote of SGX, not of TDX')

@@ -1,7 +1,7 @@
 import { asBuffer } from '../../base/bytes.ts'
 import { AimsError } from '../../base/errors.ts'
 import type { DcapTee } from '../dcap/names.ts'
-import { unpackEvidence } from '../dcap/packaging.ts'
+import { unpackQuote } from '../dcap/packaging.ts'
 import { readPckExtension } from '../dcap/pck.ts'
 import { parseQuote } from '../dcap/quote.ts'
 import { readSnpEvidence } from '../sev-snp/evidence.ts'
@@ -17,7 +17,7 @@ import type { SnpChip } from './amd.ts'
  * @throws {@link AimsError} `attestation.malformed`, `attestation.unsupported`, `attestation.collateral_malformed`
  */
 export function unverifiedDcapNeeds(evidence: Uint8Array): { readonly tee: DcapTee; readonly fmspc: string } {
-  const { quote } = unpackEvidence(evidence)
+  const { quote } = unpackQuote(evidence)
   const { pckChain, report } = parseQuote(quote)
   const [leaf] = parseVendorCertificates(Buffer.from(asBuffer(pckChain).toString('latin1').replaceAll('\0', '')))
   if (leaf === undefined) throw new AimsError('attestation.malformed', 'the quote carries no PCK certificate')

@@ -1,8 +1,9 @@
-import { asBuffer, decodeBase64, decodeUtf8 } from '../../../base/bytes.ts'
+import { asBuffer, decodeUtf8 } from '../../../base/bytes.ts'
 import { AimsError } from '../../../base/errors.ts'
 import { isJsonObject, type JsonValue, parseJson } from '../../../base/json.ts'
 import { parsePem } from '../../../base/pem.ts'
 import type { CollateralFile } from '../../collateral.ts'
+import { unwrapText } from '../../packaging.ts'
 import { parseRevocationList } from '../../x509/revocation.ts'
 import { parseVendorCertificate, type VendorCertificate } from '../../x509/vendor-certificate.ts'
 import { findTpmHash, HASH_SIZE } from '../algorithms.ts'
@@ -43,13 +44,7 @@ export function recogniseTpmFile({ name, bytes }: CollateralFile): readonly TpmF
   const text = decodeUtf8(bytes)?.trim()
   if (text?.startsWith('{') || text?.startsWith('[')) return [{ stem, ...fromJson(bytes, text) }]
   if (text?.includes('-----BEGIN ')) return parsePem(text).map((block) => ({ stem, ...fromBinary(block.bytes) }))
-  return [{ stem, ...fromBinary(decodeText(text) ?? bytes) }]
-}
-
-function decodeText(text: string | undefined): Uint8Array | undefined {
-  if (text === undefined || text === '') return undefined
-  const joined = text.replaceAll(/\s/g, '')
-  return /^(?:[0-9a-fA-F]{2})+$/.test(joined) ? Buffer.from(joined, 'hex') : decodeBase64(joined)
+  return [{ stem, ...fromBinary(unwrapText(text ?? '')[0] ?? bytes) }]
 }
 
 type Recognised<File = TpmFile> = File extends TpmFile ? Omit<File, 'stem'> : never
