@@ -47,7 +47,8 @@ export const PROVISIONING_CODES = {
     'the order is prepare, activate, taint, revoke: the authority is not at the step before this one',
   'provisioning.no_identity': 'no entry matches this workload: register one whose selectors it shows',
   'provisioning.no_endpoint': 'no Workload API address is given: set SPIFFE_ENDPOINT_SOCKET or pass an address',
-  'provisioning.invalid_endpoint': 'the address is not unix:///absolute/path or tcp://IP:PORT',
+  'provisioning.invalid_endpoint':
+    'the address is not unix:///absolute/path or tcp://IP:PORT, or for an identity server https://HOST:PORT',
   'provisioning.endpoint_unavailable': 'the Workload API does not answer: is the agent running, on this address',
   'provisioning.endpoint_refused': 'the Workload API refused the call as invalid: this is not worth a retry',
   'provisioning.unimplemented': 'the Workload API does not offer this call',

@@ -32,6 +32,11 @@ describe('where nothing fits', () => {
     ['a platform without a server', { env: { ...github } }, /AIMS_SERVER/],
     ['a server without a bundle', { env: { AIMS_SERVER: SERVER, ...github } }, /AIMS_BUNDLE.*aims bundle show/],
     ['an empty bundle path', { env: { AIMS_SERVER: SERVER, AIMS_BUNDLE: '', ...github } }, /AIMS_BUNDLE/],
+    [
+      'a bundle that is not there',
+      { env: { AIMS_SERVER: SERVER, AIMS_BUNDLE: absent, ...github } },
+      /absent\.sock is not there.*aims bundle show/,
+    ],
     ['evidence without a server', { env: {}, evidence: ['github'] }, /set AIMS_SERVER/],
     [
       'a server, and no evidence',

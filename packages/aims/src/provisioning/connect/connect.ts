@@ -1,4 +1,4 @@
-import { readFileSync, statSync } from 'node:fs'
+import { accessSync, constants, readFileSync, statSync } from 'node:fs'
 import type { AttestationType } from '../../attestation/attestor.ts'
 import type { EvidenceCollector } from '../../attestation/collect/collector.ts'
 import { AimsError } from '../../base/errors.ts'
@@ -111,6 +111,7 @@ async function byEvidence(
       'fetch the bundle with aims bundle show, and name its file',
     )
   }
+  if (typeof bundle === 'string') requireReadable(bundle)
   const collectors = collectorsFor(options, env)
   if (collectors.length === 0) {
     const tried = `AIMS_EVIDENCE is not set, and the environment shows none of ${FOUND_TYPES.join(', ')}`
@@ -128,6 +129,18 @@ function collectorsFor({ evidence }: ConnectOptions, env: Environment): readonly
   }
   const named = (env.AIMS_EVIDENCE ?? '').split(',').flatMap((name) => name.trim() || [])
   return named.length > 0 ? collectorsOf(named, env) : findCollectors(env)
+}
+
+// It is read again later, when the server is not recognised any more; here whoever named it still looks on.
+function requireReadable(path: string): void {
+  try {
+    accessSync(path, constants.R_OK)
+  } catch {
+    throw nothing(
+      `the bundle ${path} is not there, or not readable`,
+      'fetch it with aims bundle show, and name its file in AIMS_BUNDLE',
+    )
+  }
 }
 
 // The authorities say whose they are. They are believed already, so is that.
