@@ -9,6 +9,7 @@ export {
   type RelationshipInput,
   type ServerStatus,
 } from './admin-client.ts'
+export { examineVerifiers, type SwitchedOn } from './attestation/verifiers.ts'
 export { type ConfigSources, loadConfig } from './config/config.ts'
 export type { ConfiguredRelationship } from './config/federation-setting.ts'
 export type { EnabledProfile } from './config/setting-types.ts'

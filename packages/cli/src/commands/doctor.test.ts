@@ -37,3 +37,30 @@ test('policies that everybody may write are found out, the directory and each fi
   }
   assert.equal((await found())?.ok, true)
 })
+
+test('types of evidence are examined as the server does, with the collateral they cannot do without', async () => {
+  const config = join(root, 'evidence.json')
+  const collateral = join(root, 'collateral')
+  const examine = async (attestation: object) => {
+    const settings = { trustDomain: 'example.com', dataDirectory: join(root, 'data'), attestation }
+    writeFileSync(config, JSON.stringify(settings))
+    const [line] = (await aims('doctor', `--config=${config}`)).results
+    const findings = line?.findings as readonly {
+      readonly check: string
+      readonly ok: boolean
+      readonly found: string
+    }[]
+    return findings.filter(({ check }) => check.startsWith('evidence'))
+  }
+  assert.deepEqual(await examine({}), [])
+  const [unknown, ...none] = await examine({ githb: {} })
+  assert.deepEqual([unknown?.ok, none], [false, []])
+  assert.match(String(unknown?.found), /"attestation.githb": no such type/)
+
+  const [lacking, nitro] = await examine({ github: { collateral }, 'aws-nitro': {} })
+  assert.deepEqual([lacking?.check, lacking?.ok, nitro?.ok], ['evidence of github', false, true])
+  assert.match(String(lacking?.found), /collateral\/github\/jwks.json is not there/)
+  mkdirSync(join(collateral, 'github'), { recursive: true })
+  writeFileSync(join(collateral, 'github', 'jwks.json'), '{"keys":[]}')
+  assert.equal((await examine({ github: { collateral } }))[0]?.ok, true)
+})

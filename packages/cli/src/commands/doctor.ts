@@ -3,7 +3,7 @@ import { dirname, join } from 'node:path'
 import { loadPeerCredentialProvider } from 'aims/attestation'
 import { AimsError, apiClient } from 'aims/base'
 import { loadPolicyDirectory } from 'aims/policy'
-import type { Configuration } from 'aims-server'
+import { type Configuration, examineVerifiers } from 'aims-server'
 import type { Command } from 'commander'
 import { EXIT } from '../exit.ts'
 import { output, print } from '../output.ts'
@@ -49,6 +49,7 @@ async function examine(options: { readonly config?: string }): Promise<readonly 
     privateDirectory('data directory', config.dataDirectory),
     privateFile('key-encryption key', config.keyEncryptionKeyFile),
     socketDirectory('Workload API socket', config['agent.socket']),
+    ...evidence(config),
     await policies(config['policies.directory']),
     await server(config['api.socket']),
   )
@@ -119,6 +120,21 @@ function socketDirectory(check: string, path: string): Finding {
   const open = (mode & 0o002) !== 0
   if (open) return { check, ok: false, found: `${directory} is writable for everybody`, fix: `chmod o-w ${directory}` }
   return good(check, existsSync(path) ? `${path} is there` : `${path} will be created by the agent`)
+}
+
+// Settings as the server reads them at its start, and what every piece of evidence of a type needs.
+function evidence({ attestation, dataDirectory }: Configuration): readonly Finding[] {
+  try {
+    return examineVerifiers(attestation, dataDirectory).map(({ type, lacks }) => {
+      const check = `evidence of ${type}`
+      if (lacks === undefined) return good(check, 'is accepted')
+      const fix =
+        'aims attest refresh, or by hand where it does not know the type: docs/layers/3-attestation-collateral.md'
+      return { check, ok: false, found: `${lacks} is not there: none is accepted until it is`, fix }
+    })
+  } catch (error) {
+    return [bad('evidence', error, 'mend the setting named; docs/configuration.md lists those of each type')]
+  }
 }
 
 async function policies(directory: string | undefined): Promise<Finding> {

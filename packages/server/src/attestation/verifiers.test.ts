@@ -50,8 +50,8 @@ describe('types of evidence', () => {
   }
 
   const rows: readonly (readonly [string, JsonObject, RegExp])[] = [
-    ['a type that nobody knows', { sgxx: {} }, /"attestation": an object by type/],
-    ['a type without an object', { github: true }, /"attestation": an object by type/],
+    ['a type that nobody knows', { sgxx: {} }, /"attestation.sgxx": no such type; there are tpm, sgx/],
+    ['a type without an object', { github: true }, /"attestation.github": its settings are needed, or \{\}/],
     ['a relative path', { github: { collateral: 'x' } }, /"attestation.github": "collateral": an absolute path/],
     ['a text that is none', { github: { issuer: 1 } }, /"attestation.github": "issuer": a text/],
     ['an empty list', { 'aws-iid': { regions: [] } }, /"regions": a list with something in it/],

@@ -1,3 +1,5 @@
+import { existsSync } from 'node:fs'
+import { join } from 'node:path'
 import type { AttestationType, EvidenceVerifier, EvidenceVerifiers } from 'aims/attestation'
 import { AimsError, isJsonObject, type JsonObject } from 'aims/base'
 import type { EvidenceMemory } from '../store/evidence-memory.ts'
@@ -11,6 +13,40 @@ export interface VerifierSurroundings {
   readonly env: { readonly [name: string]: string | undefined }
 }
 
+/** A type of evidence that a configuration switches on, and the collateral it lacks for all evidence. */
+export interface SwitchedOn {
+  readonly type: AttestationType
+  readonly lacks?: string
+}
+
+/**
+ * Makes the verifiers that the configuration switches on as a server would, and keeps none of them: for looking at a
+ * configuration before a server starts with it.
+ *
+ * @throws {@link AimsError} `operation.config_invalid`, naming the key
+ */
+export function examineVerifiers(settings: JsonObject, dataDirectory: string): readonly SwitchedOn[] {
+  const memory: EvidenceMemory = { get: () => undefined, set: () => undefined }
+  const collateral = join(dataDirectory, 'collateral')
+  const types = [...createVerifiers(settings, { collateral, memory, env: process.env }).keys()]
+  return types.map((type) => {
+    const own = settings[type]
+    const directory = isJsonObject(own) && typeof own.collateral === 'string' ? own.collateral : collateral
+    const files = (NEEDED[type] ?? []).map((name) => join(directory, name))
+    return files.length === 0 || files.some((file) => existsSync(file)) ? { type } : { type, lacks: files.join(' or ') }
+  })
+}
+
+/** Collateral without which a type accepts no evidence: one of these. */
+const NEEDED: { readonly [Type in AttestationType]?: readonly string[] } = {
+  sgx: ['intel/root-ca-crl.der'],
+  tdx: ['intel/root-ca-crl.der'],
+  'aws-iid': ['aws/iid'],
+  azure: ['azure/ca.pem'],
+  gcp: ['gcp/jwks.json'],
+  github: ['github/jwks.json'],
+}
+
 /**
  * Makes the verifiers that the configuration switches on.
  *
@@ -20,9 +56,13 @@ export function createVerifiers(settings: JsonObject, surroundings: VerifierSurr
   const verifiers = new Map<AttestationType, EvidenceVerifier>()
   for (const [name, value] of Object.entries(settings)) {
     const found = VERIFIER_TYPES.find(({ type }) => type === name)
-    if (found === undefined || !isJsonObject(value)) {
+    if (found === undefined) {
       const known = VERIFIER_TYPES.map(({ type }) => type).join(', ')
-      throw new AimsError('operation.config_invalid', `"attestation": an object by type of evidence: ${known}`)
+      throw new AimsError('operation.config_invalid', `"attestation.${name}": no such type; there are ${known}`)
+    }
+    if (!isJsonObject(value)) {
+      const fix = 'its settings are needed, or {} where it has none'
+      throw new AimsError('operation.config_invalid', `"attestation.${name}": ${fix}`)
     }
     try {
       verifiers.set(found.type, found.create(value, surroundings))
