@@ -85,7 +85,7 @@ export const idPrefixes: SettingType<readonly string[]> = {
 }
 
 /** @throws {@link Error} */
-export function readIdPrefix(value: JsonValue): string {
+function readIdPrefix(value: JsonValue): string {
   const prefix = readText(value)
   if (!/^\/(?:[A-Za-z0-9._-]+\/)*$/.test(prefix)) throw new Error('a path with a slash at both ends, such as /agent/')
   return prefix
