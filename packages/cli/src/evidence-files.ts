@@ -37,7 +37,21 @@ export function collateralSource(
   const named = collateralOf(new Map(files.map(({ name, bytes }) => [name, bytes])))
   if (recognise === undefined) return { collateral: named, files }
   const known = files.filter((file) => !file.isFound || isRecognised(() => recognise([file])))
-  return { collateral: firstOf(named, recognise(known)), files: known }
+  return { collateral: firstOf(named, recogniseNaming(known, recognise)), files: known }
+}
+
+// Among many files the one to look at is named.
+function recogniseNaming(
+  files: readonly GivenFile[],
+  recognise: (files: readonly CollateralFile[]) => CollateralSource,
+): CollateralSource {
+  try {
+    return recognise(files)
+  } catch (error) {
+    const culprit = AimsError.is(error) ? files.find((file) => !isRecognised(() => recognise([file]))) : undefined
+    if (!AimsError.is(error) || culprit === undefined) throw error
+    throw new AimsError(error.code, `${culprit.name}: ${error.message}`, { cause: error })
+  }
 }
 
 function isRecognised(read: () => unknown): boolean {

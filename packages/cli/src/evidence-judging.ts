@@ -73,7 +73,9 @@ export function bindingOptions(command: Command): Command {
 export function readType(name: string): EvidenceType {
   const type = findEvidenceType(name)
   if (type === undefined) {
-    throw new UsageError(`--type takes one of ${EVIDENCE_TYPES.map((one) => one.type).join(', ')}`)
+    throw new UsageError(
+      `--type takes one of ${EVIDENCE_TYPES.map((one) => one.type).join(', ')}; aims attest types lists other names`,
+    )
   }
   return type
 }

@@ -46,6 +46,25 @@ describe('aims verify evidence', () => {
     assert.equal(result.hardwareRoot, nitroRoot.fingerprint)
   })
 
+  test('takes the document in hex, base64 and PEM', async () => {
+    const bytes = nitroDocument({ members: { user_data: nonce, nonce } })
+    const base64 = bytes.toString('base64')
+    for (const text of [bytes.toString('hex'), `${base64}\n`, `-----BEGIN X-----\n${base64}\n-----END X-----\n`]) {
+      const { exit, result } = await verify('--evidence', file(text))
+      assert.deepEqual([exit, result.authenticated], [0, true], JSON.stringify(result))
+    }
+    const { result: json } = await verify('--evidence', file('{}'))
+    assert.equal(json.code, 'attestation.malformed')
+  })
+
+  test('names the file of collateral that it cannot use', async () => {
+    const odd = file('no certificate')
+    const args = ['--type', 'azure', '--evidence', evidence, '--collateral', root, '--collateral', odd]
+    const { exit, results } = await aims('verify', 'evidence', ...args)
+    assert.deepEqual([exit, results[0]?.code], [1, 'attestation.collateral_malformed'])
+    assert.ok(String(results[0]?.message).startsWith(`${odd}: `), String(results[0]?.message))
+  })
+
   test('does not trust the root of the evidence without --root', async () => {
     const { exit, results } = await aims(
       'verify',

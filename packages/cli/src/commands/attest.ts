@@ -28,7 +28,10 @@ export function define(command: Command): void {
           {
             ok: true,
             ...Object.fromEntries(
-              EVIDENCE_TYPES.map(({ type, proves, binds }) => [type, [proves, `binding: ${binds}`]]),
+              EVIDENCE_TYPES.map(({ type, aliases, proves, binds }) => [
+                type,
+                [proves, `binding: ${binds}`, `also: ${aliases.join(', ')}`],
+              ]),
             ),
           },
           false,

@@ -121,7 +121,10 @@ function readAssurance(value: JsonValue | undefined): Assurance {
 
 function readType(name: JsonValue, verifiers: EvidenceVerifiers): AttestationType {
   const type = ATTESTATION_TYPES.find((one) => one === name)
-  if (type === undefined) throw malformed('the policy', `names types of evidence: ${ATTESTATION_TYPES.join(', ')}`)
+  if (type === undefined) {
+    const named = typeof name === 'string' ? JSON.stringify(name.slice(0, 64)) : 'the policy'
+    throw malformed(named, `is neither a type of evidence nor a rule: there are ${ATTESTATION_TYPES.join(', ')}`)
+  }
   if (!verifiers.has(type)) throw unknownType(type)
   return type
 }

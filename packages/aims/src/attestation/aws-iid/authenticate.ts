@@ -59,7 +59,7 @@ function certificatesOf(collateral: CollateralSource, region: string): readonly 
   const files = [`aws/iid/${region}.pem`, 'aws/iid/certificates.pem'].map((name) => collateral.get(name))
   const present = files.filter((file) => file !== undefined)
   if (present.length === 0) {
-    throw new AimsError('attestation.collateral_missing', 'the certificate of the region is not at hand')
+    throw new AimsError('attestation.collateral_missing', `aws/iid/${region}.pem is not at hand`)
   }
   return refuseAs('attestation.collateral_malformed', 'a file of AWS certificates cannot be read', () =>
     present.flatMap(parseVendorCertificates),

@@ -88,7 +88,7 @@ export function tpmCollateral(files: readonly CollateralFile[]): CollateralSourc
 function recogniseAll(files: readonly CollateralFile[]): readonly TpmFile[] {
   return refuseAs(
     'attestation.collateral_malformed',
-    'a file is not one that a TPM, its tools or its vendor write',
+    'a file is not one that a TPM, its tools or its vendor write: of keys give the TPM form (tpm2_createak -u), not PEM',
     () => files.flatMap(recogniseTpmFile),
   )
 }

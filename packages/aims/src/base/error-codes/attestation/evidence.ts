@@ -9,17 +9,20 @@ export const EVIDENCE_CODES = {
   'attestation.too_large': 'the evidence, or a part of it, is larger than its type allows',
   'attestation.malformed':
     'the evidence does not have the form its type documents: collect it again, and send it unchanged',
-  'attestation.unsupported': 'a version, key type or algorithm of the evidence is not accepted for its type',
+  'attestation.unsupported':
+    'a version, key type or algorithm of the evidence is not accepted for its type: have it made in one that the page of the type lists',
   // Authenticate.
-  'attestation.untrusted': 'the certificates of the evidence do not lead to a root that is configured for its type',
+  'attestation.untrusted':
+    'no chain of certificates leads to a root that is configured for the type: add those in between to the collateral, or configure the root if it is to be trusted',
   'attestation.chain_invalid': 'a certificate of the evidence may not vouch for what it vouches for',
-  'attestation.weak_key': 'a key or a signature algorithm of the evidence is too weak',
+  'attestation.weak_key': 'a key or a signature algorithm of the evidence is too weak: have it made in a stronger form',
   'attestation.invalid_signature':
     'a signature of the evidence does not verify: it was changed, or made by another key',
   'attestation.not_yet_valid': 'the evidence or one of its certificates is not valid yet: look at both clocks',
   'attestation.expired': 'the evidence or one of its certificates has expired: collect fresh evidence',
   'attestation.revoked': 'a certificate or platform of the evidence has been revoked by its vendor',
-  'attestation.issuer_unknown': 'the evidence was made by an issuer, cluster or region that is not configured',
+  'attestation.issuer_unknown':
+    'the evidence was made by an issuer, cluster or region that is not configured: configure it if it is to be trusted',
   'attestation.unconfirmed':
     'the platform that must confirm the evidence did not answer as it documents: try again, or look at the network',
   'attestation.token_unknown':
@@ -38,18 +41,28 @@ export const EVIDENCE_CODES = {
   'attestation.taken': 'this machine or workload was first attested under another key and may not take over its place',
   // Collateral.
   'attestation.collateral_missing':
-    'what the vendor says about this platform is not at hand: refresh the collateral, or give its file',
-  'attestation.collateral_malformed': 'a file of collateral does not have the form its vendor documents',
-  'attestation.collateral_invalid': 'a file of collateral is not signed by its vendor, or is about something else',
+    'what the vendor says about this platform is not at hand: put the file that is named into the collateral; aims attest refresh fetches most of them',
+  'attestation.collateral_malformed':
+    'a file of collateral does not have the form its vendor documents: fetch it again, and leave out what is not for this type',
+  'attestation.collateral_invalid':
+    'a file of collateral is not signed by its vendor, or is about something else: fetch the one for this platform',
   'attestation.collateral_expired': 'a file of collateral is out of its window: refresh the collateral',
-  'attestation.collateral_rollback': 'a file of collateral is older than one that was used before',
+  'attestation.collateral_rollback':
+    'a file of collateral is older than one that was used before: refresh the collateral',
   // Appraisal.
-  'attestation.policy_malformed': 'the appraisal policy has an unknown member or a value of the wrong form',
-  'attestation.debug': 'the platform runs in debug mode, so its owner can read its memory',
-  'attestation.tcb_unknown': 'the vendor lists no trust level that fits this platform',
-  'attestation.tcb_out_of_date': 'firmware or microcode of the platform is below what the policy asks for: update it',
-  'attestation.measurement_mismatch': 'what runs is not among the reference values of the policy',
-  'attestation.not_allowed': 'an attribute of the evidence is not among those the policy allows',
-  'attestation.not_enough': 'the evidence sent does not satisfy the combination the policy asks for',
+  'attestation.policy_malformed':
+    'the appraisal policy has an unknown member or a value of the wrong form: the page of the type lists its members',
+  'attestation.debug':
+    'the platform runs in debug mode, so its owner can read its memory: start it without; allowDebug of the policy is for tests',
+  'attestation.tcb_unknown':
+    'the vendor lists no trust level that fits this platform: its firmware is older than any that is listed, or the collateral is of another',
+  'attestation.tcb_out_of_date':
+    'the vendor rates firmware, microcode or configuration of the platform below what the policy asks for: update it, or name status and advisories in the policy when they do not matter to you',
+  'attestation.measurement_mismatch':
+    'what runs is not among the reference values of the policy: add its value, if it is a release of yours',
+  'attestation.not_allowed':
+    'an attribute of the evidence is not among those the policy allows: the message names it, the page of the type the member that allows it',
+  'attestation.not_enough':
+    'the evidence sent is less than the policy asks for: collect what is missing, or ask for less',
   'attestation.assurance_lowered': 'the evidence is weaker than the one the credential was first issued for',
 } as const
