@@ -49,6 +49,7 @@ test('types of evidence are examined as the server does, with the collateral the
       readonly check: string
       readonly ok: boolean
       readonly found: string
+      readonly fix?: string
     }[]
     return findings.filter(({ check }) => check.startsWith('evidence'))
   }
@@ -60,6 +61,7 @@ test('types of evidence are examined as the server does, with the collateral the
   const [lacking, nitro] = await examine({ github: { collateral }, 'aws-nitro': {} })
   assert.deepEqual([lacking?.check, lacking?.ok, nitro?.ok], ['evidence of github', false, true])
   assert.match(String(lacking?.found), /collateral\/github\/jwks.json is not there/)
+  assert.equal(lacking?.fix, `aims attest refresh --type github --directory ${collateral}`)
   mkdirSync(join(collateral, 'github'), { recursive: true })
   writeFileSync(join(collateral, 'github', 'jwks.json'), '{"keys":[]}')
   assert.equal((await examine({ github: { collateral } }))[0]?.ok, true)

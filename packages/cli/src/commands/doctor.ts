@@ -8,6 +8,7 @@ import type { Command } from 'commander'
 import { EXIT } from '../exit.ts'
 import { output, print } from '../output.ts'
 import { configOf } from '../server-options.ts'
+import { PLANNERS } from './attest/refresh-tasks.ts'
 
 /** What one check found. `fix` says what to do when it is not well. */
 interface Finding {
@@ -125,11 +126,12 @@ function socketDirectory(check: string, path: string): Finding {
 // Settings as the server reads them at its start, and what every piece of evidence of a type needs.
 function evidence({ attestation, dataDirectory }: Configuration): readonly Finding[] {
   try {
-    return examineVerifiers(attestation, dataDirectory).map(({ type, lacks }) => {
+    return examineVerifiers(attestation, dataDirectory).map(({ type, lacks, directory }) => {
       const check = `evidence of ${type}`
       if (lacks === undefined) return good(check, 'is accepted')
-      const fix =
-        'aims attest refresh, or by hand where it does not know the type: docs/layers/3-attestation-collateral.md'
+      const fix = Object.hasOwn(PLANNERS, type)
+        ? `aims attest refresh --type ${type} --directory ${directory}`
+        : 'put it there by hand: docs/layers/3-attestation-collateral.md'
       return { check, ok: false, found: `${lacks} is not there: none is accepted until it is`, fix }
     })
   } catch (error) {

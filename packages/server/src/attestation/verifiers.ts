@@ -17,6 +17,8 @@ export interface VerifierSurroundings {
 export interface SwitchedOn {
   readonly type: AttestationType
   readonly lacks?: string
+  /** Where its collateral is. */
+  readonly directory: string
 }
 
 /**
@@ -33,7 +35,8 @@ export function examineVerifiers(settings: JsonObject, dataDirectory: string): r
     const own = settings[type]
     const directory = isJsonObject(own) && typeof own.collateral === 'string' ? own.collateral : collateral
     const files = (NEEDED[type] ?? []).map((name) => join(directory, name))
-    return files.length === 0 || files.some((file) => existsSync(file)) ? { type } : { type, lacks: files.join(' or ') }
+    const isThere = files.length === 0 || files.some((file) => existsSync(file))
+    return { type, directory, ...(isThere ? {} : { lacks: files.join(' or ') }) }
   })
 }
 

@@ -41,7 +41,7 @@ export const EVIDENCE_CODES = {
   'attestation.taken': 'this machine or workload was first attested under another key and may not take over its place',
   // Collateral.
   'attestation.collateral_missing':
-    'what the vendor says about this platform is not at hand: put the file that is named into the collateral; aims attest refresh fetches most of them',
+    'what the vendor says about this platform is not at hand: put its file into the collateral of the verifier; aims attest refresh fetches most of them',
   'attestation.collateral_malformed':
     'a file of collateral does not have the form its vendor documents: fetch it again, and leave out what is not for this type',
   'attestation.collateral_invalid':
@@ -61,7 +61,7 @@ export const EVIDENCE_CODES = {
   'attestation.measurement_mismatch':
     'what runs is not among the reference values of the policy: add its value, if it is a release of yours',
   'attestation.not_allowed':
-    'an attribute of the evidence is not among those the policy allows: the message names it, the page of the type the member that allows it',
+    'an attribute of the evidence is not among those the policy allows: the page of the type lists the members that allow more',
   'attestation.not_enough':
     'the evidence sent is less than the policy asks for: collect what is missing, or ask for less',
   'attestation.assurance_lowered': 'the evidence is weaker than the one the credential was first issued for',
