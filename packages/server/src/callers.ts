@@ -115,7 +115,7 @@ export function tlsCallers(options: TlsCallersOptions): Identify {
 function callerOf(svid: VerifiedX509Svid, { agents, delegations, findBySubject }: TlsCallersOptions): Caller {
   const subject = svid.subject as SpiffeId
   const credential = { type: 'x509-svid', id: svid.serialNumber }
-  const proven = { name: subject, method: 'mtls', credential } as const
+  const proven = { name: subject, method: 'mtls', credential, expiresAt: svid.expiresAt } as const
   if (isAgentId(subject)) {
     return { ...proven, access: new Set(RIGHTS.agent), agent: agents.present(subject, svid.serialNumber) }
   }

@@ -37,6 +37,8 @@ import { openEntryStore } from './store/entry-store.ts'
 import { openEvidenceMemory } from './store/evidence-memory.ts'
 import { openJoinTokens } from './store/join-tokens.ts'
 import { openKeyBindings } from './store/key-bindings.ts'
+import { openSubAgentStore } from './store/sub-agent-store.ts'
+import { openSubAgents } from './sub-agents.ts'
 
 /** A server that runs. */
 export interface RunningServer {
@@ -140,6 +142,12 @@ async function start(config: Configuration, options: ServerOptions, undo: (() =>
     matchEntries: entries.match,
   })
 
+  const bundles: BundleSource = {
+    bundleFor: (wanted) => (wanted === trustDomain ? authorities.bundle() : undefined),
+  }
+  const register = openSubAgentStore(storage.db, core.bindings)
+  const { revocations } = endings
+
   const stopping = new AbortController()
   let ready = false
   const routes = serverRoutes({
@@ -158,6 +166,7 @@ async function start(config: Configuration, options: ServerOptions, undo: (() =>
     engine,
     bindings: core.bindings,
     endings: { ...endings, changes: endings.revocationChanges },
+    subAgents: openSubAgents({ trustDomain, bundles, authorities, entries, revocations, register, clock, observer }),
     metrics,
     isReady: () => ready,
   })
@@ -190,9 +199,6 @@ async function start(config: Configuration, options: ServerOptions, undo: (() =>
   undo.push(() => bound.release())
   undo.push(() => closeServer(api))
 
-  const bundles: BundleSource = {
-    bundleFor: (wanted) => (wanted === trustDomain ? authorities.bundle() : undefined),
-  }
   const { findBySubject } = entries
   let ownSvid = await renewOwnSvid()
   const https: HttpsListener = await listenHttps(
@@ -203,7 +209,7 @@ async function start(config: Configuration, options: ServerOptions, undo: (() =>
         bundles,
         clock,
         observer: refusals.https,
-        revocations: endings.revocations,
+        revocations,
         findBySubject,
         agents: nodes.agents,
         delegations: delegationsByRegistrar(config['entries.delegations']),
@@ -230,7 +236,8 @@ async function start(config: Configuration, options: ServerOptions, undo: (() =>
     core.bindings.purge(clock())
     things.purge(clock())
     tokens.purge(clock())
-    endings.revocations.purge()
+    revocations.purge()
+    register.purge(clock())
     await keepOwnSvid()
     federation.advance()
     web?.reload()

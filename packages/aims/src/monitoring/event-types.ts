@@ -16,6 +16,7 @@ export const EVENT_TYPES: { readonly [type: string]: EventType } = {
   'attestation.manifest-narrowed': { description: 'tools of an agent were left out of its credential', agent: true },
   'attestation.forgotten': { description: 'an operator let a first use count as none', agent: false },
   'provisioning.issued': { description: 'a credential was issued', agent: true },
+  'provisioning.sub-agents-issued': { description: 'sub-agents of an agent were made', agent: true },
   'provisioning.refused': { description: 'a credential was asked for and not issued', agent: false },
   'provisioning.entry-created': { description: 'a registration entry was created', agent: false },
   'provisioning.entry-updated': { description: 'a registration entry was changed', agent: false },

@@ -5,6 +5,7 @@ import { parseWorkloadSpiffeId, type SpiffeId, type TrustDomain, trustDomainOf }
 import { parseTrustDomain } from '../identifiers/trust-domain.ts'
 import { type AgentGroup, isAgentGroup } from './agent-group.ts'
 import { isSelector } from './selector.ts'
+import { parseSubAgentLimits, type SubAgentLimits } from './sub-agents/limits.ts'
 
 /** The kinds of credential an entry can permit. */
 export type CredentialType = 'x509-svid' | 'jwt-svid' | 'wit'
@@ -47,6 +48,8 @@ export interface RegistrationEntry {
   readonly manifest?: JsonObject
   /** Which agents on other hosts may serve it. Absent: the agent beside the server, and nobody else. */
   readonly agents?: readonly AgentGroup[]
+  /** Which sub-agents it may have. Absent: none. */
+  readonly subAgents?: SubAgentLimits
   /** Grows with every change of the entry. */
   readonly revision: number
 }
@@ -117,6 +120,7 @@ export function parseEntry(input: JsonValue, rules: EntryRules): RegistrationEnt
     ...optionalObject('attestation', input.attestation),
     ...optionalObject('manifest', input.manifest),
     ...optionalAgents(input.agents),
+    ...(input.subAgents === undefined ? {} : { subAgents: parseSubAgentLimits(input.subAgents) }),
     revision: positive('revision', input.revision ?? 1),
   }
   if (entry.profile === 'aims-00' && entry.credentialTypes.includes('wit') && entry.audiences.length === 0) {
@@ -145,6 +149,7 @@ const MEMBERS: ReadonlySet<string> = new Set<keyof RegistrationEntry>([
   'attestation',
   'manifest',
   'agents',
+  'subAgents',
   'revision',
 ])
 
@@ -277,6 +282,6 @@ function malformed(message: string): AimsError {
 }
 
 /** The entry as JSON for the API and the store; {@link parseEntry} reads it back. */
-export function entryToJson(entry: RegistrationEntry): JsonObject {
-  return { ...entry }
+export function entryToJson({ subAgents, ...entry }: RegistrationEntry): JsonObject {
+  return subAgents === undefined ? { ...entry } : { ...entry, subAgents: { ...subAgents } }
 }

@@ -62,6 +62,27 @@ export {
   followRevocations,
 } from './revocations/follow.ts'
 export { isSelector } from './selector.ts'
+export { type ConnectedSpawner, type ConnectSpawnerOptions, connectSpawner } from './sub-agents/connect.ts'
+export { parseSubAgentLimits, type SubAgentLimits } from './sub-agents/limits.ts'
+export {
+  createSubAgentMint,
+  MAX_BATCH,
+  type MintedSubAgent,
+  type MintRequest,
+  type SubAgentBatch,
+  type SubAgentMint,
+  type SubAgentMintOptions,
+  type SubAgentOrder,
+  type SubAgentRegister,
+  type SubAgentRoot,
+} from './sub-agents/mint.ts'
+export {
+  createSpawner,
+  type Spawner,
+  type SpawnerOptions,
+  type SpawnOptions,
+  type SubAgent,
+} from './sub-agents/spawn.ts'
 export {
   type JwtSvidQuery,
   type Watcher,

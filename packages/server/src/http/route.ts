@@ -18,6 +18,8 @@ export interface Caller {
   readonly method: 'mtls' | 'unix' | 'none'
   readonly access: ReadonlySet<Access>
   readonly credential?: { readonly type: string; readonly id: string }
+  /** Of that credential, in seconds since the epoch. */
+  readonly expiresAt?: number
   /** An agent on another host, as it was when the request came. It may do what the entries that name it say. */
   readonly agent?: RegisteredAgent
 }

@@ -5,7 +5,7 @@ import {
   readManifestPolicy,
 } from 'aims/attestation'
 import { AimsError, type JsonValue } from 'aims/base'
-import { pathOf, type TrustDomain } from 'aims/identifiers'
+import { ancestorsOf, pathOf, type SpiffeId, type TrustDomain } from 'aims/identifiers'
 import { parseEntry, type RegistrationEntry, requireAgentRules, type TtlRules } from 'aims/provisioning'
 import type { Actor } from '../entries.ts'
 import type { EntryStore } from '../store/entry-store.ts'
@@ -52,6 +52,10 @@ export function requireFree(store: EntryStore, entry: RegistrationEntry, reuseRe
   if (store.isIdUsed(entry.id)) throw new AimsError('provisioning.entry_exists', 'the id is, or was, in use')
   if (store.findBySubject(entry.spiffeId) !== undefined) {
     throw new AimsError('provisioning.subject_taken', 'another entry has this SPIFFE ID')
+  }
+  // Its agent might give the same SPIFFE ID to a sub-agent.
+  if (ancestorsOf(entry.spiffeId).some((id) => store.findBySubject(id as SpiffeId)?.subAgents !== undefined)) {
+    throw new AimsError('provisioning.subject_taken', 'an agent gives the SPIFFE IDs there to its sub-agents')
   }
   if (!reuseRetired && store.isRetired(entry.spiffeId)) {
     throw new AimsError('provisioning.subject_retired', 'a deleted entry had this SPIFFE ID')

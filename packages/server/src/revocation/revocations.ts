@@ -18,6 +18,8 @@ export interface RevocationRequest {
   readonly value: string
   /** For the record. */
   readonly reason?: string
+  /** An agent revokes a sub-agent of its own, which lives no longer than so many seconds. */
+  readonly byAgent?: { readonly longestLife: number }
 }
 
 /** What this trust domain does not accept any more. Every change is in the log before it is told. */
@@ -101,8 +103,15 @@ export function openRevocations(options: RevocationsOptions): Revocations {
       oneAtATime(async () => {
         const now = clock()
         store.purge(now)
-        const revocation = revocationOf(request, trustDomain, now, options.longestLife())
-        if (store.list().length >= MAX_REVOCATIONS) {
+        const revocation = revocationOf(
+          request,
+          trustDomain,
+          now,
+          request.byAgent?.longestLife ?? options.longestLife(),
+        )
+        // Half of the list is for operators, whatever agents do.
+        const most = request.byAgent === undefined ? MAX_REVOCATIONS : MAX_REVOCATIONS / 2
+        if (store.list().length >= most) {
           throw new AimsError('provisioning.revocations_full', 'the list of revocations is full')
         }
         const sequence = Math.max(store.sequence() + 1, Math.floor(now))

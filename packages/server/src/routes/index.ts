@@ -28,6 +28,7 @@ import { joinTokenRoutes } from './join-tokens.ts'
 import { withOpenApi } from './openapi.ts'
 import { operationRoutes } from './operations.ts'
 import { type RevocationRoutesOptions, revocationRoutes } from './revocations.ts'
+import { type SubAgentRoutesOptions, subAgentRoutes } from './sub-agents.ts'
 
 /** Everything the routes work with. */
 export interface RouteDependencies {
@@ -47,6 +48,7 @@ export interface RouteDependencies {
   readonly bindings: StoredKeyBindings
   readonly metrics: Metrics
   readonly endings: Omit<RevocationRoutesOptions, 'entries'>
+  readonly subAgents: SubAgentRoutesOptions
   readonly isReady: () => boolean
 }
 
@@ -96,6 +98,7 @@ export function serverRoutes(deps: RouteDependencies): readonly Route[] {
       ...agentsRoutes(nodes.agents, nodes.attestation, authorities),
       ...joinTokenRoutes(nodes.tokens, deps.clock, deps.observer),
       ...attestationRoutes(nodes.session, deps.evidence, authorities),
+      ...subAgentRoutes(deps.subAgents),
       ...revocationRoutes({ ...deps.endings, entries }),
       ...auditRoutes(log),
       ...authorizationRoutes(deps.engine, deps.observer),

@@ -9,6 +9,8 @@ const MAX_BINDINGS = 1_000_000
 export interface StoredKeyBindings extends KeyBindings, ConfirmationRegistry {
   /** The key registered for a subject under `kid`, its thumbprint, when it has not expired. */
   find(subject: string, kid: string, now: number): string | undefined
+  /** As `bind`, at once: inside a transaction of somebody else. */
+  bindNow(binding: Parameters<KeyBindings['bind']>[0]): boolean
   /** Forgets what has expired. */
   purge(now: number): void
 }
@@ -26,16 +28,19 @@ export function openKeyBindings(db: DatabaseSync): StoredKeyBindings {
   const find = db.prepare('SELECT jwk FROM confirmation_keys WHERE subject = ? AND kid = ? AND expires_at > ?')
   let count = Number(db.prepare('SELECT count(*) AS n FROM key_bindings').get()?.n)
 
+  const bindNow: StoredKeyBindings['bindNow'] = ({ thumbprint, subject, expiresAt, now }) => {
+    if (count >= MAX_BINDINGS) throw new AimsError('storage.full', 'too many key bindings')
+    const { changes } = storing('store', () =>
+      bind.run({ $thumbprint: thumbprint, $subject: subject, $expires: expiresAt, $now: now }),
+    )
+    // An upper bound: a renewed binding counts again until the next purge.
+    count += Number(changes)
+    return Number(changes) === 1
+  }
+
   return {
-    async bind({ thumbprint, subject, expiresAt, now }) {
-      if (count >= MAX_BINDINGS) throw new AimsError('storage.full', 'too many key bindings')
-      const { changes } = storing('store', () =>
-        bind.run({ $thumbprint: thumbprint, $subject: subject, $expires: expiresAt, $now: now }),
-      )
-      // An upper bound: a renewed binding counts again until the next purge.
-      count += Number(changes)
-      return Number(changes) === 1
-    },
+    bind: async (binding) => bindNow(binding),
+    bindNow,
     async register({ subject, kid, jwk, expiresAt }: ConfirmationKey) {
       storing('store', () =>
         register.run({ $subject: subject, $kid: kid, $jwk: JSON.stringify(jwk), $expires: expiresAt }),

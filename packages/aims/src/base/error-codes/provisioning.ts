@@ -24,6 +24,15 @@ export const PROVISIONING_CODES = {
     'the registrar was not given this: entries.delegations in the configuration of the server says what it may register',
   'provisioning.revision_conflict': 'the entry was changed in the meantime: read it again',
   'provisioning.not_entitled': 'the workload has no entry that permits this credential',
+  'provisioning.sub_agents_not_allowed':
+    'the agent may have no sub-agents: give its entry subAgents with maxDepth, max and maxTtl',
+  'provisioning.sub_agents_too_deep':
+    'the sub-agent would be deeper below its agent than subAgents.maxDepth of the entry allows',
+  'provisioning.too_many_sub_agents':
+    'the agent has as many sub-agents as subAgents.max of its entry allows: wait until some have ended',
+  'provisioning.rights_exceeded':
+    'a sub-agent was to have rights that its parent, or its entry, does not have: ask for fewer',
+  'provisioning.parent_expired': 'the credential of the parent ends now, and its sub-agents with it: renew it first',
   'provisioning.invalid_revocation':
     'what should be revoked has not the form of its type, or is none of this trust domain',
   'provisioning.revocations_full':
