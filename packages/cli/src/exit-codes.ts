@@ -28,6 +28,7 @@ const BY_CODE: { readonly [code in AimsErrorCode]?: ExitCode } = {
   'operation.unauthenticated': 1,
   'policy.unreadable': 3,
   'provisioning.malformed_entry': 2,
+  'provisioning.malformed_file': 2,
   'provisioning.malformed_selector': 2,
   'provisioning.no_selectors': 2,
   'provisioning.unknown_member': 2,

@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { type ApiClient, apiClient, isJsonObject, type JsonObject } from 'aims/base'
-import { type ConfigSources, type Configuration, loadConfig } from 'aims-server'
+import { type AdminClient, adminClient, type ConfigSources, type Configuration, loadConfig } from 'aims-server'
 import type { Command } from 'commander'
 import { DEV_DIRECTORY } from './dev-directory.ts'
 import { FailedError } from './exit.ts'
@@ -39,6 +39,16 @@ export async function ask(options: ServerOptions, request: Parameters<ApiClient[
     if (!isJsonObject(answer))
       throw new FailedError('operation.invalid_response', 'the server did not answer with an object')
     return answer
+  } finally {
+    client.close()
+  }
+}
+
+/** Runs work with a client for operators, and closes it. */
+export async function administer<T>(options: ServerOptions, work: (admin: AdminClient) => Promise<T>): Promise<T> {
+  const client = await connect(options)
+  try {
+    return await work(adminClient(client))
   } finally {
     client.close()
   }

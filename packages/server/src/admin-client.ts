@@ -1,8 +1,9 @@
 import { AimsError, type ApiClient, isJsonObject, type JsonObject, type JsonValue } from 'aims/base'
 import type { AuditRecord } from 'aims/monitoring'
-import type { FederationRelationship, RegistrationEntry } from 'aims/provisioning'
+import type { FederationRelationship, PlannedChange, RegistrationEntry } from 'aims/provisioning'
 import type { RelationshipStatus } from './federation/federation.ts'
 import type { AuthorityPurpose, KeyInfo } from './keys/authority-types.ts'
+import type { PlanRequest, ServerPlan } from './registration/planning.ts'
 
 /** What an entry may say when it is registered; the rest gets defaults. */
 export type EntryInput = Partial<Omit<RegistrationEntry, 'spiffeId'>> &
@@ -67,6 +68,17 @@ export type AuthorityStep =
   | { readonly step: 'activate'; readonly purpose: AuthorityPurpose; readonly force?: boolean }
   | { readonly step: 'taint' | 'revoke'; readonly purpose: AuthorityPurpose; readonly id: string }
 
+/** A change of an entry that was made. */
+export interface AppliedChange {
+  readonly action: 'create' | 'update' | 'delete'
+  readonly id: string
+  readonly spiffeId: string
+  readonly revision: number
+}
+
+/** Milliseconds. Some thousand records are made durable. */
+const PLAN_TIMEOUT = 60_000
+
 /** What an operator does, over the API of a running server. Refusals are {@link AimsError} with the server's code. */
 export interface AdminClient {
   status(): Promise<ServerStatus>
@@ -76,6 +88,13 @@ export interface AdminClient {
   /** @param revision - the revision that the caller has seen */
   updateEntry(id: string, entry: EntryInput, revision: number): Promise<RegistrationEntry>
   deleteEntry(id: string): Promise<void>
+  /** Says what would change if these entries were wanted. */
+  planEntries(request: PlanRequest): Promise<ServerPlan>
+  /** Does all changes of a plan, or none. */
+  applyEntries(
+    changes: readonly (PlannedChange | JsonObject)[],
+    options?: { readonly reuseRetired?: boolean },
+  ): Promise<readonly AppliedChange[]>
   /** The SPIFFE bundle as JSON text. */
   bundle(options?: { readonly includeWit?: boolean }): Promise<JsonObject>
   /** The bundles of all trust domains as a SPIFFE bundle map, JSON. */
@@ -125,6 +144,14 @@ export function adminClient(api: ApiClient): AdminClient {
     },
     deleteEntry: async (one) => {
       await api.send({ method: 'DELETE', path: `/v1/entries/${id(one)}` })
+    },
+    planEntries: async (body) =>
+      as<ServerPlan>(await api.send({ method: 'POST', path: '/v1/entry-plans', body, timeout: PLAN_TIMEOUT })),
+    applyEntries: async (changes, { reuseRetired = false } = {}) => {
+      const request = { method: 'POST', path: '/v1/entry-changes', timeout: PLAN_TIMEOUT } as const
+      return as<readonly AppliedChange[]>(
+        object(await api.send({ ...request, body: { changes, reuseRetired } })).applied,
+      )
     },
     bundle: ({ includeWit = false } = {}) => get(includeWit ? '/v1/bundle?include=wit-svid' : '/v1/bundle'),
     bundleMap: () => get('/v1/bundle-map'),

@@ -1,5 +1,6 @@
 export {
   type AdminClient,
+  type AppliedChange,
   type AuthorityStep,
   adminClient,
   type EntryInput,
@@ -17,4 +18,6 @@ export { type Configuration, environmentName, SETTINGS, type Setting } from './c
 export { makeDataDirectory } from './data-directory.ts'
 export type { RelationshipStatus } from './federation/federation.ts'
 export type { AuthorityPurpose, KeyInfo } from './keys/authority-types.ts'
+export { type FiledEntry, readEntryFile } from './registration/entry-file.ts'
+export type { PlanRequest, ServerPlan } from './registration/planning.ts'
 export { type RunningServer, type ServerOptions, startServer } from './server.ts'

@@ -5,6 +5,7 @@ import { UsageError } from '../exit.ts'
 import { readInput } from '../input.ts'
 import { output, print } from '../output.ts'
 import { ask, type ServerOptions, serverOptions } from '../server-options.ts'
+import { definePlan } from './entry/plan.ts'
 
 interface CreateOptions extends ServerOptions {
   readonly spiffeId?: string
@@ -63,15 +64,24 @@ export function define(command: Command): void {
     show(await ask(options, { method: 'POST', path: `/v1/entries${query}`, body: entryOf(options) }), options)
   })
 
-  serverOptions(command.command('list').description('show all entries'), 'aims entry list').action(
-    async (options: ServerOptions) => {
-      const { entries } = await ask(options, { method: 'GET', path: '/v1/entries' })
-      if (options.json === true) print({ ok: true, entries }, true)
-      else if (Array.isArray(entries)) {
-        for (const entry of entries.filter(isJsonObject)) output.write(`${summary(entry)}\n`)
-      }
-    },
-  )
+  serverOptions(
+    command
+      .command('list')
+      .description('show all entries')
+      .option('--retired', 'show deleted entries instead: their SPIFFE IDs are not given again'),
+    'aims entry list --retired',
+  ).action(async (options: ServerOptions & { readonly retired?: true }) => {
+    const name = options.retired === true ? 'retired' : 'entries'
+    const answer = await ask(options, {
+      method: 'GET',
+      path: options.retired === true ? '/v1/retired-entries' : '/v1/entries',
+    })
+    const list = answer[name]
+    if (options.json === true) print({ ok: true, [name]: list }, true)
+    else if (Array.isArray(list)) {
+      for (const one of list.filter(isJsonObject)) output.write(`${summary(one)}\n`)
+    }
+  })
 
   serverOptions(
     command
@@ -99,6 +109,8 @@ export function define(command: Command): void {
     await ask(options, { method: 'DELETE', path: `/v1/entries/${encodeURIComponent(id)}` })
     print({ ok: true, deleted: id }, options.json === true)
   })
+
+  definePlan(command)
 }
 
 function collect(value: string, previous: readonly string[]): readonly string[] {
@@ -142,6 +154,7 @@ function show(entry: JsonObject, options: ServerOptions): void {
   print({ ok: true, ...entry }, options.json === true)
 }
 
-function summary({ id, spiffeId, selectors, owner }: JsonObject): string {
+function summary({ id, spiffeId, selectors, owner, retiredAt }: JsonObject): string {
+  if (typeof retiredAt === 'number') return [id, spiffeId, new Date(retiredAt * 1000).toISOString()].join('  ')
   return [id, spiffeId, Array.isArray(selectors) ? selectors.join(' ') : '', owner].join('  ').trimEnd()
 }

@@ -1,6 +1,7 @@
 import type { JsonValue } from 'aims/base'
 import { AimsError } from 'aims/base'
-import type { Document, Pair, Range, YAMLMap } from 'yaml'
+import type { Pair, YAMLMap } from 'yaml'
+import { parseStrictYaml } from './strict-yaml.ts'
 
 /** A value that somebody configured, and where. */
 export interface Value {
@@ -27,28 +28,16 @@ export interface ConfigFile {
  * @throws {@link AimsError} `operation.config_invalid`, with file, line and column
  */
 export async function readConfigFile(text: string, file: ConfigFile): Promise<Map<string, Value>> {
-  const { isAlias, isMap, isScalar, LineCounter, parseDocument, visit } = await import('yaml')
-  const lines = new LineCounter()
-  const doc: Document.Parsed = parseDocument(text, { lineCounter: lines, uniqueKeys: true, merge: false })
-  const at = (range: Range | readonly [number, ...number[]] | null | undefined): string => {
-    const { line, col } = lines.linePos(range?.[0] ?? 0)
-    return `${file.file}:${line}:${col}`
-  }
-  const invalid = (range: Parameters<typeof at>[0], reason: string): AimsError =>
-    new AimsError('operation.config_invalid', `${at(range)}: ${reason}`)
-
-  const [problem] = [...doc.errors, ...doc.warnings]
-  if (problem !== undefined) throw invalid(problem.pos, problem.message.split('\n', 1)[0] ?? 'not YAML')
-  visit(doc, {
-    Node: (_, node) => {
-      if (isAlias(node) || node.anchor !== undefined) throw invalid(node.range, 'anchors and aliases are not used here')
-      if (node.tag !== undefined) throw invalid(node.range, 'tags are not used here')
-    },
-  })
-
+  const { isMap, isScalar } = await import('yaml')
+  const refuse = (where: string, reason: string): AimsError =>
+    new AimsError('operation.config_invalid', `${where}: ${reason}`)
+  const [doc, second] = await parseStrictYaml(text, file.file, refuse)
   const settings = new Map<string, Value>()
-  if (doc.contents === null) return settings
-  if (!isMap(doc.contents)) throw invalid(doc.contents.range, 'a map of settings is needed')
+  if (doc === undefined || doc.contents === null) return settings
+  const { contents, at } = doc
+  const invalid = (range: Parameters<typeof at>[0], reason: string): AimsError => refuse(at(range), reason)
+  if (second !== undefined) throw invalid(second.contents?.range, 'one document is a configuration')
+  if (!isMap(contents)) throw invalid(contents.range, 'a map of settings is needed')
   const collect = (map: YAMLMap, prefix: string): void => {
     for (const pair of map.items as readonly Pair[]) {
       if (!isScalar(pair.key) || typeof pair.key.value !== 'string') throw invalid(map.range, 'a key is not a text')
@@ -62,7 +51,7 @@ export async function readConfigFile(text: string, file: ConfigFile): Promise<Ma
       else throw invalid(range, `${JSON.stringify(key)}: a map is needed`)
     }
   }
-  collect(doc.contents, '')
+  collect(contents, '')
   return settings
 }
 

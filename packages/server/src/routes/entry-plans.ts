@@ -1,11 +1,9 @@
-import { AimsError, type JsonValue } from 'aims/base'
-import type { SpiffeId } from 'aims/identifiers'
+import type { JsonValue } from 'aims/base'
 import type { EntryChange, EntryRegistry } from '../entries.ts'
 import type { Route } from '../http/route.ts'
 import type { Schema } from '../http/schema.ts'
 import type { Delegations } from '../registration/delegation.ts'
 import { readChanges, readScope } from '../registration/planning.ts'
-import type { RetiredEntry } from '../store/entry-store.ts'
 import { registrationActor } from './entries.ts'
 import { objectBody } from './read.ts'
 
@@ -81,14 +79,6 @@ export function entryPlanRoutes(entries: EntryRegistry, delegations: Delegations
       summary: 'Lists deleted entries: their ids and SPIFFE IDs are not given again.',
       handle: () => ({ status: 200, body: { retired: entries.listRetired() } }),
     },
-    {
-      ...common,
-      access: 'admin',
-      method: 'GET',
-      path: '/v1/retired-entries/{id}',
-      summary: 'Shows what is left of a deleted entry.',
-      handle: ({ params }) => ({ status: 200, body: retiredEntry(entries, params.id) }),
-    },
   ]
 }
 
@@ -96,11 +86,4 @@ function told({ id, before, after }: EntryChange): object {
   const action = after === undefined ? 'delete' : before === undefined ? 'create' : 'update'
   const { spiffeId, revision } = after ?? before ?? {}
   return { action, id, spiffeId, revision }
-}
-
-function retiredEntry(entries: EntryRegistry, id: string | undefined): RetiredEntry {
-  const found = entries.listRetired().find((one) => one.id === id)
-  if (found === undefined) throw new AimsError('provisioning.entry_not_found', 'no deleted entry had this id')
-  const newest = entries.findRetired(found.spiffeId as SpiffeId)
-  return newest !== undefined && newest.id === id ? newest : found
 }

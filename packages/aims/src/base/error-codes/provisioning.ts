@@ -1,6 +1,7 @@
 /** Why a registration entry or a request for a credential is refused. */
 export const PROVISIONING_CODES = {
   'provisioning.malformed_entry': 'the entry is not an object, or a member has the wrong type or form',
+  'provisioning.malformed_file': 'the file is not YAML or JSON with entries: the message names file, line and column',
   'provisioning.unknown_member': 'the entry has a member that entries do not have: check its spelling',
   'provisioning.missing_member': 'the entry lacks a member that has no default (spiffeId, selectors)',
   'provisioning.malformed_selector':
