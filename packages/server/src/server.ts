@@ -326,6 +326,7 @@ async function openCore(
     publishAhead: config['keys.publishAhead'],
     maxTtl: { 'x509-ca': ttls.x509.max, jwt: ttls.jwt.max, wit: ttls.wit.max },
     refreshHint: config['bundle.refreshHint'],
+    manager: storage.keyManager,
   })
   const changes = createChangeFeed(() => meta.counter('revision'))
   entries.onChange(changes.notify)

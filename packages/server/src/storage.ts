@@ -5,6 +5,7 @@ import { AuditLog } from 'aims/monitoring'
 import type { Configuration } from './config/settings.ts'
 import type { DataDirectory } from './data-directory.ts'
 import { createKeyEncryptionKey, type KeyEncryptionKey, readKeyEncryptionKey } from './keys/key-encryption-key.ts'
+import { type ConfiguredManager, configuredManager } from './keys/managers/configured.ts'
 import { openStore } from './store/database.ts'
 import { type KeyStore, loadOrCreateLogKey, openKeyStore } from './store/key-store.ts'
 import { type Meta, openMeta, requireUnchanged } from './store/meta.ts'
@@ -18,6 +19,7 @@ export interface Storage {
   readonly wrapping: KeyEncryptionKey
   readonly seal: Seal
   readonly log: AuditLog
+  readonly keyManager: ConfiguredManager | undefined
   close(): void
 }
 
@@ -42,16 +44,19 @@ export function openStorage(data: DataDirectory, config: Configuration, clock: C
     requireUnchanged(meta, 'trust_domain', config.trustDomain, 'trustDomain')
     requireUnchanged(meta, 'log_origin', config['log.origin'], 'log.origin')
     const seal = openSeal(db, wrapping, meta)
-    const keys = openKeyStore(db, wrapping, seal)
+    const keyManager = configuredManager(config['keys.manager'])
+    const keys = openKeyStore(db, wrapping, seal, keyManager)
     const signer = loadOrCreateLogKey(keys, seal, clock())
     log = AuditLog.open({ path: data.file(LOG), origin: config['log.origin'], signer, clock })
     requireForwardClock(log, clock)
     const opened = log
     const close = (): void => {
+      // Its session ends with the process at the latest.
+      void keyManager?.manager.close().catch(() => undefined)
       opened.close()
       db.close()
     }
-    return { db, meta, keys, wrapping, seal, log, close }
+    return { db, meta, keys, wrapping, seal, log, keyManager, close }
   } catch (error) {
     log?.close()
     db.close()

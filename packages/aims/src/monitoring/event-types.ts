@@ -56,6 +56,10 @@ export const EVENT_TYPES: { readonly [type: string]: EventType } = {
   'policy.refused': { description: 'a policy set was offered and not valid', agent: false },
   'operation.started': { description: 'a server or agent was started', agent: false },
   'operation.stopped': { description: 'a server or agent was stopped in order', agent: false },
+  'operation.key-not-destroyed': {
+    description: 'a key that is no longer used is still in the key manager: remove it there',
+    agent: false,
+  },
   'operation.configured': { description: 'an operator changed a setting', agent: false },
 }
 

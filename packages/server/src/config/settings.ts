@@ -46,6 +46,7 @@ export interface Configuration {
   readonly 'ttl.wit.max': number
   readonly 'keys.lifetime': number
   readonly 'keys.publishAhead': number
+  readonly 'keys.manager': JsonObject
   readonly 'bundle.refreshHint': number
   readonly 'bundle.web.host': string
   readonly 'bundle.web.port': number | undefined
@@ -162,6 +163,11 @@ export const SETTINGS: { readonly [Key in keyof Configuration]: Setting<Configur
     type: duration,
     default: { value: 300 },
     doc: 'How long a new key is in the bundle before it signs, at least.',
+  },
+  'keys.manager': {
+    type: objectByName,
+    default: { value: {} },
+    doc: 'Where new signing keys are made. Empty: in the store, wrapped. `pkcs11` with `module`, `token` and `pinFile`: in an HSM, see [key managers](operations.md#key-managers).',
   },
   'bundle.refreshHint': {
     type: duration,

@@ -7,6 +7,7 @@ import {
   ACTIONS,
   type Command,
   commandedStep,
+  destroyKey,
   nextStep,
   refusalEvent,
   rotationStep,
@@ -41,6 +42,17 @@ export async function openAuthorities(options: AuthoritiesOptions): Promise<Auth
   let current = look()
 
   const take = async (step: Step, actor: Actor): Promise<void> => {
+    const isNew = !keys.has(step.subject.id)
+    try {
+      await write(step, actor)
+    } catch (error) {
+      // What was not written is nobody's key.
+      if (isNew) await destroyKey(step.subject, options)
+      throw error
+    }
+    if (ACTIONS[step.action].removes) await destroyKey(step.subject, options)
+  }
+  const write = async (step: Step, actor: Actor): Promise<void> => {
     const { changesBundle, removes } = ACTIONS[step.action]
     await observer.record(stepEvent(step, actor))
     seal.transaction(() => {

@@ -2,8 +2,9 @@ import { randomUUID } from 'node:crypto'
 import { AimsError, type AuditEvent, type AuditEventType, WorkloadKey } from 'aims/base'
 import { issueCaCertificate } from 'aims/credentials'
 import type { Actor } from '../entries.ts'
-import type { StoredKey } from '../store/key-store.ts'
+import type { AuthorityKey, StoredKey } from '../store/key-store.ts'
 import type { AuthoritiesOptions, AuthorityPurpose } from './authority-types.ts'
+import { generateManaged, within } from './managers/key-manager.ts'
 
 // Certificates begin a little in the past, for clocks that are behind; retired keys stay a little longer.
 const SKEW = 60
@@ -165,21 +166,42 @@ async function createKey(
   state: 'prepared' | 'active',
   now: number,
   activateAt: number,
-  { trustDomain, lifetime }: AuthoritiesOptions,
+  options: AuthoritiesOptions,
 ): Promise<StoredKey> {
-  const key = WorkloadKey.generate('ES256')
+  const { trustDomain, lifetime } = options
+  const key = await makeKey(`${trustDomain} ${purpose}`, options)
   const life = { createdAt: now, activateAt, expiresAt: Math.floor(activateAt + lifetime), dropAt: 0 }
   const base: StoredKey = { id: randomUUID(), purpose, state, ...life, key }
   if (purpose !== 'x509-ca') return base
-  const notBefore = Math.floor(now) - SKEW
-  const certificate = await issueCaCertificate({
-    trustDomain,
-    signer: key,
-    notBefore,
-    notAfter: base.expiresAt,
-    pathLength: 0,
-  })
-  return { ...base, certificate }
+  const times = { notBefore: Math.floor(now) - SKEW, notAfter: base.expiresAt }
+  try {
+    return { ...base, certificate: await issueCaCertificate({ trustDomain, signer: key, ...times, pathLength: 0 }) }
+  } catch (error) {
+    await destroyKey(base, options)
+    throw error
+  }
+}
+
+function makeKey(label: string, { manager }: AuthoritiesOptions): AuthorityKey | Promise<AuthorityKey> {
+  if (manager === undefined || manager.retiring) return WorkloadKey.generate('ES256')
+  return generateManaged(manager.manager, label, { alg: 'ES256', timeout: manager.timeout })
+}
+
+/** Removes a key that is no longer used from its manager. What cannot be removed is recorded: it is in nobody's bundle. */
+export async function destroyKey({ id, key }: StoredKey, { manager, observer }: AuthoritiesOptions): Promise<void> {
+  if (manager === undefined || key instanceof WorkloadKey) return
+  try {
+    await within(manager.timeout, manager.manager.destroy(key.reference))
+  } catch (error) {
+    await observer.record({
+      type: 'operation.key-not-destroyed',
+      resource: { type: 'signing-key', id },
+      action: 'destroy',
+      decision: 'none',
+      correlationId: randomUUID(),
+      details: { reference: key.reference, code: AimsError.is(error) ? error.code : 'operation.internal' },
+    })
+  }
 }
 
 /** What the log says about a step. */

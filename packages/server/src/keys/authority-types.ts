@@ -6,6 +6,7 @@ import type { Actor } from '../entries.ts'
 import type { KeyPurpose, KeyStore, StoredKey } from '../store/key-store.ts'
 import type { Meta } from '../store/meta.ts'
 import type { Seal } from '../store/seal.ts'
+import type { ConfiguredManager } from './managers/configured.ts'
 
 /** The purposes whose keys rotate; the log keeps its key. */
 export type AuthorityPurpose = Exclude<KeyPurpose, 'audit-log'>
@@ -80,4 +81,6 @@ export interface AuthoritiesOptions {
   /** The longest credential that keys of each purpose sign. */
   readonly maxTtl: { readonly [purpose in AuthorityPurpose]: number }
   readonly refreshHint: number
+  /** Where new keys are made. Absent: here, and kept in the store. */
+  readonly manager?: ConfiguredManager | undefined
 }
