@@ -64,6 +64,8 @@ export interface ServerOptions {
   readonly log?: (line: string) => void
   /** The verifiers of evidence. Default: those that the configuration switches on. */
   readonly verifiers?: EvidenceVerifiers
+  /** An older store or log than the one remembered is right: it is recorded, with what was lost by it. Default: refused. */
+  readonly acceptOlderStore?: boolean
 }
 
 /** Milliseconds. */
@@ -91,10 +93,11 @@ async function start(config: Configuration, options: ServerOptions, undo: (() =>
   const { trustDomain } = config
   const data: DataDirectory = openDataDirectory(config.dataDirectory)
   undo.push(() => data.release())
-  const storage = openStorage(data, config, clock)
+  const storage = openStorage(data, config, clock, options)
   undo.push(() => storage.close())
   const metrics = createMetrics()
   const observer = countingObserver(storage.log, metrics)
+  await storage.rollback.begin(observer, say)
 
   const tokens = openJoinTokens(storage.db, storage.seal)
   const memory = openEvidenceMemory(storage.db, storage.seal)

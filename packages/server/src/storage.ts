@@ -6,10 +6,17 @@ import type { Configuration } from './config/settings.ts'
 import type { DataDirectory } from './data-directory.ts'
 import { createKeyEncryptionKey, type KeyEncryptionKey, readKeyEncryptionKey } from './keys/key-encryption-key.ts'
 import { type ConfiguredManager, configuredManager } from './keys/managers/configured.ts'
+import { openRollbackGuard, type RollbackGuard } from './rollback/guard.ts'
 import { openStore } from './store/database.ts'
 import { type KeyStore, loadOrCreateLogKey, openKeyStore } from './store/key-store.ts'
 import { type Meta, openMeta, requireUnchanged } from './store/meta.ts'
 import { openSeal, type Seal } from './store/seal.ts'
+
+/** What an operator says about the data. */
+export interface StorageOptions {
+  /** An older store or log than the one remembered is right. Default false. */
+  readonly acceptOlderStore?: boolean
+}
 
 /** Everything a server keeps on disk, open and found to belong together. */
 export interface Storage {
@@ -20,11 +27,16 @@ export interface Storage {
   readonly seal: Seal
   readonly log: AuditLog
   readonly keyManager: ConfiguredManager | undefined
-  close(): void
+  readonly rollback: RollbackGuard
+  /** @param options.remember - Whether the last state is remembered. Default true. */
+  close(options?: { readonly remember?: boolean }): void
 }
 
-const STORE = 'store.sqlite'
-const LOG = 'log.sqlite'
+/** Names in the data directory. */
+export const STORE_FILE = 'store.sqlite'
+export const LOG_FILE = 'log.sqlite'
+/** Is there while a restore is under way, or was interrupted. */
+export const RESTORING = 'restoring'
 /** Seconds that the clock may be behind the last record. */
 const MAX_STEP_BACK = 60
 
@@ -32,11 +44,20 @@ const MAX_STEP_BACK = 60
  * Opens store and log in a data directory, and makes them at the first start.
  *
  * @throws {@link AimsError} `operation.key_file_*`, `operation.store_damaged`, `operation.config_invalid` (another trust
- *   domain or log origin), `operation.clock_went_back`, `storage.*`, `audit.*`
+ *   domain or log origin), `operation.clock_went_back`, `operation.restore_unfinished`, `operation.store_rolled_back`,
+ *   `operation.rollback_*`, `storage.*`, `audit.*`
  */
-export function openStorage(data: DataDirectory, config: Configuration, clock: Clock): Storage {
+export function openStorage(
+  data: DataDirectory,
+  config: Configuration,
+  clock: Clock,
+  { acceptOlderStore = false }: StorageOptions = {},
+): Storage {
+  if (existsSync(data.file(RESTORING))) {
+    throw new AimsError('operation.restore_unfinished', `${data.path}: a restore has not come to its end`)
+  }
   const wrapping = openWrappingKey(data, config.keyEncryptionKeyFile)
-  const db = openStore(data.file(STORE))
+  const db = openStore(data.file(STORE_FILE))
   let log: AuditLog | undefined
   try {
     const meta = openMeta(db)
@@ -46,17 +67,31 @@ export function openStorage(data: DataDirectory, config: Configuration, clock: C
     const seal = openSeal(db, wrapping, meta)
     const keyManager = configuredManager(config['keys.manager'])
     const keys = openKeyStore(db, wrapping, seal, keyManager)
+    const entry = db.prepare('SELECT 1 FROM entries WHERE id = ?')
+    const rollback = openRollbackGuard({
+      file: config['rollback.file'],
+      key: wrapping,
+      trustDomain: config.trustDomain,
+      meta,
+      seal,
+      hasEntry: (id) => entry.get(id) !== undefined,
+      accept: acceptOlderStore,
+    })
     const signer = loadOrCreateLogKey(keys, seal, clock())
-    log = AuditLog.open({ path: data.file(LOG), origin: config['log.origin'], signer, clock })
+    const settings = { path: data.file(LOG_FILE), origin: config['log.origin'], signer, clock }
+    const opened = rollback.openLog((remembered) =>
+      AuditLog.open({ ...settings, ...(remembered === undefined ? {} : { remembered }) }),
+    )
+    log = opened
     requireForwardClock(log, clock)
-    const opened = log
-    const close = (): void => {
+    const close: Storage['close'] = ({ remember = true } = {}) => {
       // Its session ends with the process at the latest.
       void keyManager?.manager.close().catch(() => undefined)
+      if (remember) rollback.close()
       opened.close()
       db.close()
     }
-    return { db, meta, keys, wrapping, seal, log, keyManager, close }
+    return { db, meta, keys, wrapping, seal, log, keyManager, rollback, close }
   } catch (error) {
     log?.close()
     db.close()
@@ -68,7 +103,7 @@ function openWrappingKey(data: DataDirectory, file: string): KeyEncryptionKey {
   const found = readKeyEncryptionKey(file)
   if (found !== undefined) return found
   // A new key would not open the keys that are there.
-  if (existsSync(data.file(STORE))) throw new AimsError('operation.key_file_missing', `${file}: no such file`)
+  if (existsSync(data.file(STORE_FILE))) throw new AimsError('operation.key_file_missing', `${file}: no such file`)
   return createKeyEncryptionKey(file)
 }
 

@@ -60,6 +60,12 @@ export const EVENT_TYPES: { readonly [type: string]: EventType } = {
     description: 'a key that is no longer used is still in the key manager: remove it there',
     agent: false,
   },
+  'operation.rollback-accepted': { description: 'an operator let an older store or log count', agent: false },
+  'operation.withdrawal-lost': {
+    description: 'an older store does not know that something was taken away',
+    agent: false,
+  },
+  'operation.store-downgraded': { description: 'the store was made fit for the version before', agent: false },
   'operation.configured': { description: 'an operator changed a setting', agent: false },
 }
 

@@ -30,6 +30,7 @@ export interface Configuration {
   readonly trustDomain: TrustDomain
   readonly dataDirectory: string
   readonly keyEncryptionKeyFile: string
+  readonly 'rollback.file': string
   readonly 'listen.host': string
   readonly 'listen.port': number
   readonly 'listen.dnsNames': readonly string[]
@@ -99,6 +100,14 @@ export const SETTINGS: { readonly [Key in keyof Configuration]: Setting<Configur
     type: path,
     default: { from: (c) => join(c.dataDirectory, 'kek'), shown: '`<dataDirectory>/kek`' },
     doc: 'The 32 random bytes that wrap all stored keys. Created at the first start, mode 0600. Keep it apart from backups of the data directory.',
+  },
+  'rollback.file': {
+    type: path,
+    default: {
+      from: (c) => `${c.keyEncryptionKeyFile}.rollback`,
+      shown: '`<keyEncryptionKeyFile>.rollback`',
+    },
+    doc: 'Where the server remembers how far store and log had come, so that older copies of them are refused. Best apart from the data directory, and not in its backups.',
   },
   'listen.host': { type: text, default: { value: '127.0.0.1' }, doc: 'Address of the HTTPS listener.' },
   'listen.port': {

@@ -1,16 +1,26 @@
 import type { DatabaseSync } from 'node:sqlite'
 import { AimsError } from 'aims/base'
 
-type Name = 'trust_domain' | 'key_encryption_key' | 'log_origin' | 'revision' | 'bundle_sequence' | 'seal'
+type Name =
+  | 'trust_domain'
+  | 'key_encryption_key'
+  | 'log_origin'
+  | 'revision'
+  | 'bundle_sequence'
+  | 'generation'
+  | 'seal'
+
+/** What is counted: changes that agents see, changes of the bundle, changes of what is sealed. */
+type Counter = 'revision' | 'bundle_sequence' | 'generation'
 
 /** Small facts about the store as a whole. */
 export interface Meta {
   get(name: Name): string | undefined
   set(name: Name, value: string): void
   /** A counter, 0 before its first step. */
-  counter(name: 'revision' | 'bundle_sequence'): number
+  counter(name: Counter): number
   /** Adds one. Call it in the transaction of the change that it counts. */
-  advance(name: 'revision' | 'bundle_sequence'): void
+  advance(name: Counter): void
 }
 
 /** The facts of this store. */
@@ -21,7 +31,7 @@ export function openMeta(db: DatabaseSync): Meta {
     const value = select.get(name)?.value
     return typeof value === 'string' ? value : undefined
   }
-  const counter = (name: Name): number => Number(get(name) ?? 0)
+  const counter = (name: Counter): number => Number(get(name) ?? 0)
   return {
     get,
     set: (name, value) => void upsert.run(name, value),

@@ -33,6 +33,7 @@ export const BASE_CODES = {
   'storage.io': 'the disk reports an error: check it, then restore from a backup if needed',
   'storage.corrupt': 'the database file is damaged: restore it from a backup',
   'storage.foreign': 'the file is a database of something else: check the path',
-  'storage.newer_version': 'the file was written by a newer version: upgrade this program, files are never downgraded',
+  'storage.newer_version':
+    'the file was written by a newer version: use that one; aims server --downgrade-store of it takes a store back by one step',
   'storage.older_version': 'the file was written by an older version: open it once for writing to bring it up to date',
 } as const

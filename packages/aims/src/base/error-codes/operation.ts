@@ -15,6 +15,16 @@ export const OPERATION_CODES = {
     'the store, or a row of it, does not authenticate under the key-encryption key: restore a backup',
   'operation.agent_identity_damaged':
     'the kept identity of this agent is not whole: remove the file, and have the machine attested anew',
+  'operation.store_rolled_back':
+    'the store is older than what is remembered of it: put the newest one back, or accept it with --accept-older-store (server) or --accept-rollback (restore), which is recorded',
+  'operation.rollback_memory_missing':
+    'the file that remembers how far the store had come is gone: put it back, or see rollback.file; --accept-older-store starts without it',
+  'operation.rollback_memory_invalid':
+    'the file that remembers how far the store had come is not one of this server and its key: see rollback.file',
+  'operation.rollback_file_unwritable':
+    'how far the store has come cannot be remembered: set rollback.file to a path this user may write, apart from the data directory',
+  'operation.restore_unfinished': 'a restore into this data directory was interrupted: run it again',
+  'operation.no_way_back': 'this version of the program made no change to the store that could be taken back',
   'operation.port_busy': 'another process listens on this address: stop it, or configure another port',
   'operation.address_unavailable': 'the listen address does not exist here, or this user may not listen on it',
   'operation.socket_busy': 'another process listens on this socket: stop it, or configure another path',
