@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto'
-import { createServer, type Server } from 'node:http'
+import { createServer } from 'node:http'
 import { dirname } from 'node:path'
 import { type EvidenceVerifiers, joinTokenVerifier } from 'aims/attestation'
 import { AimsError, type AuditEvent, bindSocket, type Clock, type Observer, systemClock } from 'aims/base'
@@ -14,6 +14,7 @@ import { type DataDirectory, openDataDirectory } from './data-directory.ts'
 import { createEntryRegistry, type EntryRegistry } from './entries.ts'
 import { openFederation } from './federation/open.ts'
 import { openWebEndpoint } from './federation/web-endpoint.ts'
+import { closeServer } from './http/close-server.ts'
 import { createHandler, type HandlerOptions } from './http/handler.ts'
 import { type HttpsListener, listenHttps } from './http/https-listener.ts'
 import type { Entrance } from './http/route.ts'
@@ -69,7 +70,6 @@ export interface ServerOptions {
 }
 
 /** Milliseconds. */
-const DRAIN = 10_000
 const TICK = 5000
 
 /**
@@ -390,16 +390,4 @@ function lifecycle(type: AuditEvent['type'], action: string, config: Configurati
     correlationId: randomUUID(),
     details: { pid: process.pid, profiles: config.profiles.map(({ profile }) => profile).join(' ') || 'none' },
   }
-}
-
-// Stops taking connections, lets requests under way end, and then closes what is left.
-function closeServer(server: Server): Promise<void> {
-  return new Promise((resolve) => {
-    const timer = setTimeout(() => server.closeAllConnections(), DRAIN)
-    server.close(() => {
-      clearTimeout(timer)
-      resolve()
-    })
-    server.closeIdleConnections()
-  })
 }
