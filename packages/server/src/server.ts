@@ -4,11 +4,12 @@ import { dirname } from 'node:path'
 import { type EvidenceVerifiers, joinTokenVerifier } from 'aims/attestation'
 import { AimsError, type AuditEvent, bindSocket, type Clock, type Observer, systemClock } from 'aims/base'
 import { type BundleSource, serializeBundle, type X509Svid } from 'aims/credentials'
-import { createIssuer, type Issuer, type RegistrationEntry, type TtlRules } from 'aims/provisioning'
+import { createIssuer, type Issuer, type RegistrationEntry } from 'aims/provisioning'
 import { createEvidenceIssuance } from './attestation/evidence-issuance.ts'
 import { createVerifiers } from './attestation/verifiers.ts'
 import { ANONYMOUS, tlsCallers, unixCallers } from './callers.ts'
 import { type ChangeFeed, createChangeFeed } from './change-feed.ts'
+import { allowedHosts, ttlRules } from './config/derived.ts'
 import type { Configuration } from './config/settings.ts'
 import { type DataDirectory, openDataDirectory } from './data-directory.ts'
 import { createEntryRegistry, type EntryRegistry } from './entries.ts'
@@ -362,23 +363,6 @@ async function openCore(
     renewOwnSvid: () => own.renew(issuer),
     isOwnSvidDue: (svid) => own.isDue(svid, authorities.standing()),
   }
-}
-
-function ttlRules(config: Configuration): TtlRules {
-  const rule = (kind: 'x509' | 'jwt' | 'wit') => ({
-    default: config[`ttl.${kind}.default`],
-    max: config[`ttl.${kind}.max`],
-  })
-  return { x509: rule('x509'), jwt: rule('jwt'), wit: rule('wit') }
-}
-
-function allowedHosts(config: Configuration): ReadonlySet<string> {
-  const host = config['listen.host']
-  return new Set([
-    host.includes(':') ? `[${host}]` : host,
-    ...config['listen.dnsNames'],
-    ...config['listen.allowedHosts'],
-  ])
 }
 
 function lifecycle(type: AuditEvent['type'], action: string, config: Configuration): AuditEvent {
