@@ -20,8 +20,8 @@ import { createHandler, type HandlerOptions } from './http/handler.ts'
 import { type HttpsListener, listenHttps } from './http/https-listener.ts'
 import type { Entrance } from './http/route.ts'
 import { HTTP_OPTIONS, harden } from './http/server-options.ts'
-import { openAuthorities } from './keys/authorities.ts'
 import type { Authorities } from './keys/authority-types.ts'
+import { openConfiguredAuthorities } from './keys/configured-authorities.ts'
 import { createMetrics } from './metrics.ts'
 import { openNodes } from './nodes/nodes.ts'
 import { createPassingEntries, type PassingEntries } from './nodes/passing-entries.ts'
@@ -319,19 +319,7 @@ async function openCore(
     refusals,
   })
   const bindings = openKeyBindings(db)
-  const authorities = await openAuthorities({
-    trustDomain,
-    seal,
-    store: storage.keys,
-    meta,
-    clock,
-    observer,
-    lifetime: config['keys.lifetime'],
-    publishAhead: config['keys.publishAhead'],
-    maxTtl: { 'x509-ca': ttls.x509.max, jwt: ttls.jwt.max, wit: ttls.wit.max },
-    refreshHint: config['bundle.refreshHint'],
-    manager: storage.keyManager,
-  })
+  const authorities = await openConfiguredAuthorities(config, { storage, ttls, clock, observer })
   const changes = createChangeFeed(() => meta.counter('revision'))
   entries.onChange(changes.notify)
   authorities.onChange(changes.notify)

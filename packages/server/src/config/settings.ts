@@ -48,6 +48,7 @@ export interface Configuration {
   readonly 'keys.lifetime': number
   readonly 'keys.publishAhead': number
   readonly 'keys.manager': JsonObject
+  readonly 'keys.upstream': JsonObject
   readonly 'bundle.refreshHint': number
   readonly 'bundle.web.host': string
   readonly 'bundle.web.port': number | undefined
@@ -177,6 +178,11 @@ export const SETTINGS: { readonly [Key in keyof Configuration]: Setting<Configur
     type: objectByName,
     default: { value: {} },
     doc: 'Where new signing keys are made. Empty: in the store, wrapped. `pkcs11` with `module`, `token` and `pinFile`: in an HSM, see [key managers](operations.md#key-managers).',
+  },
+  'keys.upstream': {
+    type: objectByName,
+    default: { value: {} },
+    doc: 'What signs the CAs of this server. Empty: they sign themselves. `file` with `certificate`, `key` and, where the root is elsewhere, `bundle`: a CA on disk, see [upstream authority](operations.md#upstream-authority).',
   },
   'bundle.refreshHint': {
     type: duration,

@@ -66,6 +66,8 @@ const STATUS_BY_CODE: { readonly [code in AimsErrorCode]?: number } = {
   'provisioning.authority_state': 409,
   'operation.request_malformed': 400,
   'operation.key_manager_unavailable': 503,
+  'operation.upstream_unreadable': 503,
+  'provisioning.upstream_expiring': 503,
   'operation.key_manager_refused': 503,
   'operation.key_manager_timeout': 503,
   'operation.key_manager_invalid': 503,

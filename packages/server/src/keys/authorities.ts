@@ -73,14 +73,20 @@ export async function openAuthorities(options: AuthoritiesOptions): Promise<Auth
   }
   const ownOf = (purpose: AuthorityPurpose) => [...keys.values()].filter((key) => key.purpose === purpose)
   const automatic = (): Actor => ({ ...AUTOMATIC, correlationId: randomUUID() })
-  const advanceAll = async (): Promise<void> => {
-    for (const purpose of AUTHORITY_PURPOSES) {
-      // One step leads to the next, e.g. a key that is prepared and due.
-      for (let step = await nextStep(ownOf(purpose), purpose, options); step !== undefined; ) {
-        await take(step, automatic())
-        step = await nextStep(ownOf(purpose), purpose, options)
-      }
+  const advanceOne = async (purpose: AuthorityPurpose): Promise<void> => {
+    // One step leads to the next, e.g. a key that is prepared and due.
+    for (let step = await nextStep(ownOf(purpose), purpose, options); step !== undefined; ) {
+      await take(step, automatic())
+      step = await nextStep(ownOf(purpose), purpose, options)
     }
+  }
+  const advanceAll = async (): Promise<void> => {
+    const failures: unknown[] = []
+    for (const purpose of AUTHORITY_PURPOSES) {
+      // What keeps the keys of one purpose from rotating, e.g. an upstream CA, does not keep the others.
+      await advanceOne(purpose).catch((error: unknown) => failures.push(error))
+    }
+    if (failures.length > 0) throw failures[0]
   }
   const command = (purpose: AuthorityPurpose, wanted: Command, actor: Actor): Promise<KeyInfo> =>
     oneAtATime(async () => {
@@ -122,6 +128,6 @@ function signing<T>(signer: T | undefined): T {
   return signer
 }
 
-function describe({ key, certificate: _, ...info }: StoredKey): KeyInfo {
+function describe({ key, certificate: _, chain: __, ...info }: StoredKey): KeyInfo {
   return { ...info, thumbprint: key.kid }
 }

@@ -27,8 +27,8 @@ export function snapshotOf(
     new Map(of(purpose).map(({ key: { kid, publicKey, alg } }) => [kid, verificationKey(publicKey, { alg, kid })]))
   const standing = (purpose: KeyPurpose) => of(purpose).filter(({ state }) => state !== 'tainted')
   const kids = (purpose: KeyPurpose) => standing(purpose).map(({ key }) => key.kid)
-  const authority = ({ key, certificate }: StoredKey): readonly X509Authority[] =>
-    certificate === undefined ? [] : [createX509Authority({ trustDomain, signer: key, certificate })]
+  const authority = ({ key, certificate, chain = [] }: StoredKey): readonly X509Authority[] =>
+    certificate === undefined ? [] : [createX509Authority({ trustDomain, signer: key, certificate, chain })]
   const ca = active('x509-ca')
   return {
     x509: ca && authority(ca)[0],
@@ -36,7 +36,7 @@ export function snapshotOf(
     wit: active('wit')?.key,
     bundle: {
       trustDomain,
-      x509Authorities: of('x509-ca').flatMap(({ certificate }) => (certificate === undefined ? [] : [certificate])),
+      x509Authorities: rootsOf(of('x509-ca')),
       jwtAuthorities: tokenKeys('jwt'),
       witAuthorities: tokenKeys('wit'),
       sequence: BigInt(meta.counter('bundle_sequence')),
@@ -50,4 +50,10 @@ export function snapshotOf(
       wit: kids('wit'),
     },
   }
+}
+
+// What others trust: the roots, each once, however many CAs of this server hang below it.
+function rootsOf(cas: readonly StoredKey[]): readonly Uint8Array[] {
+  const roots = cas.map(({ certificate, chain }) => chain?.at(-1) ?? certificate).filter((root) => root !== undefined)
+  return [...new Map(roots.map((root) => [Buffer.from(root).toString('base64'), root])).values()]
 }

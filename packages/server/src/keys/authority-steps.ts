@@ -168,18 +168,39 @@ async function createKey(
   activateAt: number,
   options: AuthoritiesOptions,
 ): Promise<StoredKey> {
-  const { trustDomain, lifetime } = options
-  const key = await makeKey(`${trustDomain} ${purpose}`, options)
+  const { lifetime } = options
+  const key = await makeKey(`${options.trustDomain} ${purpose}`, options)
   const life = { createdAt: now, activateAt, expiresAt: Math.floor(activateAt + lifetime), dropAt: 0 }
   const base: StoredKey = { id: randomUUID(), purpose, state, ...life, key }
   if (purpose !== 'x509-ca') return base
-  const times = { notBefore: Math.floor(now) - SKEW, notAfter: base.expiresAt }
   try {
-    return { ...base, certificate: await issueCaCertificate({ trustDomain, signer: key, ...times, pathLength: 0 }) }
+    return await certify(base, now, options)
   } catch (error) {
     await destroyKey(base, options)
     throw error
   }
+}
+
+async function certify(
+  base: StoredKey,
+  now: number,
+  { trustDomain, lifetime, upstream }: AuthoritiesOptions,
+): Promise<StoredKey> {
+  const { key, activateAt } = base
+  const above = await upstream?.load()
+  const common = { trustDomain, notBefore: Math.floor(now) - SKEW, pathLength: 0 }
+  if (above === undefined) {
+    const certificate = await issueCaCertificate({ ...common, notAfter: base.expiresAt, signer: key })
+    return { ...base, certificate }
+  }
+  const { authority, path } = above
+  // Shorter lives would have keys follow one another all the time.
+  if (authority.expiresAt < activateAt + lifetime / 2) {
+    throw new AimsError('provisioning.upstream_expiring', 'the upstream CA ends too early')
+  }
+  const expiresAt = Math.min(base.expiresAt, authority.expiresAt)
+  const request = { ...common, notAfter: expiresAt, issuer: authority, subjectKey: key.publicKey }
+  return { ...base, expiresAt, certificate: await issueCaCertificate(request), chain: path }
 }
 
 function makeKey(label: string, { manager }: AuthoritiesOptions): AuthorityKey | Promise<AuthorityKey> {

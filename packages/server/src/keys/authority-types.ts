@@ -7,6 +7,7 @@ import type { KeyPurpose, KeyStore, StoredKey } from '../store/key-store.ts'
 import type { Meta } from '../store/meta.ts'
 import type { Seal } from '../store/seal.ts'
 import type { ConfiguredManager } from './managers/configured.ts'
+import type { Upstream } from './upstream.ts'
 
 /** The purposes whose keys rotate; the log keeps its key. */
 export type AuthorityPurpose = Exclude<KeyPurpose, 'audit-log'>
@@ -14,7 +15,7 @@ export type AuthorityPurpose = Exclude<KeyPurpose, 'audit-log'>
 export const AUTHORITY_PURPOSES: readonly AuthorityPurpose[] = ['x509-ca', 'jwt', 'wit']
 
 /** What may be known about a key. */
-export type KeyInfo = Omit<StoredKey, 'key' | 'certificate'> & { readonly thumbprint: string }
+export type KeyInfo = Omit<StoredKey, 'key' | 'certificate' | 'chain'> & { readonly thumbprint: string }
 
 /**
  * Whose signatures stand, by purpose: key identifiers of CAs in lower-case hex, `kid`s of token keys. Whatever another
@@ -83,4 +84,6 @@ export interface AuthoritiesOptions {
   readonly refreshHint: number
   /** Where new keys are made. Absent: here, and kept in the store. */
   readonly manager?: ConfiguredManager | undefined
+  /** What certifies new CAs. Absent: they certify themselves. */
+  readonly upstream?: Upstream | undefined
 }

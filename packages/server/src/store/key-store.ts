@@ -11,6 +11,7 @@ import {
   storing,
   WorkloadKey,
 } from 'aims/base'
+import { splitDerChain } from 'aims/credentials'
 import type { KeyEncryptionKey } from '../keys/key-encryption-key.ts'
 import type { ConfiguredManager } from '../keys/managers/configured.ts'
 import { type ManagedSigner, managedSigner } from '../keys/managers/key-manager.ts'
@@ -42,6 +43,8 @@ export interface StoredKey {
   readonly dropAt: number
   /** CA certificate, DER. */
   readonly certificate?: Uint8Array
+  /** CA certificates above it, DER, nearest first, the root last. Absent: it is a root. */
+  readonly chain?: readonly Uint8Array[]
   readonly key: AuthorityKey
 }
 
@@ -75,13 +78,23 @@ export function openKeyStore(
   const select = db.prepare('SELECT * FROM keys ORDER BY created_at, id')
   return {
     load: () => storing('store', () => select.all()).map((row) => readRow(row, wrapping, managed)),
-    insert({ id, purpose, state, createdAt, activateAt, expiresAt, dropAt, certificate, key }) {
+    insert({ id, purpose, state, createdAt, activateAt, expiresAt, dropAt, certificate, chain = [], key }) {
       const version = key instanceof WorkloadKey ? VERSION : MANAGED
       const secret = key instanceof WorkloadKey ? key.tlsKey.export({ type: 'pkcs8', format: 'der' }) : placeOf(key)
       const wrapped = wrapping.wrap(secret, { purpose, id, version })
       secret.fill(0)
       const times = [createdAt, activateAt, expiresAt, dropAt] as const
-      seal.row('keys', id, () => insert.run(id, purpose, state, version, ...times, certificate ?? null, wrapped))
+      seal.row('keys', id, () =>
+        insert.run(
+          id,
+          purpose,
+          state,
+          version,
+          ...times,
+          certificate === undefined ? null : Buffer.concat([certificate, ...chain]),
+          wrapped,
+        ),
+      )
     },
     update({ id, state, activateAt, expiresAt, dropAt }) {
       seal.row('keys', id, () => update.run(state, activateAt, expiresAt, dropAt, id))
@@ -110,9 +123,15 @@ function readRow(
     activateAt: Number(row.activate_at),
     expiresAt: Number(row.expires_at),
     dropAt: Number(row.drop_at),
-    ...(certificate instanceof Uint8Array ? { certificate } : {}),
+    ...(certificate instanceof Uint8Array ? readChain(certificate) : {}),
     key,
   }
+}
+
+function readChain(concatenated: Uint8Array): Pick<StoredKey, 'certificate' | 'chain'> {
+  const [certificate, ...chain] = splitDerChain(concatenated)
+  if (certificate === undefined) throw new AimsError('operation.store_damaged', 'a stored certificate is empty')
+  return chain.length === 0 ? { certificate } : { certificate, chain }
 }
 
 // Where a key in a manager is found, and what it must be.

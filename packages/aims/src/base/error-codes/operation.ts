@@ -49,6 +49,7 @@ export const OPERATION_CODES = {
   'operation.key_manager_timeout': 'the key manager did not answer in time (keys.manager, timeout): nothing was issued',
   'operation.key_manager_invalid': 'the key manager answered with a signature or key that is not the right one',
   'operation.key_manager_missing': 'a stored key is in a key manager that is not configured: set keys.manager to it',
+  'operation.upstream_unreadable': 'the files of keys.upstream cannot be read, or hold no way from a CA to a root',
   'operation.server_unreachable': 'the server does not answer: is it running, and is this its socket or address',
   'operation.server_timeout': 'the server did not answer in time',
   'operation.invalid_response': 'the answer is not one that this version of the API gives',

@@ -47,6 +47,8 @@ export const PROVISIONING_CODES = {
   'provisioning.ambiguous_identity': 'the evidence fits several entries: name the SPIFFE ID that is wanted',
   'provisioning.profile_disabled': 'the profile of the entry is not enabled on this server',
   'provisioning.authority_expired': 'the signing authority is too close to its end: rotate it',
+  'provisioning.upstream_expiring':
+    'the upstream CA ends before a CA of this server has lived half of keys.lifetime: renew it',
   'provisioning.authority_not_found': 'no authority of this purpose has this id, or none is prepared: list them',
   'provisioning.authority_prepared': 'a successor is prepared already: activate it, or revoke it',
   'provisioning.authority_unpublished':
