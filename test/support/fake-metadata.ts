@@ -2,7 +2,7 @@
 import { createServer, type IncomingMessage } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { iidMessage } from './aws-iid.ts'
-import { azureContent, azureMessage } from './azure-document.ts'
+import { AZURE_NOW, azureContent, azureMessage } from './azure-document.ts'
 
 export interface FakeMetadata {
   readonly endpoint: string
@@ -52,13 +52,15 @@ export function startAwsMetadata(files: { readonly [path: string]: string } = {}
   })
 }
 
-export function startAzureMetadata(): Promise<FakeMetadata> {
+/** `now`: seconds since the epoch, of its clock. */
+export function startAzureMetadata(now: () => number = () => AZURE_NOW): Promise<FakeMetadata> {
   return start(({ method, headers }, { pathname, searchParams }) => {
     if (headers.metadata !== 'true' || searchParams.get('api-version') === null) return { status: 400 }
     if (method !== 'GET' || pathname !== '/metadata/attested/document') return { status: 404 }
     const nonce = searchParams.get('nonce')
     if (nonce !== null && !/^[A-Za-z0-9]{1,32}$/.test(nonce)) return { status: 400 }
-    const message = azureMessage(azureContent(nonce === null ? {} : { nonce }))
+    const window = { createdOn: Math.floor(now()) - 60, expiresOn: Math.floor(now()) + 21_540 }
+    const message = azureMessage(azureContent({ ...(nonce === null ? {} : { nonce }), ...window }))
     return { status: 200, body: JSON.stringify({ encoding: 'pkcs7', signature: message.toString('base64') }) }
   })
 }
