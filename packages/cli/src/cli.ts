@@ -33,6 +33,8 @@ const COMMANDS: { readonly [name: string]: readonly [string, () => Promise<Comma
   audit: ['list, prove and verify the log', () => import('./commands/audit.ts')],
   explain: ['say what a code or a recorded refusal means and what to change', () => import('./commands/explain.ts')],
   compliance: ['show what the framework asks and what answers it', () => import('./commands/compliance.ts')],
+  backup: ['copy store and log of a server that runs, and check such a copy', () => import('./commands/backup.ts')],
+  restore: ['put a backup into an empty data directory', () => import('./commands/restore.ts')],
   doctor: ['look for misconfiguration', () => import('./commands/doctor.ts')],
 }
 

@@ -11,6 +11,10 @@ export {
   type ServerStatus,
 } from './admin-client.ts'
 export { examineVerifiers, type SwitchedOn } from './attestation/verifiers.ts'
+export { type CheckedBackup, checkBackup } from './backup/check.ts'
+export { downloadBackup } from './backup/download.ts'
+export type { BackupFile, BackupManifest } from './backup/manifest.ts'
+export { type Restored, type RestoreOptions, restoreBackup } from './backup/restore.ts'
 export { type ConfigSources, loadConfig } from './config/config.ts'
 export type { ConfiguredRelationship } from './config/federation-setting.ts'
 export type { EnabledProfile } from './config/setting-types.ts'
@@ -18,6 +22,7 @@ export { type Configuration, environmentName, SETTINGS, type Setting } from './c
 export { makeDataDirectory } from './data-directory.ts'
 export type { RelationshipStatus } from './federation/federation.ts'
 export type { AuthorityPurpose, KeyInfo } from './keys/authority-types.ts'
+export { type KeyEncryptionKey, readKeyEncryptionKey } from './keys/key-encryption-key.ts'
 export { type FiledEntry, readEntryFile } from './registration/entry-file.ts'
 export type { PlanRequest, ServerPlan } from './registration/planning.ts'
 export { type RunningServer, type ServerOptions, startServer } from './server.ts'

@@ -60,6 +60,8 @@ export const EVENT_TYPES: { readonly [type: string]: EventType } = {
     description: 'a key that is no longer used is still in the key manager: remove it there',
     agent: false,
   },
+  'operation.backup-created': { description: 'an operator took a copy of store and log', agent: false },
+  'operation.restored': { description: 'store and log came from a backup', agent: false },
   'operation.rollback-accepted': { description: 'an operator let an older store or log count', agent: false },
   'operation.withdrawal-lost': {
     description: 'an older store does not know that something was taken away',

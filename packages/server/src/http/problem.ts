@@ -75,6 +75,7 @@ const STATUS_BY_CODE: { readonly [code in AimsErrorCode]?: number } = {
   'operation.request_too_large': 413,
   'operation.unsupported_media_type': 415,
   'operation.unknown_route': 404,
+  'operation.backup_unknown': 404,
   'operation.method_not_allowed': 405,
   'operation.host_not_allowed': 421,
   'operation.unauthenticated': 401,

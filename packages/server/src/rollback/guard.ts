@@ -181,7 +181,7 @@ function merge(before: readonly Withdrawal[], now: readonly Withdrawal[]): reado
 }
 
 /** What the log says when an operator accepted an older store or log: that, and each withdrawal that was lost by it. */
-function acceptedEvents(
+export function acceptedEvents(
   problems: readonly AimsError[],
   facts: {
     readonly seen: Remembered | undefined

@@ -21,6 +21,7 @@ import { attestedThingRoutes } from './attested-things.ts'
 import { auditRoutes } from './audit.ts'
 import { authorityRoutes } from './authorities.ts'
 import { authorizationRoutes } from './authorization.ts'
+import { backupRoutes } from './backups.ts'
 import { entryRoutes } from './entries.ts'
 import { entryPlanRoutes } from './entry-plans.ts'
 import { federationRoutes } from './federation.ts'
@@ -101,6 +102,7 @@ export function serverRoutes(deps: RouteDependencies): readonly Route[] {
       ...subAgentRoutes(deps.subAgents),
       ...revocationRoutes({ ...deps.endings, entries }),
       ...auditRoutes(log),
+      ...backupRoutes(deps),
       ...authorizationRoutes(deps.engine, deps.observer),
     ],
     VERSION,

@@ -175,3 +175,16 @@ export function loadOrCreateLogKey(store: KeyStore, seal: Seal, now: number): Wo
   seal.transaction(() => store.insert({ id: randomUUID(), purpose: 'audit-log', state: 'active', ...life, key }))
   return key
 }
+
+/**
+ * The key that signs the log, of a store whose other keys may be in a key manager that is not at hand.
+ *
+ * @throws {@link AimsError} `operation.store_damaged`
+ */
+export function readLogKey(db: DatabaseSync, wrapping: KeyEncryptionKey): WorkloadKey {
+  const row = storing('store', () => db.prepare("SELECT * FROM keys WHERE purpose = 'audit-log'").get())
+  const key = row === undefined ? undefined : readRow(row, wrapping, undefined).key
+  if (!(key instanceof WorkloadKey))
+    throw new AimsError('operation.store_damaged', 'the key of the log is not in the store')
+  return key
+}

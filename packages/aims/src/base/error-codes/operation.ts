@@ -24,6 +24,12 @@ export const OPERATION_CODES = {
   'operation.rollback_file_unwritable':
     'how far the store has come cannot be remembered: set rollback.file to a path this user may write, apart from the data directory',
   'operation.restore_unfinished': 'a restore into this data directory was interrupted: run it again',
+  'operation.data_directory_not_empty':
+    'a backup is restored into an empty data directory only: name another one, or move what is there away',
+  'operation.backup_unknown': 'there is no such backup under way: it was ended, took too long, or the server restarted',
+  'operation.backup_invalid':
+    'the backup is incomplete, was changed, or was not made under this key-encryption key: take another one',
+  'operation.backup_foreign': 'the backup is one of another trust domain or log than the configuration names',
   'operation.no_way_back': 'this version of the program made no change to the store that could be taken back',
   'operation.port_busy': 'another process listens on this address: stop it, or configure another port',
   'operation.address_unavailable': 'the listen address does not exist here, or this user may not listen on it',
