@@ -59,7 +59,7 @@ const REFUSALS: ReadonlySet<number> = new Set([
 ])
 
 /** A call that failed, with the number that PKCS#11 gives the reason. */
-export class CryptokiError extends AimsError {
+class CryptokiError extends AimsError {
   readonly returned: number
 
   constructor(name: FunctionName, returned: number) {
