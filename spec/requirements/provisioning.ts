@@ -63,7 +63,7 @@ export const provisioning: readonly Requirement[] = [
     ['02', 'OURS', 'planned', 'high risk asks for several independent signals'],
     ['03', 'OURS', 'implemented', 'every issuance and rotation assesses again'],
     ['04', 'OURS', 'implemented', 'credentials are renewed well before expiry'],
-    ['05', 'OURS', 'planned', 'every credential has a new key, made where it is used'],
+    ['05', 'OURS', 'implemented', 'every credential has a new key, made where it is used'],
     ['06', 'MUST NOT', 'planned', 'the language model has access to credentials of the agent or of its tools'],
     ['07', 'OURS', 'planned', 'an agent\'s end stops rotation, revokes, reaches exchanged tokens, and keeps the identifier for audit'],
   ]),

@@ -134,6 +134,7 @@ function isServed(workload: Workload): boolean {
   }
 }
 
+// [provisioning.aims.05]
 test('a workload on another host gets its credentials, for keys that never left that host', async () => {
   const agent = await startRemote({ token: await makeToken() })
   using workload = await connect(agent)
@@ -142,6 +143,7 @@ test('a workload on another host gets its credentials, for keys that never left 
   const now = Date.now() / 1000
   assert.equal(verifyX509Svid(certificates, { bundles: workload.bundles, now }).subject, subject)
   assert.ok((await workload.jwt.jwtSvid('https://api.example.com')).token)
+  assert.notEqual(workload.x509.x509Svid().key.kid, workload.wit.wit().key.kid)
   const issued = await admin.listRecords({ type: 'provisioning.issued', agent: subject })
   assert.ok(issued.every(({ details }) => String(details?.via).includes('/aims/agent/join-token/')))
   const [seen] = await admin.listRecords({ type: 'attestation.succeeded' })
@@ -228,6 +230,36 @@ test('while the server is away what is valid is served; when it is back under ot
   // Who comes from now on needs the newer bundle.
   writeFileSync(join(root, 'bundle.json'), server.bundle())
 })
+
+test('an authority is tainted and revoked: the agent renews its own SVID before, and goes on', async () => {
+  const directory = join(root, 'tainted')
+  const agent = await startRemote({ token: await makeToken(), change: { 'agent.dataDirectory': directory } })
+  using workload = await connect(agent)
+  const kept = (): string => readFileSync(join(directory, 'agent.json'), 'utf8')
+  const [before, old] = [kept(), serial(workload)]
+  const keys = await admin.listKeys()
+  const { id = '' } = keys.find(({ purpose, state }) => purpose === 'x509-ca' && state === 'active') ?? {}
+  await admin.rotate('x509-ca', { immediately: true })
+  const order = (step: string) =>
+    api.send({ method: 'POST', path: `/v1/keys/${step}`, body: { purpose: 'x509-ca', id } })
+  await order('taint')
+  await eventually('a renewal', () => kept() !== before && serial(workload) !== old)
+  await order('revoke')
+  await eventually('the revocation at the agent', () => !isTrusted(workload, old))
+  const { id: _, revision, ...entry } = await admin.showEntry('bot')
+  const last = serial(workload)
+  await admin.updateEntry('bot', { ...entry, x509Ttl: entry.x509Ttl + 1 }, revision)
+  await eventually('an SVID under the new authority', () => serial(workload) !== last)
+  writeFileSync(join(root, 'bundle.json'), server.bundle())
+})
+
+function isTrusted({ bundles }: Workload, leaf: string): boolean {
+  try {
+    return verifyX509Svid([Buffer.from(leaf, 'hex')], { bundles, now: Date.now() / 1000 }) !== undefined
+  } catch {
+    return false
+  }
+}
 
 test('its own SVID is renewed at half of its life, with a new key, and the former one is worth nothing', async () => {
   await server.close()

@@ -142,8 +142,8 @@ function readState(answer: JsonObject, before: TrustDomainState | undefined): Tr
   }
 }
 
-// By purpose. Names do not meet across purposes: key identifiers are hex of 20 bytes, kids are thumbprints.
-function readStanding(value: JsonValue): ReadonlySet<string> {
+/** Who signs for long, of all purposes. Names do not meet: key identifiers are hex of 20 bytes, kids are thumbprints. */
+export function readStanding(value: JsonValue): ReadonlySet<string> {
   const lists = Object.values(object(value))
   return new Set(
     lists.flatMap((list) => (Array.isArray(list) ? list.map((one: JsonValue) => text(one, 'standing')) : [])),

@@ -3,6 +3,7 @@ import { AimsError, type Clock } from 'aims/base'
 import type { TrustDomain } from 'aims/identifiers'
 import { type AgentIdentity, attestAgent, type IdentityServer, renewAgent } from 'aims/provisioning'
 import { pause } from '../pause.ts'
+import { signerOfChain } from '../signers.ts'
 import type { IdentityFile } from './identity-file.ts'
 
 /** The agent's own identity, attested and renewed in the background. */
@@ -11,6 +12,10 @@ export interface OwnIdentity {
   current(): AgentIdentity | undefined
   /** The server does not know what was held: attest anew, as soon as possible. */
   lose(identity: AgentIdentity): void
+  /** Renews now: the server does not take what is held, or will not for long. */
+  doubt(): void
+  /** Says whose signatures are good for long; what another one signed is renewed now. */
+  requireSigner(standing: ReadonlySet<string>): void
   /** Resolves with the first identity; rejects when this machine was refused before it had one. */
   readonly first: Promise<void>
   /** Ends attempts. What is kept on disk stays. */
@@ -59,6 +64,7 @@ export function keepOwnIdentity(options: OwnIdentityOptions): OwnIdentity {
   let retry = FIRST_RETRY
   let wake = new AbortController()
   let shown: AgentIdentity | undefined
+  let isDistrusted = false
 
   const show = (identity: AgentIdentity | undefined): void => {
     if (identity === shown) return
@@ -69,6 +75,7 @@ export function keepOwnIdentity(options: OwnIdentityOptions): OwnIdentity {
     const life = identity.svid.expiresAt - since
     renewAt = since + life / 2 - life * JITTER * random()
     held = identity
+    isDistrusted = false
     show(identity)
     retry = FIRST_RETRY
     if (clock() < identity.svid.expiresAt) first.resolve()
@@ -82,10 +89,10 @@ export function keepOwnIdentity(options: OwnIdentityOptions): OwnIdentity {
     const now = clock()
     if (held !== undefined && now < renewAt) return Math.min((renewAt - now) * 1000, MAX_PAUSE)
     // What has expired by our clock is kept: the clock may be what is wrong.
-    const isExpired = held === undefined || now >= held.svid.expiresAt
-    show(isExpired ? undefined : held)
+    const isWorthless = held === undefined || isDistrusted || now >= held.svid.expiresAt
+    show(isWorthless ? undefined : held)
     const next =
-      held === undefined || isExpired
+      held === undefined || isWorthless
         ? await attestAgent(server, { trustDomain, collector, clock, signal })
         : await renewAgent(server, held, { trustDomain, signal })
     // On disk before it is shown: the server ends the former one when it sees this one.
@@ -101,6 +108,8 @@ export function keepOwnIdentity(options: OwnIdentityOptions): OwnIdentity {
       drop()
       return FIRST_RETRY * random()
     }
+    // Its authority is gone, perhaps. Who may not be attested again waits for the operator, or for another clock.
+    if (AimsError.is(error) && error.code === 'operation.unauthenticated') isDistrusted = held?.mayReattest === true
     if (isNo(error)) {
       first.reject(error)
       options.refused()
@@ -118,6 +127,11 @@ export function keepOwnIdentity(options: OwnIdentityOptions): OwnIdentity {
     }
   }
 
+  const doubt = (): void => {
+    renewAt = 0
+    wake.abort()
+  }
+
   if (options.held !== undefined) adopt(options.held, options.held.svid.notBefore)
   void keep()
   return {
@@ -127,6 +141,11 @@ export function keepOwnIdentity(options: OwnIdentityOptions): OwnIdentity {
       // A clock that was wrong may be right again.
       show(held)
       return held
+    },
+    doubt,
+    requireSigner(standing) {
+      const signer = held === undefined ? '' : signerOfChain(held.svid.certificates)
+      if (signer !== '' && !standing.has(signer)) doubt()
     },
     lose(identity) {
       if (held !== identity) return

@@ -1,6 +1,7 @@
 import { AimsError, type ApiClient, type Clock, isJsonObject, type JsonValue } from 'aims/base'
 import { parseBundle } from 'aims/credentials'
 import { type AgentIdentity, identityServer } from 'aims/provisioning'
+import { readStanding } from '../server-client.ts'
 import { type RemoteSettings, requireReadable } from './configuration.ts'
 import { NO_FILE, openIdentityFile } from './identity-file.ts'
 import { keepOwnIdentity } from './own-identity.ts'
@@ -44,7 +45,8 @@ export function remoteServer(settings: RemoteSettings, options: RemoteServerOpti
   const own = keepOwnIdentity({ ...settings, ...options, server, file, held: isOurs ? kept.identity : undefined })
   let bundleText = kept.bundle ?? ''
   const learn = (answer: JsonValue | undefined): void => {
-    const text = isJsonObject(answer) ? answer.bundle : undefined
+    const { bundle: text, standing } = isJsonObject(answer) ? answer : {}
+    if (standing !== undefined) own.requireSigner(readStanding(standing))
     if (typeof text !== 'string' || text === bundleText) return
     // One that is older than what is known is not kept.
     if (server.learn(text).sequence !== parseBundle(text, trustDomain).bundle.sequence) return
@@ -70,6 +72,7 @@ export function remoteServer(settings: RemoteSettings, options: RemoteServerOpti
         } catch (error) {
           if (!AimsError.is(error)) throw error
           if (error.code === 'provisioning.agent_banned') options.refused()
+          if (error.code === 'operation.unauthenticated') own.doubt()
           if (error.code !== 'provisioning.agent_unknown') throw error
           // A renewal may have overtaken this request: the SVID it was sent with had been replaced.
           if (own.current() !== before && own.current() !== undefined) return await server.send(request)

@@ -145,3 +145,20 @@ test('any JSON value is an entry that prints back, or is refused with a code of 
     }),
   )
 })
+
+for (const [what, agents] of [
+  ['nobody', []],
+  ['an empty group', [[]]],
+  ['a group that is no list', [{}]],
+  ['something that is no selector', [['x509-pop']]],
+  ['something that is no SPIFFE ID', ['web-1']],
+  ['a text', 'spiffe://example.com/aims/agent/x509-pop/a'],
+  ['a number in a group', [[1]]],
+] as const) {
+  test(`agents is not ${what}`, () => {
+    const input = { id: 'bot', spiffeId: 'spiffe://example.com/bot', selectors: ['unix:uid:1'], agents }
+    assert.throws(() => parseEntry(JSON.parse(JSON.stringify(input)), { trustDomain }), {
+      code: 'provisioning.malformed_entry',
+    })
+  })
+}

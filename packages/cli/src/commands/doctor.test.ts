@@ -3,6 +3,7 @@ import { chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:f
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, test } from 'node:test'
+import { loadConfig, startServer } from 'aims-server'
 import { aims } from '../../../../test/support/cli.ts'
 
 const root = mkdtempSync(join(tmpdir(), 'aims-doctor-'))
@@ -65,4 +66,46 @@ test('types of evidence are examined as the server does, with the collateral the
   mkdirSync(join(collateral, 'github'), { recursive: true })
   writeFileSync(join(collateral, 'github', 'jwks.json'), '{"keys":[]}')
   assert.equal((await examine({ github: { collateral } }))[0]?.ok, true)
+})
+
+test('on the host of a remote agent it looks at bundle, evidence and server, and uses nothing up', async () => {
+  const root = mkdtempSync(join(tmpdir(), 'aims-doctor-remote-'))
+  const server = await startServer(
+    await loadConfig({
+      env: {},
+      overrides: { trustDomain: 'example.com', dataDirectory: join(root, 'data'), 'listen.port': 0 },
+    }),
+  )
+  after(async () => {
+    await server.close()
+    rmSync(root, { recursive: true })
+  })
+  const file = (name: string, content: string, mode = 0o600): string => {
+    writeFileSync(join(root, name), content, { mode })
+    chmodSync(join(root, name), mode)
+    return join(root, name)
+  }
+  const agent = {
+    server: `https://127.0.0.1:${server.port}`,
+    bundle: file('bundle.json', server.bundle()),
+    joinTokenFile: file('token', 'aims_join_x'),
+    socket: join(root, 'workload.sock'),
+  }
+  const examine = async (change: object) => {
+    const settings = { trustDomain: 'example.com', agent: { ...agent, ...change } }
+    const config = file('agent.json', JSON.stringify(settings))
+    const [line] = (await aims('doctor', `--config=${config}`)).results
+    const findings = line?.findings as readonly { readonly check: string; readonly ok: boolean }[]
+    return findings.filter(({ ok }) => !ok).map(({ check }) => check)
+  }
+  assert.deepEqual(await examine({}), [])
+  assert.deepEqual(await examine({ joinTokenFile: join(root, 'no') }), ['join token'])
+  assert.deepEqual(await examine({ joinTokenFile: file('open', 'x', 0o644) }), ['join token'])
+  assert.deepEqual(await examine({ attestation: 'x509-pop' }), ['machine certificate', 'machine key'])
+  assert.deepEqual(await examine({ server: 'https://127.0.0.1:1' }), ['server'])
+  assert.deepEqual(await examine({ bundle: file('empty.json', '{"keys":[]}') }), [
+    'X.509 authority in the bundle',
+    'server',
+  ])
+  assert.deepEqual(await examine({ bundle: file('bad.json', 'none') }), ['bundle', 'server'])
 })

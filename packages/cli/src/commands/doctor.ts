@@ -1,22 +1,16 @@
-import { accessSync, constants, existsSync, lstatSync, readdirSync, statSync } from 'node:fs'
-import { dirname, join } from 'node:path'
+import { existsSync, readdirSync, statSync } from 'node:fs'
+import { join } from 'node:path'
 import { loadPeerCredentialProvider } from 'aims/attestation'
-import { AimsError, apiClient } from 'aims/base'
+import { apiClient } from 'aims/base'
 import { loadPolicyDirectory } from 'aims/policy'
 import { type Configuration, examineVerifiers } from 'aims-server'
 import type { Command } from 'commander'
+import { bad, type Finding, good, privateDirectory, privateFile, socketDirectory } from '../doctor-findings.ts'
+import { examineRemoteAgent } from '../doctor-remote-agent.ts'
 import { EXIT } from '../exit.ts'
 import { output, print } from '../output.ts'
 import { configOf } from '../server-options.ts'
 import { PLANNERS } from './attest/refresh-tasks.ts'
-
-/** What one check found. `fix` says what to do when it is not well. */
-interface Finding {
-  readonly check: string
-  readonly ok: boolean
-  readonly found: string
-  readonly fix?: string
-}
 
 /** `aims doctor`: looks at this machine, the configuration and a running server, and says what to mend. */
 export function define(command: Command): void {
@@ -45,8 +39,9 @@ async function examine(options: { readonly config?: string }): Promise<readonly 
   } catch (error) {
     return [...findings, bad('configuration', error, 'mend the place named, or see docs/configuration.md')]
   }
+  findings.push(good('configuration', `trust domain ${config.trustDomain}`))
+  if (config['agent.server'] !== undefined) return [...findings, ...(await examineRemoteAgent(config))]
   findings.push(
-    good('configuration', `trust domain ${config.trustDomain}`),
     privateDirectory('data directory', config.dataDirectory),
     privateFile('key-encryption key', config.keyEncryptionKeyFile),
     socketDirectory('Workload API socket', config['agent.socket']),
@@ -55,15 +50,6 @@ async function examine(options: { readonly config?: string }): Promise<readonly 
     await server(config['api.socket']),
   )
   return findings
-}
-
-function good(check: string, found: string): Finding {
-  return { check, ok: true, found }
-}
-
-function bad(check: string, error: unknown, fix: string): Finding {
-  const found = AimsError.is(error) ? `${error.message} [${error.code}]` : String(error)
-  return { check, ok: false, found, fix }
 }
 
 function runtime(): Finding {
@@ -77,50 +63,6 @@ async function peerCredentials(): Promise<Finding> {
   } catch (error) {
     return bad('kernel peer credentials', error, 'install the package koffi; the agent runs on Linux only')
   }
-}
-
-function privateDirectory(check: string, path: string): Finding {
-  if (!existsSync(path)) return willBeCreated(check, path)
-  const { mode, uid } = statSync(path)
-  if ((mode & 0o077) !== 0) return { check, ok: false, found: `${path} is open to others`, fix: `chmod 0700 ${path}` }
-  return owned(check, path, uid)
-}
-
-// The nearest directory that is there decides whether the first start can make the rest.
-function willBeCreated(check: string, path: string): Finding {
-  let parent = dirname(path)
-  while (!existsSync(parent)) parent = dirname(parent)
-  try {
-    accessSync(parent, constants.W_OK | constants.X_OK)
-    return good(check, `${path} will be created at the first start`)
-  } catch {
-    const found = `${path} does not exist and ${parent} is not writable`
-    return { check, ok: false, found, fix: `create ${path} for this user, or configure another directory` }
-  }
-}
-
-function privateFile(check: string, path: string): Finding {
-  if (!existsSync(path)) return good(check, `${path} will be created at the first start`)
-  const { mode, uid } = lstatSync(path)
-  if ((mode & 0o177) !== 0) return { check, ok: false, found: `${path} is open to others`, fix: `chmod 0600 ${path}` }
-  return owned(check, path, uid)
-}
-
-function owned(check: string, path: string, uid: number): Finding {
-  const mine = process.getuid?.()
-  if (mine === undefined || mine === 0 || mine === uid) return good(check, path)
-  return { check, ok: false, found: `${path} belongs to uid ${uid}`, fix: 'run as that user, or hand the path over' }
-}
-
-function socketDirectory(check: string, path: string): Finding {
-  const directory = dirname(path)
-  if (!existsSync(directory)) {
-    return { check, ok: false, found: `${directory} does not exist`, fix: `create it, writable for the agent only` }
-  }
-  const { mode } = statSync(directory)
-  const open = (mode & 0o002) !== 0
-  if (open) return { check, ok: false, found: `${directory} is writable for everybody`, fix: `chmod o-w ${directory}` }
-  return good(check, existsSync(path) ? `${path} is there` : `${path} will be created by the agent`)
 }
 
 // Settings as the server reads them at its start, and what every piece of evidence of a type needs.
