@@ -31,7 +31,11 @@ func main() {
 	flag.Parse()
 	ctx, cancel := context.WithTimeout(context.Background(), 60*time.Second)
 	defer cancel()
-	if err := run(ctx); err != nil {
+	show := run
+	if *endpoint != "" {
+		show = federate
+	}
+	if err := show(ctx); err != nil {
 		say("failed", map[string]any{"error": err.Error()})
 		os.Exit(1)
 	}

@@ -18,6 +18,8 @@ export interface TestTrustDomain {
   /** For SPIFFE_ENDPOINT_SOCKET. */
   readonly address: string
   readonly api: ApiClient
+  /** Port of the HTTPS listener. */
+  readonly port: number
   /** Registers a workload; returns the entry. */
   register(entry: JsonObject): Promise<JsonObject>
   /** Changes an entry, and so makes the agent fetch new credentials. */
@@ -44,6 +46,7 @@ export async function startTrustDomain(): Promise<TestTrustDomain> {
     directory,
     address: agent.address,
     api,
+    port: server.port,
     async register(entry) {
       const answer = await api.send({
         method: 'POST',

@@ -32,6 +32,7 @@ const BY_CODE: { readonly [code in AimsErrorCode]?: ExitCode } = {
   'provisioning.malformed_selector': 2,
   'provisioning.no_selectors': 2,
   'provisioning.unknown_member': 2,
+  'provisioning.federation_malformed': 2,
   'provisioning.missing_member': 2,
   'provisioning.no_endpoint': 2,
   'provisioning.invalid_endpoint': 2,

@@ -21,6 +21,7 @@ interface CreateOptions extends ServerOptions {
   readonly x509Ttl?: string
   readonly jwtTtl?: string
   readonly witTtl?: string
+  readonly federatesWith: readonly string[]
   readonly admin?: true
   readonly file?: string
   readonly reuseRetired?: true
@@ -55,6 +56,7 @@ export function define(command: Command): void {
       .option('--x509-ttl <seconds>', 'lifetime of X.509-SVIDs')
       .option('--jwt-ttl <seconds>', 'lifetime of JWT-SVIDs')
       .option('--wit-ttl <seconds>', 'lifetime of WITs')
+      .option('--federates-with <trust-domain>', 'also gets the bundle of this trust domain; repeatable', collect, [])
       .option('--admin', 'may use the administration API')
       .option('--file <path>', 'take the entry from a JSON file instead')
       .option('--reuse-retired', 'give a SPIFFE ID again that a deleted entry had'),
@@ -136,6 +138,7 @@ function entryOf(options: CreateOptions): JsonObject {
     ...seconds('x509Ttl', options.x509Ttl),
     ...seconds('jwtTtl', options.jwtTtl),
     ...seconds('witTtl', options.witTtl),
+    ...(options.federatesWith.length === 0 ? {} : { federatesWith: options.federatesWith }),
     ...(admin === true ? { admin } : {}),
   }
 }

@@ -1,4 +1,4 @@
-import { AimsError, refuseAs } from '../../base/errors.ts'
+import { AimsError } from '../../base/errors.ts'
 import { isJsonObject, type JsonObject, type JsonValue } from '../../base/json.ts'
 import { networks } from '../../base/outbound-addresses.ts'
 import { parseOutboundUrl } from '../../base/outbound-url.ts'
@@ -133,7 +133,13 @@ function readFlag(value: JsonValue): boolean {
 
 function read<T>(name: string, value: JsonValue | undefined, parse: (text: string) => T): T {
   if (typeof value !== 'string' || value === '') throw malformed(`${name} is missing, or no text`)
-  return refuseAs('provisioning.federation_malformed', `${name} is not well formed`, () => parse(value))
+  try {
+    return parse(value)
+  } catch (cause) {
+    if (!AimsError.is(cause)) throw cause
+    if (cause.code === 'provisioning.federation_malformed') throw cause
+    throw malformed(`${name}: ${cause.message}`, { cause })
+  }
 }
 
 function check(name: string, value: JsonValue | undefined, requireForm: (text: string) => void): string {
@@ -143,6 +149,6 @@ function check(name: string, value: JsonValue | undefined, requireForm: (text: s
   })
 }
 
-function malformed(why: string): AimsError {
-  return new AimsError('provisioning.federation_malformed', `the relationship is not well formed: ${why}`)
+function malformed(why: string, options?: ErrorOptions): AimsError {
+  return new AimsError('provisioning.federation_malformed', `the relationship is not well formed: ${why}`, options)
 }
