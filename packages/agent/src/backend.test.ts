@@ -108,6 +108,18 @@ test('a workload gets the identities whose selectors it shows, and the same snap
   backend.close()
 })
 
+test('selectors of several attestors in one entry must all be shown: of the process, its container and its pod', async () => {
+  const selectors = ['unix:user:bot', 'docker:label:app:bot', 'k8s:pod-uid:0f1e']
+  const backend = await start(new FakeServer(), entry('tied', { selectors }))
+  const shown = ['unix:uid:1000', ...selectors, 'docker:image_id:bot:1']
+  assert.equal((await backend.snapshot(attestation(...shown))).identities.length, 1)
+  for (const missing of selectors) {
+    const less = attestation(...shown.filter((one) => one !== missing))
+    assert.deepEqual((await backend.snapshot(less)).identities, [], missing)
+  }
+  backend.close()
+})
+
 test('several identities come in the order of their SPIFFE IDs, whatever their entries are called', async () => {
   const named = (id: string, name: string): RegistrationEntry => ({ ...entry(name), id })
   const backend = await start(new FakeServer(), named('1', 'user'), named('2', 'agent'), named('3', 'bot'))

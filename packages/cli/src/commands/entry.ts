@@ -5,6 +5,7 @@ import { UsageError } from '../exit.ts'
 import { readInput } from '../input.ts'
 import { output, print } from '../output.ts'
 import { ask, type ServerOptions, serverOptions } from '../server-options.ts'
+import { defineImport } from './entry/import.ts'
 import { definePlan } from './entry/plan.ts'
 
 interface CreateOptions extends ServerOptions {
@@ -113,6 +114,7 @@ export function define(command: Command): void {
   })
 
   definePlan(command)
+  defineImport(command)
 }
 
 function collect(value: string, previous: readonly string[]): readonly string[] {

@@ -79,6 +79,7 @@ before(async () => {
   await entry('gcp', 'gcp:image:bot')
   await entry('hard', 'tpm:image:hard', { attestation: { tpm: { images: ['hard'] }, assurance: 'high' } })
   await entry('both', 'gcp:image:both', { attestation: { require: ['gcp', 'tpm'] } })
+  await entry('tied', '', { selectors: ['tpm:image:tied', 'aws-iid:image:tied'] })
   await entry('bearer', 'aws-iid:image:bearer', { credentialTypes: ['wit', 'jwt-svid'] })
   await entry('pair-a', 'aws-iid:image:pair')
   await entry('pair-b', 'aws-iid:image:pair')
@@ -204,6 +205,14 @@ describe('issuance by evidence', () => {
   test('takes several pieces of evidence for one key', async () => {
     const answer = await attempt({ types: ['gcp', 'tpm'], claims: { image: 'both' } })
     assert.deepEqual(witOf(answer).attested, { assurance: 'high', types: ['gcp', 'tpm'] })
+  })
+
+  test('an entry with selectors of a TPM and of AWS is for who shows both', async () => {
+    const answer = await attempt({ types: ['tpm', 'aws-iid'], claims: { image: 'tied' } })
+    assert.equal(answer.spiffeId, 'spiffe://example.com/agent/tied')
+    for (const type of ['tpm', 'aws-iid'] as const) {
+      await refused(attempt({ types: [type], claims: { image: 'tied' } }), 'provisioning.no_identity')
+    }
   })
 
   test('lets a caller choose where the evidence fits several entries', async () => {
