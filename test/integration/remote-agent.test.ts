@@ -117,7 +117,8 @@ const newestAgent = async (): Promise<string> => {
 }
 
 async function eventually(what: string, check: () => boolean | Promise<boolean>): Promise<void> {
-  for (let tries = 0; tries < 500; tries += 1) {
+  // An agent that was refused asks ever more rarely.
+  for (let tries = 0; tries < 6000; tries += 1) {
     if (await check()) return
     await sleep(10)
   }
