@@ -24,9 +24,9 @@ export function authenticated(authenticator: Authenticator, options: AdapterOpti
     const id = randomUUID()
     request.correlationId = id
     try {
-      request.principal = await authenticator.authenticate(toIncomingRequest(request, id, options))
+      request.principal = await authenticator.authenticate(toIncomingRequest(request, id, options), options)
     } catch (error) {
-      return sendProblem(response, authenticator.problem(error, id))
+      return sendProblem(response, authenticator.problem(error, id, options))
     }
     next()
   }

@@ -35,9 +35,9 @@ export function authenticated(
     const id = randomUUID()
     c.set('correlationId', id)
     try {
-      c.set('principal', await authenticator.authenticate(toIncoming(c, id, options.maxBody ?? MAX_BODY)))
+      c.set('principal', await authenticator.authenticate(toIncoming(c, id, options.maxBody ?? MAX_BODY), options))
     } catch (error) {
-      const { status, headers, body } = authenticator.problem(error, id)
+      const { status, headers, body } = authenticator.problem(error, id, options)
       return new Response(body, { status, headers })
     }
     return next()

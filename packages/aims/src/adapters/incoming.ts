@@ -4,10 +4,11 @@ import type { RawHeaders } from '../authentication/carriage.ts'
 import { peerCertificatesOf } from '../authentication/mtls/material.ts'
 import type { ProblemResponse } from '../authentication/problem.ts'
 import type { IncomingRequest } from '../authentication/request.ts'
+import type { RouteRequirements } from '../authentication/route.ts'
 import { AimsError } from '../base/errors.ts'
 
-/** Bounds for what an adapter reads before it knows the caller. */
-export interface AdapterOptions {
+/** What a route asks of its callers, and bounds for what an adapter reads before it knows them. */
+export interface AdapterOptions extends RouteRequirements {
   /** Bytes of a body that a proof names, read to check its digest. Default 262,144. */
   readonly maxBody?: number
 }

@@ -34,9 +34,9 @@ export function protect(
     const id = randomUUID()
     let principal: Principal
     try {
-      principal = await authenticator.authenticate(toIncomingRequest(request, id, options))
+      principal = await authenticator.authenticate(toIncomingRequest(request, id, options), options)
     } catch (error) {
-      return sendProblem(response, authenticator.problem(error, id))
+      return sendProblem(response, authenticator.problem(error, id, options))
     }
     await handler(request, response, principal, id)
   }

@@ -10,6 +10,7 @@ import { type Carried, readCarriage } from './carriage.ts'
 import type { AuthenticationMethod, Principal } from './principal.ts'
 import { type ProblemResponse, problemFor } from './problem.ts'
 import type { AuthenticatorOptions, IncomingRequest, Judge } from './request.ts'
+import { bindingOf, methodsOf, type RouteRequirements, requirePeer } from './route.ts'
 import { DEFAULT_MAX_LIFETIME } from './wpt/verify.ts'
 
 /** Tells who calls. */
@@ -21,11 +22,13 @@ export interface Authenticator {
    * A refusal is recorded with the observer before it is thrown. Header fields that claim an identity, such as
    * `X-Forwarded-*`, are never looked at.
    *
+   * @param route - What this route asks for beyond what the service does. Default: nothing.
    * @throws {@link AimsError} `authentication.*`, `proof.*`, `credential.*`, `x509.*`
+   * @throws TypeError for a route that accepts a method the service does not
    */
-  authenticate(request: IncomingRequest): Promise<Principal>
-  /** What to answer when `authenticate` has thrown `error` for the request with this id. */
-  problem(error: unknown, id: string): ProblemResponse
+  authenticate(request: IncomingRequest, route?: RouteRequirements): Promise<Principal>
+  /** What to answer when `authenticate` has thrown `error` for the request with this id, under the same route. */
+  problem(error: unknown, id: string, route?: RouteRequirements): ProblemResponse
 }
 
 /**
@@ -46,22 +49,27 @@ export function createAuthenticator(options: AuthenticatorOptions): Authenticato
     'jwt-svid': bearerJudge(options),
   }
 
-  const judge = async (request: IncomingRequest, now: number, id: string): Promise<Principal> => {
+  const judge = async (
+    request: IncomingRequest,
+    route: RouteRequirements,
+    now: number,
+    id: string,
+  ): Promise<Principal> => {
+    const accepted = methodsOf(methods, route)
     const carried = readCarriage(request.headers)
-    const method = chooseMethod(carried, request, methods)
-    const principal = await byMethod[method]({ request, carried, now, id })
-    if (options.peer !== undefined && options.peer(principal.id) !== true) {
-      throw new AimsError('authentication.peer_unexpected', 'the caller is authentic but not expected')
-    }
+    const method = chooseMethod(carried, request, accepted)
+    const binding = bindingOf(options.requireBinding, route)
+    const principal = await byMethod[method]({ request, carried, binding, now, id })
+    requirePeer(principal.id, options.peer, route.peer)
     return principal
   }
   return {
     methods,
-    problem: (error, id) => problemFor(error, id, methods),
-    async authenticate(request) {
+    problem: (error, id, route = {}) => problemFor(error, id, route.accept ?? methods),
+    async authenticate(request, route = {}) {
       const id = request.id ?? randomUUID()
       try {
-        return await judge(request, clock(), id)
+        return await judge(request, route, clock(), id)
       } catch (error) {
         if (AimsError.is(error)) await observer.record(refusalOf(request, error, id))
         throw error

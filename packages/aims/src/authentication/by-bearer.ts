@@ -1,4 +1,5 @@
 import { sha256Base64url } from '../base/bytes.ts'
+import { AimsError } from '../base/errors.ts'
 import { verifyJwtSvid } from '../credentials/jwt-svid/verify.ts'
 import { requireNotRevoked } from '../credentials/revocation/require.ts'
 import { makePrincipal } from './principal.ts'
@@ -12,8 +13,11 @@ export function bearerJudge({
   clockSkew,
   revocations,
 }: AuthenticatorOptions): Judge {
-  return ({ carried, now }) => {
+  return ({ carried, binding, now }) => {
     if (carried.kind !== 'bearer') throw new TypeError('the request carries no bearer token')
+    if (binding.method === true || binding.target === true || binding.body === true) {
+      throw new AimsError('proof.binding_missing', 'a bearer token names nothing of the request')
+    }
     const skew = clockSkew === undefined ? {} : { clockSkew }
     const { subject, expiresAt, issuedAt, claims } = verifyJwtSvid(carried.token, {
       bundles,

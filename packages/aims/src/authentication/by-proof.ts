@@ -14,14 +14,14 @@ import { checkBody, checkProof, consumeProof, type ProofExpectations } from './w
 
 /** Judges by a WIT and the proof that its key made for this request. */
 export function proofJudge(options: AuthenticatorOptions): Judge {
-  const { profiles = DEFAULT_PROFILES, observer, contextTokens = [], requireBinding, replays, revocations } = options
+  const { profiles = DEFAULT_PROFILES, observer, contextTokens = [], replays, revocations } = options
   const enabled = new Set(profiles.map(({ profile }) => profile))
   const marks = options.highWaterMarks ?? (enabled.size > 1 ? createMemoryHighWaterMark() : undefined)
   const rules = rulesOf(options)
   const verifiers = new Map<Profile, WitVerifier>()
   for (const profile of enabled) verifiers.set(profile, witVerifier(profile, options))
 
-  return async ({ request, carried, now, id }) => {
+  return async ({ request, carried, binding, now, id }) => {
     if (carried.kind !== 'proof') throw new TypeError('the request carries no proof')
     const { profile, accessToken, txnToken } = carried
     requireProfile(profiles, profile)
@@ -31,6 +31,7 @@ export function proofJudge(options: AuthenticatorOptions): Judge {
     const { headers } = request
     const proof = checkProof(carried.proof, {
       ...rules,
+      requireBinding: binding,
       wit,
       profile,
       now,
@@ -41,8 +42,8 @@ export function proofJudge(options: AuthenticatorOptions): Judge {
       otherTokens: contextTokensOf(headers, contextTokens),
       findField: (field) => singleField(headers, field),
     })
-    const needsBody = proof.bodyDigest !== undefined || requireBinding?.body === true
-    const coversBody = needsBody && checkBody(proof, await readBody(request), requireBinding)
+    const needsBody = proof.bodyDigest !== undefined || binding.body === true
+    const coversBody = needsBody && checkBody(proof, await readBody(request), binding)
     if (marks !== undefined && (await marks.admit(wit.subject, profile)) !== true) {
       throw new AimsError('authentication.downgrade', 'the caller has used a stronger profile before')
     }
@@ -73,17 +74,12 @@ function rulesOf({
   origins,
   maxLifetime,
   clockSkew,
-  requireBinding,
-}: AuthenticatorOptions): Pick<
-  ProofExpectations,
-  'audiences' | 'origins' | 'maxLifetime' | 'clockSkew' | 'requireBinding'
-> {
+}: AuthenticatorOptions): Pick<ProofExpectations, 'audiences' | 'origins' | 'maxLifetime' | 'clockSkew'> {
   return {
     audiences,
     ...(origins === undefined ? {} : { origins }),
     ...(maxLifetime === undefined ? {} : { maxLifetime }),
     ...(clockSkew === undefined ? {} : { clockSkew }),
-    ...(requireBinding === undefined ? {} : { requireBinding }),
   }
 }
 

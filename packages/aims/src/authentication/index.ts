@@ -34,6 +34,7 @@ export {
 export type { ReplayStore } from './replay/replay-store.ts'
 export { openSqliteReplayStore, type SqliteReplayStore, type SqliteReplayStoreOptions } from './replay/sqlite.ts'
 export type { AuthenticatorOptions, IncomingRequest } from './request.ts'
+export type { RouteRequirements } from './route.ts'
 export { BODY_DIGEST_CLAIM, bodyDigest } from './wpt/body-digest.ts'
 export {
   createWpt,

@@ -77,6 +77,8 @@ export interface AuthenticatorOptions {
 export interface Case {
   readonly request: IncomingRequest
   readonly carried: Carried
+  /** What a proof must name of the request here. */
+  readonly binding: RequiredBinding
   readonly now: number
   readonly id: string
 }
