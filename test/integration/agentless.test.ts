@@ -407,7 +407,7 @@ describe('a renewal', () => {
     const authorities = () => me.bundles.bundleFor(trustDomain)?.x509Authorities.length
     const before = authorities() ?? 0
     await api.send(rotate)
-    await me.streams.refreshBundle()
+    await me.streams.refreshTrust()
     assert.equal(authorities(), before + 1)
     await me.streams.renew()
     verifyX509Svid(me.x509.x509Svid().certificates, { bundles: me.bundles, now: clock() })

@@ -10,17 +10,26 @@ import {
   type WorkloadKey,
 } from 'aims/base'
 import { parseBundle, type TrustBundle } from 'aims/credentials'
-import { parseTrustDomain, type SpiffeId, type TrustDomain, trustDomainOf } from 'aims/identifiers'
-import { agentProofNonce, parseEntry, type RegistrationEntry, signKeyProof } from 'aims/provisioning'
+import { parseTrustDomain, type SpiffeId, trustDomainOf } from 'aims/identifiers'
+import {
+  agentProofNonce,
+  type FederatedBundles,
+  parseEntry,
+  type RegistrationEntry,
+  readFederated,
+  readStanding,
+  signerOfChain,
+  signerOfToken,
+  signKeyProof,
+} from 'aims/provisioning'
 import { postureOf } from './posture.ts'
-import { signerOfChain, signerOfToken } from './signers.ts'
 
 /** The trust domain as the server last described it. */
 export interface TrustDomainState {
   readonly revision: number
   readonly bundle: TrustBundle
   /** Bundles of other trust domains. Which workload gets which, its entry says. */
-  readonly federated: ReadonlyMap<TrustDomain, TrustBundle>
+  readonly federated: FederatedBundles
   readonly entries: readonly RegistrationEntry[]
   /** Names of the authorities whose signatures stand; what others signed is replaced at once. Absent: all stand. */
   readonly standing?: ReadonlySet<string>
@@ -142,14 +151,6 @@ function readState(answer: JsonObject, before: TrustDomainState | undefined): Tr
   }
 }
 
-/** Who signs for long, of all purposes. Names do not meet: key identifiers are hex of 20 bytes, kids are thumbprints. */
-export function readStanding(value: JsonValue): ReadonlySet<string> {
-  const lists = Object.values(object(value))
-  return new Set(
-    lists.flatMap((list) => (Array.isArray(list) ? list.map((one: JsonValue) => text(one, 'standing')) : [])),
-  )
-}
-
 function merged(
   before: readonly RegistrationEntry[],
   changed: readonly RegistrationEntry[],
@@ -157,20 +158,6 @@ function merged(
 ): readonly RegistrationEntry[] {
   const gone = new Set<JsonValue>([...removed, ...changed.map(({ id }) => id)])
   return [...before.filter(({ id }) => !gone.has(id)), ...changed]
-}
-
-function readFederated(value: JsonValue | undefined, own: TrustDomain): ReadonlyMap<TrustDomain, TrustBundle> {
-  if (value === undefined) return new Map()
-  if (!Array.isArray(value)) throw invalid('federated')
-  const bundles = new Map<TrustDomain, TrustBundle>()
-  for (const one of value as readonly JsonValue[]) {
-    const { trustDomain: name, bundle } = object(one)
-    const trustDomain = parseTrustDomain(text(name, 'trustDomain'))
-    // Nobody else speaks for the own trust domain, and no domain has two bundles.
-    if (trustDomain === own || bundles.has(trustDomain)) throw invalid('federated')
-    bundles.set(trustDomain, parseBundle(text(bundle, 'bundle'), trustDomain).bundle)
-  }
-  return bundles
 }
 
 function object(value: JsonValue | undefined): JsonObject {

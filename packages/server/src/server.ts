@@ -41,6 +41,7 @@ import { openJoinTokens } from './store/join-tokens.ts'
 import { openKeyBindings } from './store/key-bindings.ts'
 import { openSubAgentStore } from './store/sub-agent-store.ts'
 import { openSubAgents } from './sub-agents.ts'
+import { createTrustTeller } from './trust.ts'
 
 /** A server that runs. */
 export interface RunningServer {
@@ -123,6 +124,7 @@ async function start(config: Configuration, options: ServerOptions, undo: (() =>
   const federation = await openFederation({ config, storage, clock, observer, authorities, failed })
   undo.push(() => federation.close())
   federation.onChange(changes.notify)
+  const trust = createTrustTeller({ authorities, federation, entries, revision: changes.revision })
   const things = openAttestedThings(storage.db, storage.seal)
   const nodes = openNodes({
     federation,
@@ -172,6 +174,7 @@ async function start(config: Configuration, options: ServerOptions, undo: (() =>
     endings: { ...endings, changes: endings.revocationChanges },
     subAgents: openSubAgents({ trustDomain, bundles, authorities, entries, revocations, register, clock, observer }),
     metrics,
+    trust,
     isReady: () => ready,
   })
   const handler = (

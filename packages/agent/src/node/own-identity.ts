@@ -1,9 +1,8 @@
 import type { EvidenceCollector } from 'aims/attestation'
 import { AimsError, type Clock } from 'aims/base'
 import type { TrustDomain } from 'aims/identifiers'
-import { type AgentIdentity, attestAgent, type IdentityServer, renewAgent } from 'aims/provisioning'
+import { type AgentIdentity, attestAgent, type IdentityServer, renewAgent, signerOfChain } from 'aims/provisioning'
 import { pause } from '../pause.ts'
-import { signerOfChain } from '../signers.ts'
 import type { IdentityFile } from './identity-file.ts'
 
 /** The agent's own identity, attested and renewed in the background. */

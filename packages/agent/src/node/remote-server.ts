@@ -1,7 +1,6 @@
 import { AimsError, type ApiClient, type Clock, isJsonObject, type JsonValue } from 'aims/base'
 import { parseBundle } from 'aims/credentials'
-import { type AgentIdentity, identityServer } from 'aims/provisioning'
-import { readStanding } from '../server-client.ts'
+import { type AgentIdentity, identityServer, readStanding } from 'aims/provisioning'
 import { type RemoteSettings, requireReadable } from './configuration.ts'
 import { NO_FILE, openIdentityFile } from './identity-file.ts'
 import { keepOwnIdentity } from './own-identity.ts'

@@ -83,6 +83,8 @@ export {
   type SpawnOptions,
   type SubAgent,
 } from './sub-agents/spawn.ts'
+export { signerOfChain, signerOfToken } from './trust/signers.ts'
+export { type FederatedBundles, readFederated, readStanding } from './trust/state.ts'
 export {
   type JwtSvidQuery,
   type Watcher,

@@ -17,6 +17,7 @@ import type { Authorities } from '../keys/authority-types.ts'
 import type { AgentRegistry } from '../nodes/agent-registry.ts'
 import { viewOf } from '../nodes/agent-view.ts'
 import type { EntryChanges } from '../nodes/entry-changes.ts'
+import { federatedBody } from '../trust.ts'
 import { objectBody, textMember, textsMember } from './read.ts'
 
 /** What the node agent needs: the state of the trust domain, and signatures. */
@@ -158,10 +159,7 @@ async function stateFor(call: Call, options: AgentRoutesOptions): Promise<Reply>
     const bundle = serializeBundle(authorities.bundle(), { includeWit: true })
     const told = delta !== undefined && query.changes === 'true' ? delta : { entries: view.entries() }
     const standing = authorities.standing()
-    const federated = options.federation.bundles().map((one) => ({
-      trustDomain: one.trustDomain,
-      bundle: serializeBundle(one, { includeWit: true }),
-    }))
+    const federated = federatedBody(options.federation.bundles())
     return { status: 200, body: { revision, trustDomain, bundle, standing, federated, ...told } }
   }
 }

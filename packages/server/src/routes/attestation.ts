@@ -1,12 +1,11 @@
 import { ATTESTATION_TYPES, type AttestationType } from 'aims/attestation'
 import { AimsError, decodeBase64, isJsonObject, type JsonObject } from 'aims/base'
-import { serializeBundle } from 'aims/credentials'
 import { CREDENTIAL_TYPES } from 'aims/provisioning'
 import type { EvidenceCredentials, EvidenceIssuance } from '../attestation/evidence-issuance.ts'
 import type { EvidenceSession, ShownEvidence } from '../attestation/evidence-session.ts'
 import type { Call, Route } from '../http/route.ts'
 import type { Schema } from '../http/schema.ts'
-import type { Authorities } from '../keys/authority-types.ts'
+import type { TrustTeller } from '../trust.ts'
 import { objectBody, objectMember, textMember, textsMember } from './read.ts'
 
 export const JWK: Schema = { type: 'object', description: 'Public JWK of the key that will be certified' }
@@ -72,7 +71,7 @@ const CREDENTIALS: Schema = {
 export function attestationRoutes(
   session: EvidenceSession,
   issuance: EvidenceIssuance,
-  authorities: Authorities,
+  trust: TrustTeller,
 ): readonly Route[] {
   const common = { method: 'POST', access: 'public', entrances: ['unix', 'https'] } as const
   return [
@@ -103,8 +102,7 @@ export function attestationRoutes(
       body: CREDENTIALS,
       handle: async (call) => {
         const credentials = await issuance.issue(evidenceRequest(call), call.id)
-        const bundle = serializeBundle(authorities.bundle(), { includeWit: true })
-        return { status: 201, body: { ...credentialsBody(credentials), bundle } }
+        return { status: 201, body: { ...credentialsBody(credentials), ...trust.tell(credentials.entry) } }
       },
     },
   ]

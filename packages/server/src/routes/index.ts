@@ -14,6 +14,7 @@ import { delegationsByRegistrar } from '../registration/delegation.ts'
 import type { Storage } from '../storage.ts'
 import type { AttestedThings } from '../store/attested-things.ts'
 import type { StoredKeyBindings } from '../store/key-bindings.ts'
+import type { TrustTeller } from '../trust.ts'
 import { agentRoutes } from './agent.ts'
 import { agentsRoutes } from './agents.ts'
 import { attestationRoutes } from './attestation.ts'
@@ -30,6 +31,7 @@ import { withOpenApi } from './openapi.ts'
 import { operationRoutes } from './operations.ts'
 import { type RevocationRoutesOptions, revocationRoutes } from './revocations.ts'
 import { type SubAgentRoutesOptions, subAgentRoutes } from './sub-agents.ts'
+import { trustRoute } from './trust.ts'
 
 /** Everything the routes work with. */
 export interface RouteDependencies {
@@ -50,6 +52,7 @@ export interface RouteDependencies {
   readonly metrics: Metrics
   readonly endings: Omit<RevocationRoutesOptions, 'entries'>
   readonly subAgents: SubAgentRoutesOptions
+  readonly trust: TrustTeller
   readonly isReady: () => boolean
 }
 
@@ -98,7 +101,8 @@ export function serverRoutes(deps: RouteDependencies): readonly Route[] {
       ...agentRoutes({ ...deps, ...nodes, trustDomain: config.trustDomain }),
       ...agentsRoutes(nodes.agents, nodes.attestation, authorities),
       ...joinTokenRoutes(nodes.tokens, deps.clock, deps.observer),
-      ...attestationRoutes(nodes.session, deps.evidence, authorities),
+      ...attestationRoutes(nodes.session, deps.evidence, deps.trust),
+      trustRoute(deps.trust, entries),
       ...subAgentRoutes(deps.subAgents),
       ...revocationRoutes({ ...deps.endings, entries }),
       ...auditRoutes(log),

@@ -15,6 +15,7 @@ import type { CredentialType } from '../entry.ts'
 import { readJwtSvid, readWit } from '../workload-api/responses.ts'
 import { type KeyProofSubject, signKeyProof } from './key-proof.ts'
 import type { IdentityServer } from './server.ts'
+import { readTrust, type TrustNews } from './trust.ts'
 
 /** What one attestation is for. */
 export interface EvidenceRound {
@@ -34,6 +35,7 @@ export interface EvidenceGrant {
   readonly x509?: X509Svid
   readonly wit?: Wit
   readonly jwt?: JwtSvid
+  readonly trust: TrustNews
 }
 
 /** What a round needs, the same each time. */
@@ -180,11 +182,12 @@ function readGrant(
   { key, audience }: EvidenceRound,
   answer: JsonValue | undefined,
 ): EvidenceGrant {
-  const { spiffeId: name, hint: hinted, x509Svid, wit, jwtSvid, bundle } = object(answer, 'answer')
+  const granted = object(answer, 'answer')
+  const { spiffeId: name, hint: hinted, x509Svid, wit, jwtSvid } = granted
   try {
     const spiffeId = parseWorkloadSpiffeId(text(name, 'spiffeId'))
     if (wanted !== undefined && wanted !== spiffeId) throw invalid('spiffeId')
-    server.learn(text(bundle, 'bundle'))
+    const trust = readTrust(server, granted)
     const hint = typeof hinted === 'string' ? hinted : ''
     const named = (value: JsonValue): { spiffeId: string; token: string; hint: string } => {
       return { spiffeId, hint, token: text(object(value, 'token').token, 'token') }
@@ -193,6 +196,7 @@ function readGrant(
     if (x509 !== undefined && x509.spiffeId !== spiffeId) throw invalid('chain')
     return {
       spiffeId,
+      trust,
       ...(x509 === undefined ? {} : { x509 }),
       ...(wit === undefined ? {} : { wit: readWit(named(wit), () => key, witProfile) }),
       ...(jwtSvid === undefined || audience === undefined ? {} : { jwt: readJwtSvid(named(jwtSvid), audience) }),

@@ -31,8 +31,13 @@ export interface IdentityServerOptions {
 export interface IdentityServer {
   /** The newest bundle: that of the options, until the server has given a newer one. */
   readonly bundle: TrustBundle
-  /** @throws {@link AimsError} `provisioning.server_untrusted`, and as `ApiClient.send` */
-  send(request: ApiRequest): Promise<JsonValue | undefined>
+  /**
+   * Sends a request.
+   *
+   * @param as - Shows this SVID, on a connection for this request alone.
+   * @throws {@link AimsError} `provisioning.server_untrusted`, and as `ApiClient.send`
+   */
+  send(request: ApiRequest, as?: X509Svid): Promise<JsonValue | undefined>
   /** Takes a bundle that the server gave. An older one is ignored. Returns the newest. */
   learn(document: string): TrustBundle
   /** Shows this SVID on connections that are made from now on, and uses no other connections. `undefined`: none is shown. */
@@ -57,18 +62,16 @@ export function identityServer(options: IdentityServerOptions): IdentityServer {
   requireAuthorities(newest)
   const address = parseServerAddress(server)
   let shown: X509Svid | undefined
-  const open = (): Connections => {
-    const agent = new ServerAgent(
-      () => ({ ...serverTlsOptions(newest, clock), ...clientCertificate(shown) }),
-      keepAlive,
-    )
+  const open = (svid: () => X509Svid | undefined, isKept: boolean): Connections => {
+    const agent = new ServerAgent(() => ({ ...serverTlsOptions(newest, clock), ...clientCertificate(svid()) }), isKept)
     return { agent, api: apiClient({ ...address, agent }) }
   }
-  let current = open()
+  const openShared = (): Connections => open(() => shown, keepAlive)
+  let current = openShared()
   // What is under way ends, and no new request begins on a connection that was made under other circumstances.
   const renew = (): void => {
     current.agent.endWhenIdle()
-    current = open()
+    current = openShared()
   }
   const adopt = (next: TrustBundle): void => {
     // The same one stays the same object: verifiers keep what they know of it.
@@ -80,13 +83,16 @@ export function identityServer(options: IdentityServerOptions): IdentityServer {
     get bundle() {
       return newest
     },
-    async send(request) {
+    async send(request, as) {
+      const alone = as && open(() => as, false)
       try {
-        return await current.api.send(request)
+        return await (alone ?? current).api.send(request)
       } catch (error) {
         // Whoever was away while all authorities changed has a newer file, perhaps.
         if (typeof given === 'string') adopt(orElse(read, newest))
         throw untrusted(error) ?? error
+      } finally {
+        alone?.api.close()
       }
     },
     learn(document) {

@@ -1,9 +1,9 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { AimsError, type AimsErrorCode } from '../../base/errors.ts'
 import { WorkloadKey } from '../../base/keys.ts'
-import type { TrustBundle } from '../../credentials/bundle/bundle.ts'
 import type { JwtSvid } from '../../credentials/jwt-svid/source.ts'
 import type { Wit } from '../../credentials/wit/source.ts'
+import { signerOfChain, signerOfToken } from '../trust/signers.ts'
 import type { JwtSvidQuery, Watcher } from '../workload-api/client.ts'
 import type { TokenBundles, X509Bundles, X509Context } from '../workload-api/responses.ts'
 import type { WorkloadStreams } from '../workload-api/sources/streams.ts'
@@ -11,6 +11,7 @@ import { notReady, type SourceSettings } from '../workload-api/sources/subscript
 import { Channel, closed } from './channel.ts'
 import { attestOnce, type EvidenceExchangeOptions, type EvidenceGrant } from './exchange.ts'
 import type { IdentityServer } from './server.ts'
+import { askTrust, type TrustNews } from './trust.ts'
 
 // The server was not there, or not able to answer: the same evidence may do in a moment.
 const PASSING: ReadonlySet<AimsErrorCode> = new Set([
@@ -25,13 +26,18 @@ const PASSING: ReadonlySet<AimsErrorCode> = new Set([
 /** Milliseconds. */
 const MAX_DELAY = 2 ** 31 - 1
 const MIN_PAUSE = 500
-/** Seconds between two looks at the bundle, when it does not say. */
-const REFRESH = { default: 300, min: 5, max: 3600 }
+/** Renewals that the server asks for are spread over this much. */
+const SPREAD = 1000
+/** Seconds to the next renewal when no credential says. */
+const NO_END = 3600
 
 /**
  * Credentials for evidence as a Workload API would push them. Renewed at half of the life of the one that ends first, give or
  * take a tenth, each time for a new key that the old one vouches for. A failed renewal is tried again with growing pauses
  * and leaves what is there, until it expires; the answer that no entry fits takes it away at once.
+ *
+ * Between renewals it follows whom to believe, by long polls: bundles, those of other trust domains included, are
+ * here as soon as the server has them, and what a tainted authority signed, or another entry gave, is replaced at once.
  */
 export class EvidenceStreams implements WorkloadStreams {
   readonly #server: IdentityServer
@@ -48,7 +54,10 @@ export class EvidenceStreams implements WorkloadStreams {
   #key: WorkloadKey | undefined
   // A key whose certification was not heard of: perhaps the server knows it as the last one already.
   #pending: WorkloadKey | undefined
-  #bundle: TrustBundle | undefined
+  #trust: TrustNews | undefined
+  // The server has said something by which what is held is to be replaced.
+  #isOverdue = false
+  #wake = new AbortController()
   #renewing: Promise<void> | undefined
   #last: Promise<unknown> = Promise.resolve()
 
@@ -80,7 +89,7 @@ export class EvidenceStreams implements WorkloadStreams {
       }
     }
     void this.#keepFresh()
-    void this.#keepBundle()
+    void this.#followTrust()
   }
 
   /** Attests now, for a new key. Callers that come at the same time share one attestation. */
@@ -149,7 +158,8 @@ export class EvidenceStreams implements WorkloadStreams {
       this.#pending = undefined
       this.#key = key
       this.#grant = grant
-      this.#publishBundle(this.#server.bundle)
+      this.#isOverdue = false
+      this.#takeTrust(grant.trust)
       this.#x509.publish({ svids: grant.x509 === undefined ? [] : [grant.x509], bundles: this.#x509BundleMap() })
       this.#wits.publish(grant.wit === undefined ? [] : [grant.wit])
     } catch (error) {
@@ -175,7 +185,10 @@ export class EvidenceStreams implements WorkloadStreams {
     const { signal } = this.#abort
     let failures = 0
     while (!signal.aborted) {
-      await this.#sleep(failures === 0 ? this.#untilRenewal() : this.#backoff(failures))
+      this.#wake = new AbortController()
+      await this.#sleep(failures === 0 ? this.#untilRenewal() : this.#backoff(failures), this.#wake.signal)
+      // All who share the authority are told at the same moment.
+      if (this.#wake.signal.aborted) await this.#sleep(SPREAD * this.#settings.random())
       if (signal.aborted) return
       failures = await this.renew().then(
         () => 0,
@@ -184,35 +197,67 @@ export class EvidenceStreams implements WorkloadStreams {
     }
   }
 
-  // The authorities change more often than credentials end.
-  async #keepBundle(): Promise<void> {
+  async #followTrust(): Promise<void> {
     const { signal } = this.#abort
+    let failures = 0
     while (!signal.aborted) {
-      const hint = this.#bundle?.refreshHint ?? REFRESH.default
-      await this.#sleep(Math.min(Math.max(hint, REFRESH.min), REFRESH.max) * 1000)
-      if (signal.aborted) return
-      await this.refreshBundle().catch(() => undefined)
+      const asked = performance.now()
+      const isOk = await this.refreshTrust(this.#trust?.revision).then(
+        () => true,
+        () => false,
+      )
+      failures = isOk ? 0 : failures + 1
+      // A server with too many who wait answers at once.
+      if (!isOk) await this.#sleep(this.#backoff(failures + 1))
+      else if (performance.now() - asked < MIN_PAUSE) await this.#sleep(MIN_PAUSE)
     }
   }
 
-  /** Asks for the bundle now. */
-  async refreshBundle(): Promise<void> {
-    const request = { method: 'GET', path: '/v1/bundle?include=wit-svid', signal: this.#abort.signal } as const
-    this.#publishBundle(this.#server.learn(JSON.stringify(await this.#server.send(request))))
+  /** Asks whom to believe; with `after` when that is another state. */
+  async refreshTrust(after?: string): Promise<void> {
+    const { signal } = this.#abort
+    const svid = this.#grant?.x509
+    const as = svid !== undefined && svid.expiresAt > this.#settings.clock() ? svid : undefined
+    try {
+      this.#takeTrust(await askTrust(this.#server, { as, after, signal }))
+    } catch (error) {
+      // Revoked, or of an authority that is gone.
+      if (AimsError.is(error) && error.code === 'operation.unauthenticated') this.#hurry()
+      throw error
+    }
   }
 
-  #publishBundle(bundle: TrustBundle): void {
-    if (bundle === this.#bundle || this.#abort.signal.aborted) return
-    this.#bundle = bundle
-    const { trustDomain } = bundle
+  #takeTrust(news: TrustNews): void {
+    const before = this.#trust
+    if (this.#abort.signal.aborted || news.revision === before?.revision) return
+    // Who asked without a name has heard nothing of other trust domains.
+    this.#trust = news.federated === undefined ? { ...news, federated: before?.federated } : news
+    const { bundle, federated = new Map() } = this.#trust
+    const bundles = [bundle, ...federated.values()]
     this.#x509Bundles.publish(this.#x509BundleMap())
-    this.#jwtBundles.publish(new Map([[trustDomain, bundle.jwtAuthorities]]))
-    this.#witBundles.publish(new Map([[trustDomain, bundle.witAuthorities]]))
+    this.#jwtBundles.publish(new Map(bundles.map((one) => [one.trustDomain, one.jwtAuthorities])))
+    this.#witBundles.publish(new Map(bundles.map((one) => [one.trustDomain, one.witAuthorities])))
+    if (!this.#stands(news)) this.#hurry()
+  }
+
+  // Whether what is held is what the server would give now.
+  #stands({ standing, entryRevision }: TrustNews): boolean {
+    const { x509, wit, trust } = this.#grant ?? {}
+    if (trust === undefined) return true
+    const signers = [x509 && signerOfChain(x509.certificates), wit && signerOfToken(wit.token)]
+    const isSound = signers.every((signer) => signer === undefined || standing.has(signer))
+    return isSound && (entryRevision === undefined || entryRevision === trust.entryRevision)
+  }
+
+  #hurry(): void {
+    this.#isOverdue = true
+    this.#wake.abort()
   }
 
   #x509BundleMap(): X509Bundles {
-    const bundle = this.#bundle
-    return new Map(bundle === undefined ? [] : [[bundle.trustDomain, bundle.x509Authorities]])
+    if (this.#trust === undefined) return new Map()
+    const { bundle, federated = new Map() } = this.#trust
+    return new Map([bundle, ...federated.values()].map((one) => [one.trustDomain, one.x509Authorities]))
   }
 
   async #watch<T>(channel: Channel<T>, watcher: Watcher<T>): Promise<void> {
@@ -232,9 +277,10 @@ export class EvidenceStreams implements WorkloadStreams {
   }
 
   #untilRenewal(): number {
+    if (this.#isOverdue) return MIN_PAUSE + SPREAD * this.#settings.random()
     const now = this.#settings.clock()
     const ends = [this.#grant?.x509?.expiresAt, this.#grant?.wit?.expiresAt].filter((end) => end !== undefined)
-    const left = (ends.length === 0 ? now + REFRESH.max : Math.min(...ends)) - now
+    const left = (ends.length === 0 ? now + NO_END : Math.min(...ends)) - now
     // Credentials that came expired are a clock that is wrong: no reason to ask all the time.
     return Math.max(MIN_PAUSE, left * (0.5 + (this.#settings.random() - 0.5) * 0.2) * 1000)
   }
@@ -244,8 +290,9 @@ export class EvidenceStreams implements WorkloadStreams {
     return Math.min(backoff * (failures - 1), maxBackoff) + backoff * (0.05 + 0.2 * random())
   }
 
-  async #sleep(milliseconds: number): Promise<void> {
+  async #sleep(milliseconds: number, wake?: AbortSignal): Promise<void> {
     const { signal } = this.#abort
-    await delay(Math.min(milliseconds, MAX_DELAY), undefined, { signal }).catch(() => undefined)
+    const end = wake === undefined ? signal : AbortSignal.any([signal, wake])
+    await delay(Math.min(milliseconds, MAX_DELAY), undefined, { signal: end }).catch(() => undefined)
   }
 }

@@ -1,5 +1,5 @@
-import { isJsonObject, parseJson } from 'aims/base'
-import { decodeUnverifiedX509Svid } from 'aims/credentials'
+import { isJsonObject, parseJson } from '../../base/json.ts'
+import { decodeUnverifiedX509Svid } from '../../credentials/x509-svid/parse.ts'
 
 /**
  * The key identifier of the CA that signed the leaf of a chain, in lower-case hex; `''` when it names none. Verifies
