@@ -67,14 +67,14 @@ export function openStorage(
     const seal = openSeal(db, wrapping, meta)
     const keyManager = configuredManager(config['keys.manager'])
     const keys = openKeyStore(db, wrapping, seal, keyManager)
-    const entry = db.prepare('SELECT 1 FROM entries WHERE id = ?')
     const rollback = openRollbackGuard({
       file: config['rollback.file'],
       key: wrapping,
       trustDomain: config.trustDomain,
       meta,
       seal,
-      hasEntry: (id) => entry.get(id) !== undefined,
+      db,
+      clock,
       accept: acceptOlderStore,
     })
     const signer = loadOrCreateLogKey(keys, seal, clock())

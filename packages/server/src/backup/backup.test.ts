@@ -22,6 +22,8 @@ import { loadConfig } from '../config/config.ts'
 import type { Configuration } from '../config/settings.ts'
 import { readKeyEncryptionKey } from '../keys/key-encryption-key.ts'
 import { startServer } from '../server.ts'
+import { openStore } from '../store/database.ts'
+import { openMeta } from '../store/meta.ts'
 import { checkBackup } from './check.ts'
 import { downloadBackup } from './download.ts'
 import { restoreBackup } from './restore.ts'
@@ -62,6 +64,7 @@ before(async () => {
   for (let n = 0; n < 20; n += 1) await admin.createEntry(entry(`e${n}`))
   // Entries go on being made while the copy is.
   const [{ manifest }] = await Promise.all([downloadBackup(api, backup), admin.createEntry(entry('meanwhile'))])
+  await admin.stepAuthority({ step: 'prepare', purpose: 'wit' })
   assert.ok(manifest.logSize >= 21)
   await admin.deleteEntry('e0')
   api.close()
@@ -122,6 +125,21 @@ test('a restored server has its entries, log and keys, and the log tells of it',
   assert.equal(restored.length, 1)
   api.close()
   await server.close()
+})
+
+test('a restored server tells of a newer bundle and of newer changes than it did before', async () => {
+  const config = await elsewhere()
+  const counters = ({ dataDirectory }: Configuration) => {
+    using db = openStore(join(dataDirectory, 'store.sqlite'), { readOnly: true })
+    const meta = openMeta(db)
+    return { revision: meta.counter('revision'), bundle: meta.counter('bundle_sequence') }
+  }
+  // What partners and agents may have seen.
+  const seen = counters(first)
+  await restoreBackup(config, { from: backup })
+  const { revision, bundle } = counters(config)
+  assert.ok(revision > seen.revision && bundle > seen.bundle)
+  await (await startServer(config, { log: () => undefined })).close()
 })
 
 test('a data directory that holds something is refused, and one where a restore was interrupted is not', async () => {

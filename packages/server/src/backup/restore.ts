@@ -11,6 +11,8 @@ import { type Remembered, readRollbackMemory, type Withdrawal, writeRollbackMemo
 import { LOG_FILE, RESTORING, STORE_FILE } from '../storage.ts'
 import { openStore, SCHEMA } from '../store/database.ts'
 import { readLogKey } from '../store/key-store.ts'
+import { openMeta } from '../store/meta.ts'
+import { openSeal } from '../store/seal.ts'
 import { checkBackup } from './check.ts'
 import { BACKUP_FILES, type BackupManifest, MANIFEST } from './manifest.ts'
 
@@ -155,6 +157,9 @@ async function recordInto(
 ): Promise<void> {
   using db = openStore(join(staging, STORE_FILE), { steps: SCHEMA })
   const signer = readLogKey(db, key)
+  const meta = openMeta(db)
+  // Partners and agents refuse a bundle that is older than one they have seen, and this one is right.
+  openSeal(db, key, meta).transaction(() => meta.overtake(clock()))
   const log = AuditLog.open({ path: join(staging, LOG_FILE), origin: config['log.origin'], signer, clock })
   try {
     for (const event of events) await log.record(event)

@@ -1,10 +1,12 @@
 import { randomUUID } from 'node:crypto'
-import { AimsError, type AuditEvent, type Observer } from 'aims/base'
+import type { DatabaseSync } from 'node:sqlite'
+import { AimsError, type AuditEvent, type Clock, type Observer } from 'aims/base'
 import { type AuditLog, type AuditReader, parseCheckpoint, parseUnverifiedNote } from 'aims/monitoring'
 import type { KeyEncryptionKey } from '../keys/key-encryption-key.ts'
 import type { Meta } from '../store/meta.ts'
 import type { Seal } from '../store/seal.ts'
 import { type Remembered, readRollbackMemory, type Withdrawal, writeRollbackMemory } from './memory.ts'
+import { mergeWithdrawals, newestWithdrawals, undoneIn } from './withdrawals.ts'
 
 /** Compares store and log with what is remembered of them elsewhere, and keeps that up to date. */
 export interface RollbackGuard {
@@ -26,24 +28,13 @@ export interface RollbackGuardOptions {
   readonly trustDomain: string
   readonly meta: Meta
   readonly seal: Seal
-  /** True for the id of an entry that the store has. */
-  readonly hasEntry: (id: string) => boolean
+  /** The store. */
+  readonly db: DatabaseSync
+  readonly clock: Clock
   /** An operator has said that an older store or log is right. */
   readonly accept: boolean
 }
 
-/** The types of events that an older store would undo. */
-const WITHDRAWALS: readonly AuditEvent['type'][] = [
-  'provisioning.entry-deleted',
-  'provisioning.agent-retired',
-  'provisioning.revoked',
-  'provisioning.agent-banned',
-  'provisioning.agent-evicted',
-  'provisioning.join-token-revoked',
-]
-
-/** So many are remembered, of each type. */
-const KEPT = 100
 /** Milliseconds after a change of the store, and between looks at the log. */
 const SOON = 250
 const TICK = 5000
@@ -55,7 +46,7 @@ const TICK = 5000
  *   `operation.rollback_memory_invalid`
  */
 export function openRollbackGuard(options: RollbackGuardOptions): RollbackGuard {
-  const { file, key, trustDomain, meta, seal, hasEntry, accept } = options
+  const { file, key, trustDomain, meta, seal, db, clock, accept } = options
   const seen = readRollbackMemory(file, key)
   const accepted: AimsError[] = []
   const refuseUnlessAccepted = (error: AimsError): void => {
@@ -85,7 +76,7 @@ export function openRollbackGuard(options: RollbackGuardOptions): RollbackGuard 
     if (log === undefined) throw new TypeError('the log has not been opened')
     const state = { trustDomain, checkpoint: log.checkpoint(), revision: meta.counter('revision'), generation }
     if (written?.checkpoint === state.checkpoint && written.generation === generation) return
-    withdrawals = merge(withdrawals, newestWithdrawals(log))
+    withdrawals = mergeWithdrawals(withdrawals, newestWithdrawals(log))
     const next = { ...state, withdrawals }
     writeRollbackMemory(file, key, next)
     written = next
@@ -108,11 +99,13 @@ export function openRollbackGuard(options: RollbackGuardOptions): RollbackGuard 
       if (log === undefined) throw new TypeError('the log has not been opened')
       if (accepted.length > 0) {
         const size = log.size
-        const lost = withdrawals.filter((one) => one.index >= size || (hasEntry(one.id) && isOfEntry(one)))
+        const isUndone = undoneIn(db, clock())
+        const lost = withdrawals.filter((one) => one.index >= size || isUndone(one))
         for (const event of acceptedEvents(accepted, { seen, size, trustDomain, lost })) await observer.record(event)
         for (const { type, id, spiffeId } of lost)
           say(`aims server: lost by the older store: ${type} ${id} ${spiffeId}`)
         withdrawals = withdrawals.filter((one) => !lost.includes(one))
+        seal.transaction(() => meta.overtake(clock()))
       }
       remember()
       // From here on a file that is missing is missed.
@@ -151,33 +144,6 @@ function findProblem(
   }
   if (seen.generation <= generation && seen.revision <= meta.counter('revision')) return undefined
   return new AimsError('operation.store_rolled_back', `the store is older than ${file} remembers`)
-}
-
-function isOfEntry({ type }: Withdrawal): boolean {
-  return type === 'provisioning.entry-deleted'
-}
-
-/** The newest records of a log that took something away, of each type. */
-function newestWithdrawals(log: AuditReader): readonly Withdrawal[] {
-  return WITHDRAWALS.flatMap((type) =>
-    log.list({ type, limit: KEPT }).map(({ record: { index, resource, details } }) => ({
-      index,
-      type,
-      id: resource.id,
-      spiffeId: String(details?.spiffeId ?? ''),
-    })),
-  )
-}
-
-function merge(before: readonly Withdrawal[], now: readonly Withdrawal[]): readonly Withdrawal[] {
-  const all = new Map([...before, ...now].map((one) => [one.index, one]))
-  const kept = WITHDRAWALS.flatMap((type) =>
-    [...all.values()]
-      .filter((one) => one.type === type)
-      .sort((a, b) => a.index - b.index)
-      .slice(-KEPT),
-  )
-  return kept.sort((a, b) => a.index - b.index)
 }
 
 /** What the log says when an operator accepted an older store or log: that, and each withdrawal that was lost by it. */

@@ -25,6 +25,8 @@ export interface Withdrawal {
   readonly id: string
   /** The SPIFFE ID, or empty. */
   readonly spiffeId: string
+  /** From then on it means nothing, in seconds since the epoch. Absent: for ever. */
+  readonly until?: number
 }
 
 const LABEL = 'rollback memory'
@@ -81,8 +83,14 @@ export function writeRollbackMemory(file: string, key: KeyEncryptionKey, remembe
   }
 }
 
-function withdrawal({ index, type, id, spiffeId }: JsonObject): Withdrawal {
-  return { index: Number(index), type: String(type), id: String(id), spiffeId: String(spiffeId) }
+function withdrawal({ index, type, id, spiffeId, until }: JsonObject): Withdrawal {
+  return {
+    index: Number(index),
+    type: String(type),
+    id: String(id),
+    spiffeId: String(spiffeId),
+    ...(until === undefined ? {} : { until: Number(until) }),
+  }
 }
 
 function readText(file: string): string | undefined {

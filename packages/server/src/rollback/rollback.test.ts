@@ -4,7 +4,9 @@ import { copyFileSync, cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, wri
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, test } from 'node:test'
-import { apiClient, type JsonValue, parseJsonObject } from 'aims/base'
+import { type ApiClient, apiClient, type JsonValue, parseJsonObject } from 'aims/base'
+import { parseBundle } from 'aims/credentials'
+import { parseTrustDomain } from 'aims/identifiers'
 import { AuditReader, type AuditRecord } from 'aims/monitoring'
 import { type AdminClient, adminClient } from '../admin-client.ts'
 import { loadConfig } from '../config/config.ts'
@@ -14,6 +16,7 @@ import { downgradeStore } from '../store/step-back.ts'
 
 const root = mkdtempSync(join(tmpdir(), 'aims-rollback-'))
 after(() => rmSync(root, { recursive: true }))
+const TRUST_DOMAIN = parseTrustDomain('example.com')
 let count = 0
 
 function config(change: { readonly [key: string]: JsonValue } = {}): Promise<Configuration> {
@@ -30,13 +33,13 @@ function config(change: { readonly [key: string]: JsonValue } = {}): Promise<Con
 
 async function run(
   settings: Configuration,
-  work: (admin: AdminClient) => Promise<unknown> = async () => undefined,
+  work: (admin: AdminClient, api: ApiClient) => Promise<unknown> = async () => undefined,
   options: ServerOptions = {},
 ): Promise<void> {
   const server = await startServer(settings, { log: () => undefined, ...options })
   const api = apiClient({ socketPath: server.socketPath })
   try {
-    await work(adminClient(api))
+    await work(adminClient(api), api)
   } finally {
     api.close()
     await server.close()
@@ -99,6 +102,53 @@ for (const [what, names, code] of [
     )
     // Accepted once: the next start compares with that.
     await run(settings)
+  })
+}
+
+const REVOKED = 'spiffe://example.com/agent/bot'
+for (const [what, names] of [
+  ['store and log', files],
+  ['store alone', ['store.sqlite']],
+] as const) {
+  test(`an older ${what} names the keys and credentials that it takes for good again, and overtakes what others have seen`, async () => {
+    const settings = await config()
+    const steps = async (admin: AdminClient): Promise<string> => {
+      await admin.stepAuthority({ step: 'prepare', purpose: 'wit' })
+      const { id } = await admin.stepAuthority({ step: 'activate', purpose: 'wit', force: true })
+      return id
+    }
+    let [tainted, revoked, copy] = ['', '', '']
+    let seen = 0n
+    const sequence = async (api: ApiClient): Promise<bigint> =>
+      parseBundle(JSON.stringify(await api.send({ method: 'GET', path: '/v1/bundle' })), TRUST_DOMAIN).bundle
+        .sequence ?? 0n
+    await run(settings, async (admin) => {
+      await create('bot')(admin)
+      revoked = await steps(admin)
+      tainted = await steps(admin)
+      await steps(admin)
+    })
+    copy = save(settings)
+    await run(settings, async (admin, api) => {
+      await admin.stepAuthority({ step: 'taint', purpose: 'wit', id: tainted })
+      await admin.stepAuthority({ step: 'taint', purpose: 'wit', id: revoked })
+      await admin.stepAuthority({ step: 'revoke', purpose: 'wit', id: revoked })
+      await api.send({ method: 'POST', path: '/v1/revocations', body: { type: 'subject', value: REVOKED } })
+      seen = await sequence(api)
+    })
+    putBack(settings, copy, names)
+    await assert.rejects(run(settings), { code: 'operation.store_rolled_back' })
+    const work = async (_: AdminClient, api: ApiClient) => assert.ok((await sequence(api)) > seen)
+    await run(settings, work, { acceptOlderStore: true })
+    assert.deepEqual(
+      new Set(events(settings, 'operation.withdrawal-lost').map(({ action, resource }) => `${action} ${resource.id}`)),
+      new Set([
+        `provisioning.key-tainted ${tainted}`,
+        `provisioning.key-tainted ${revoked}`,
+        `provisioning.key-revoked ${revoked}`,
+        `provisioning.revoked ${REVOKED}`,
+      ]),
+    )
   })
 }
 

@@ -21,6 +21,11 @@ export interface Meta {
   counter(name: Counter): number
   /** Adds one. Call it in the transaction of the change that it counts. */
   advance(name: Counter): void
+  /**
+   * Lifts what others remember to the clock, in seconds, after an older store was put in place: its next bundle and its next
+   * change are newer than whatever partners and agents have seen. Call it in a transaction.
+   */
+  overtake(now: number): void
 }
 
 /** The facts of this store. */
@@ -37,6 +42,11 @@ export function openMeta(db: DatabaseSync): Meta {
     set: (name, value) => void upsert.run(name, value),
     counter,
     advance: (name) => void upsert.run(name, String(counter(name) + 1)),
+    overtake(now) {
+      for (const name of ['revision', 'bundle_sequence'] as const) {
+        upsert.run(name, String(Math.max(counter(name) + 1, Math.floor(now))))
+      }
+    },
   }
 }
 
