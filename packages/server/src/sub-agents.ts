@@ -23,10 +23,11 @@ export function openSubAgents(deps: {
   const mint = createSubAgentMint({
     signer: authorities.wit,
     findEntry: entries.findBySubject,
+    isRetired: entries.isRetired,
     register,
     clock,
     observer,
     notBefore: revocations.notBefore,
   })
-  return { mint, revocations, bundles, trustDomain, clock, findBySubject: entries.findBySubject }
+  return { mint, register, revocations, bundles, trustDomain, clock, findBySubject: entries.findBySubject }
 }

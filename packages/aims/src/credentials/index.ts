@@ -17,6 +17,7 @@ export { PROFILES, type Profile } from './profile.ts'
 export { type HeldRevocations, type HeldRevocationsOptions, holdRevocations } from './revocation/hold.ts'
 export { indexRevocations, type RevocationIndex } from './revocation/index-list.ts'
 export {
+  MAX_REVOCATION_BYTES,
   MAX_REVOCATIONS,
   type RevocationListExpectations,
   readRevocation,

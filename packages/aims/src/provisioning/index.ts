@@ -62,6 +62,7 @@ export {
   followRevocations,
 } from './revocations/follow.ts'
 export { isSelector } from './selector.ts'
+export { isSubAgentOf } from './sub-agents/below.ts'
 export { type ConnectedSpawner, type ConnectSpawnerOptions, connectSpawner } from './sub-agents/connect.ts'
 export { parseSubAgentLimits, type SubAgentLimits } from './sub-agents/limits.ts'
 export {

@@ -40,7 +40,7 @@ export function openEndings(
     signer: authorities.wit,
     longestLife: () => {
       const own = entries.list().flatMap(({ x509Ttl, jwtTtl, witTtl }) => [x509Ttl, jwtTtl, witTtl])
-      return Math.max(AT_LEAST, ttls.x509.max, ttls.jwt.max, ttls.wit.max, ...own)
+      return Math.max(AT_LEAST, config['agents.ttl'], ttls.x509.max, ttls.jwt.max, ttls.wit.max, ...own)
     },
   })
   const revocationChanges = createChangeFeed(revocations.sequence)

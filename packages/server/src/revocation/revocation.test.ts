@@ -5,7 +5,17 @@ import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { after, test } from 'node:test'
 import { createAuthenticator, createMemoryReplayStore, proofHeaders } from 'aims/authentication'
-import { AimsError, apiClient, isJsonObject, type JsonObject, noObserver, systemClock, WorkloadKey } from 'aims/base'
+import {
+  AimsError,
+  apiClient,
+  exportPublicJwk,
+  importVerificationKey,
+  isJsonObject,
+  type JsonObject,
+  noObserver,
+  systemClock,
+  WorkloadKey,
+} from 'aims/base'
 import {
   bundleSource,
   holdWit,
@@ -191,6 +201,58 @@ test('a full list refuses a revocation rather than to forget one', async () => {
   await assert.rejects(revoke, { code: 'provisioning.revocations_full' })
 })
 
+interface Room {
+  readonly names: (index: number) => string
+  readonly root?: typeof BOT
+  /** How many the list takes, at least and at most. */
+  readonly takes: readonly [number, number]
+}
+const ROOMS: readonly (readonly [string, Room])[] = [
+  ['an agent, by number', { names: (i) => `${BOT}/sub/s${i}`, root: BOT, takes: [256, 256] }],
+  ['an agent, by length', { names: (i) => `${BOT}/sub/${'x'.repeat(1900)}${i}`, root: BOT, takes: [1, 60] }],
+  ['an operator, by length', { names: (i) => `${BOT}/${'x'.repeat(1900)}${i}`, takes: [700, 800] }],
+]
+for (const [who, { names, root: byRoot, takes }] of ROOMS) {
+  test(`${who}, cannot make the list longer than what verifiers read`, async () => {
+    const rows = new Map<string, Revocation>()
+    const signer = WorkloadKey.generate()
+    const revocations = openRevocations({
+      trustDomain,
+      store: {
+        sequence: () => rows.size,
+        list: () => [...rows.values()],
+        put: (one) => void rows.set(one.value, one),
+        purge: () => undefined,
+      },
+      clock: systemClock,
+      observer: noObserver,
+      signer: () => signer,
+      longestLife: () => 3600,
+    })
+    const actor = { name: 'a', method: 'mtls', correlationId: 'c' }
+    const by = byRoot === undefined ? {} : { byAgent: { root: byRoot, longestLife: 3600 } }
+    const revoke = (value: string) => revocations.revoke({ type: 'subject', value, ...by }, actor)
+    let refused: unknown
+    for (let i = 0; i < 1000 && refused === undefined; i += 1) {
+      await revoke(names(i)).catch((error: unknown) => {
+        refused = error
+      })
+    }
+    assert.equal(AimsError.is(refused) && refused.code, 'provisioning.revocations_full')
+    assert.ok(rows.size >= takes[0] && rows.size <= takes[1], `${rows.size}`)
+    // What is listed already takes no more room.
+    await revoke(names(0))
+    const witAuthorities = new Map([[signer.kid, importVerificationKey({ ...exportPublicJwk(signer.publicKey) })]])
+    const bundle = { ...parseBundle('{"keys":[]}', trustDomain).bundle, witAuthorities }
+    const expected = { trustDomain, bundles: bundleSource(bundle), now: systemClock() }
+    assert.equal(verifyRevocationList(await revocations.list(), expected).revocations.length, rows.size)
+    if (byRoot === undefined) return
+    const others = parseWorkloadSpiffeId('spiffe://example.com/agent/bot2')
+    const other = { type: 'subject', value: `${others}/sub/a`, byAgent: { root: others, longestLife: 60 } } as const
+    await revocations.revoke(other, actor)
+  })
+}
+
 const REFUSED: readonly (readonly [string, object, string])[] = [
   ['another trust domain', { type: 'subject', value: 'spiffe://other.example/a' }, 'provisioning.invalid_revocation'],
   [
@@ -250,6 +312,15 @@ test('what can mean nothing any more leaves the list, and the number stays', asy
   const { list } = await api(server, 'GET', '/v1/revocations')
   const read = verifyRevocationList(String(list), { trustDomain, bundles: bundlesOf(server), now })
   assert.deepEqual([read.revocations.length, read.sequence], [0, sequence])
+  await stop(server)
+})
+
+test('a revocation lasts as long as the SVID of an agent may', async () => {
+  const settings = { ...(await config()), 'agents.ttl': 3 * 86_400 }
+  const server = await start(settings)
+  const value = 'spiffe://example.com/aims/agent/join-token/0'
+  const { expiresAt } = await api(server, 'POST', '/v1/revocations', { type: 'subject', value })
+  assert.ok(Number(expiresAt) >= systemClock() + 3 * 86_400)
   await stop(server)
 })
 

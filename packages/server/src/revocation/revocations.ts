@@ -1,15 +1,22 @@
 import { AimsError, type AuditEvent, type Clock, type Observer, type Signer } from 'aims/base'
 import {
   indexRevocations,
-  MAX_REVOCATIONS,
   type Revocation,
   type RevocationIndex,
   type RevocationSource,
   signRevocationList,
 } from 'aims/credentials'
-import { ancestorsOf, joinSpiffeId, parseWorkloadSpiffeId, type TrustDomain, trustDomainOf } from 'aims/identifiers'
+import {
+  ancestorsOf,
+  joinSpiffeId,
+  parseWorkloadSpiffeId,
+  type SpiffeId,
+  type TrustDomain,
+  trustDomainOf,
+} from 'aims/identifiers'
 import { type Actor, serializer } from '../entries.ts'
 import type { RevocationStore } from '../store/revocation-store.ts'
+import { requireRoom } from './room.ts'
 
 /** What an operator revokes. */
 export interface RevocationRequest {
@@ -18,8 +25,8 @@ export interface RevocationRequest {
   readonly value: string
   /** For the record. */
   readonly reason?: string
-  /** An agent revokes a sub-agent of its own, which lives no longer than so many seconds. */
-  readonly byAgent?: { readonly longestLife: number }
+  /** The agent `root` revokes a sub-agent of its own, which lives no longer than so many seconds. */
+  readonly byAgent?: { readonly root: SpiffeId; readonly longestLife: number }
 }
 
 /** What this trust domain does not accept any more. Every change is in the log before it is told. */
@@ -109,11 +116,7 @@ export function openRevocations(options: RevocationsOptions): Revocations {
           now,
           request.byAgent?.longestLife ?? options.longestLife(),
         )
-        // Half of the list is for operators, whatever agents do.
-        const most = request.byAgent === undefined ? MAX_REVOCATIONS : MAX_REVOCATIONS / 2
-        if (store.list().length >= most) {
-          throw new AimsError('provisioning.revocations_full', 'the list of revocations is full')
-        }
+        requireRoom(revocation, store.list(), request.byAgent?.root)
         const sequence = Math.max(store.sequence() + 1, Math.floor(now))
         await observer.record(revokedEvent(request, revocation, sequence, actor))
         store.put(revocation, sequence)

@@ -1,7 +1,8 @@
 import { AimsError, type Clock, isJsonObject, type JsonObject, type JsonValue } from 'aims/base'
 import { type BundleSource, requireNotRevoked, type VerifiedWit, verifyWit } from 'aims/credentials'
-import { isSelfOrDescendant, parseWorkloadSpiffeId, type SpiffeId, type TrustDomain } from 'aims/identifiers'
+import { parseWorkloadSpiffeId, type SpiffeId, type TrustDomain } from 'aims/identifiers'
 import {
+  isSubAgentOf,
   MAX_BATCH,
   type RegistrationEntry,
   type SubAgentMint,
@@ -10,11 +11,13 @@ import {
 } from 'aims/provisioning'
 import type { Call, Route } from '../http/route.ts'
 import type { Revocations } from '../revocation/revocations.ts'
+import type { SubAgentStore } from '../store/sub-agent-store.ts'
 import { actorOf, objectBody, textMember, textsMember } from './read.ts'
 
 /** What the routes work with. */
 export interface SubAgentRoutesOptions {
   readonly mint: SubAgentMint
+  readonly register: Pick<SubAgentStore, 'endOf'>
   readonly revocations: Revocations
   readonly bundles: BundleSource
   readonly trustDomain: TrustDomain
@@ -26,7 +29,7 @@ const TOKEN = { type: 'string', maxLength: 8192 } as const
 
 /** Sub-agents of attested agents. Who asks is known by the X.509-SVID of the connection, so over HTTPS only. */
 export function subAgentRoutes(options: SubAgentRoutesOptions): readonly Route[] {
-  const { mint, revocations } = options
+  const { mint, register, revocations } = options
   const common = { method: 'POST', access: 'reporter', entrances: ['https'] } as const
   return [
     {
@@ -82,10 +85,14 @@ export function subAgentRoutes(options: SubAgentRoutesOptions): readonly Route[]
         const { id } = rootOf(call)
         const spiffeId = parseWorkloadSpiffeId(textMember(objectBody(call), 'spiffeId'))
         const limits = options.findBySubject(id)?.subAgents
-        if (spiffeId === id || !isSelfOrDescendant(spiffeId, id) || limits === undefined) {
+        const isOwn = isSubAgentOf(spiffeId, id, (one) => options.findBySubject(one) !== undefined)
+        if (limits === undefined || !isOwn) {
           throw new AimsError('provisioning.sub_agents_not_allowed', 'the identity is no sub-agent of the caller')
         }
-        const request = { type: 'subject', value: spiffeId, byAgent: { longestLife: limits.maxTtl } } as const
+        // It may have come when the entry still allowed a longer life. Those below it end no later.
+        const left = Math.ceil((register.endOf(spiffeId) ?? 0) - options.clock())
+        const byAgent = { root: id, longestLife: Math.max(limits.maxTtl, left) }
+        const request = { type: 'subject', value: spiffeId, byAgent } as const
         return { status: 201, body: { ...(await revocations.revoke(request, actorOf(call))) } }
       },
     },

@@ -1,10 +1,13 @@
 import type { DatabaseSync } from 'node:sqlite'
 import { AimsError, storing, transaction } from 'aims/base'
+import type { SpiffeId } from 'aims/identifiers'
 import type { SubAgentRegister } from 'aims/provisioning'
 import type { StoredKeyBindings } from './key-bindings.ts'
 
 /** Which sub-agents live, so that none has two keys and no agent has too many, also after a restart. */
 export interface SubAgentStore extends SubAgentRegister {
+  /** When the WIT of a sub-agent ends, in seconds since the epoch; `undefined`: none lives. */
+  endOf(spiffeId: SpiffeId): number | undefined
   /** Forgets those that have ended. */
   purge(now: number): void
 }
@@ -15,6 +18,7 @@ export function openSubAgentStore(db: DatabaseSync, bindings: StoredKeyBindings)
   const insert = db.prepare(`
     INSERT INTO sub_agents VALUES ($id, $root, $batch, $expires)
     ON CONFLICT (id) DO UPDATE SET batch = $batch, expires_at = $expires WHERE expires_at <= $now`)
+  const end = db.prepare('SELECT expires_at FROM sub_agents WHERE id = ?')
   const remove = db.prepare('DELETE FROM sub_agents WHERE expires_at <= ?')
 
   return {
@@ -42,6 +46,10 @@ export function openSubAgentStore(db: DatabaseSync, bindings: StoredKeyBindings)
           }
         }),
       )
+    },
+    endOf(spiffeId) {
+      const at = storing('store', () => end.get(spiffeId))?.expires_at
+      return at === undefined ? undefined : Number(at)
     },
     purge: (now) => void storing('store', () => remove.run(now)),
   }

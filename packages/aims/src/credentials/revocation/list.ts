@@ -14,6 +14,8 @@ import { REVOCATION_TYPES, type Revocation, type RevocationList } from './revoca
 const TYP = 'aims-revocations+jwt'
 /** Revocations in one list. */
 export const MAX_REVOCATIONS = 4096
+/** Bytes of them as JSON: with base64url and a signature around them, readers still take the list. */
+export const MAX_REVOCATION_BYTES = 1_500_000
 const MAX_LENGTH = 2 * 1024 * 1024
 const LIMITS = { maxLength: MAX_LENGTH, maxMembers: 8 * MAX_REVOCATIONS }
 const VALUE = /^[A-Za-z0-9._~:-]{1,256}$/
