@@ -44,6 +44,8 @@ export interface EntryRegistry {
   remove(id: string, actor: Actor): Promise<void>
   /** Makes an entry a newer one without changing it, so that agents fetch its credentials anew. @throws {@link AimsError} `provisioning.entry_not_found` */
   touch(id: string, actor: Actor): Promise<void>
+  /** True for the SPIFFE ID of a deleted entry. */
+  isRetired(subject: SpiffeId): boolean
   /** The newest deleted entry that had this SPIFFE ID. */
   findRetired(subject: SpiffeId): RetiredEntry | undefined
   /** Says what would change if these entries were wanted. Nothing is changed or recorded. */
@@ -163,6 +165,7 @@ export function createEntryRegistry(options: EntryRegistryOptions): EntryRegistr
         const before = await refusing('entry-touch', actor, id, () => existing(id, actor))
         await commit([{ id, before, after: { ...before, revision: before.revision + 1 } }], actor)
       }),
+    isRetired: (subject) => store.isRetired(subject),
     findRetired: (subject) => store.findRetired(subject),
     plan: (request, actor) => planFor(request, actor, store, options),
     apply: (wanted, actor, { reuseRetired = false } = {}) =>

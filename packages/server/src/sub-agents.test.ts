@@ -152,6 +152,52 @@ test('an agent spawns, its sub-agent proves itself and spawns again, and all of 
   await stop(server)
 })
 
+test('an agent revokes its own sub-agents alone, for as long as they live, and no name of one is given to others', async () => {
+  const server = await start(await config())
+  const { entries } = await api(server, '/v1/entries')
+  assert.deepEqual(entries, [])
+  const below = { selectors: ['unix:uid:7', 'unix:path:/bin/x'], owner: 'x', purpose: 'x' }
+  const root = 'spiffe://example.com/agent/planner'
+  // Registered before the agent may have sub-agents.
+  await api(server, '/v1/entries', { ...below, id: 'own', spiffeId: `${root}/sub/own` })
+  await api(server, '/v1/entries', { ...below, id: 'old', spiffeId: `${root}/sub/old` })
+  await api(server, '/v1/retirements', { spiffeId: `${root}/sub/old` })
+  const { me, way } = await agent(server, 'planner', { maxDepth: 2, max: 10, maxTtl: 3000 })
+  const revoke = (spiffeId: string) =>
+    way.send({ method: 'POST', path: '/v1/sub-agents/revocations', body: { spiffeId } }) as Promise<JsonObject>
+  for (const spiffeId of [`${root}/sub/own`, `${root}/sub/own/sub/child`]) {
+    await assert.rejects(revoke(spiffeId), { code: 'provisioning.sub_agents_not_allowed' })
+  }
+  await assert.rejects(me.spawn({ name: 'old', rights: RIGHTS }), { code: 'provisioning.subject_retired' })
+  const reader = await me.spawn({ name: 'reader', rights: RIGHTS })
+
+  // The entry is made narrower, and what was made before lives on.
+  const client = apiClient({ socketPath: server.socketPath })
+  const {
+    id: _,
+    revision,
+    ...entry
+  } = (await client.send({
+    method: 'GET',
+    path: '/v1/entries/planner',
+  })) as JsonObject
+  const narrower = { ...entry, subAgents: { maxDepth: 2, max: 10, maxTtl: 10 } }
+  await client.send({ method: 'PUT', path: `/v1/entries/planner?revision=${revision}`, body: narrower })
+  assert.ok(Number((await revoke(reader.spiffeId)).expiresAt) >= reader.expiresAt)
+
+  await api(server, '/v1/retirements', { spiffeId: root })
+  const taken = { ...below, spiffeId: reader.spiffeId }
+  await assert.rejects(api(server, '/v1/entries', taken), { code: 'provisioning.subject_retired' })
+  const plan = await api(server, '/v1/entry-plans', { entries: [taken] })
+  assert.deepEqual(
+    (plan.problems as JsonObject[]).map(({ code }) => code),
+    ['provisioning.subject_retired'],
+  )
+  await client.send({ method: 'POST', path: '/v1/entries?reuseRetired=true', body: taken })
+  client.close()
+  await stop(server)
+})
+
 test('whoever may have no sub-agents gets none, and nobody asks for another', async () => {
   const server = await start(await config())
   const childless = await agent(server, 'childless', null)

@@ -57,9 +57,14 @@ export function requireFree(store: EntryStore, entry: RegistrationEntry, reuseRe
   if (ancestorsOf(entry.spiffeId).some((id) => store.findBySubject(id as SpiffeId)?.subAgents !== undefined)) {
     throw new AimsError('provisioning.subject_taken', 'an agent gives the SPIFFE IDs there to its sub-agents')
   }
-  if (!reuseRetired && store.isRetired(entry.spiffeId)) {
-    throw new AimsError('provisioning.subject_retired', 'a deleted entry had this SPIFFE ID')
+  if (!reuseRetired && isNameRetired(store, entry.spiffeId)) {
+    throw new AimsError('provisioning.subject_retired', 'a deleted entry, or a sub-agent of one, had this SPIFFE ID')
   }
+}
+
+/** True for the SPIFFE ID of a deleted entry, and for those that it could give to sub-agents (AIMS ID-4). */
+export function isNameRetired(store: Pick<EntryStore, 'isRetired'>, spiffeId: SpiffeId): boolean {
+  return [spiffeId, ...ancestorsOf(spiffeId)].some((id) => store.isRetired(id as SpiffeId))
 }
 
 /** True when a caller may see an entry and change it: an administrator every one. */

@@ -10,7 +10,7 @@ import {
 } from 'aims/provisioning'
 import type { Actor } from '../entries.ts'
 import type { EntryStore } from '../store/entry-store.ts'
-import { type EntryDemands, isOpenTo, readWantedEntry } from './entry-rules.ts'
+import { type EntryDemands, isNameRetired, isOpenTo, readWantedEntry } from './entry-rules.ts'
 
 /** What somebody wants to be registered. */
 export interface PlanRequest {
@@ -53,7 +53,7 @@ export function planFor(request: PlanRequest, actor: Actor, store: EntryStore, d
     // What could not be read may be what is registered: nothing is deleted on half a picture.
     ...(prune === undefined || problems.length > 0 ? {} : { prune }),
     isIdUsed: store.isIdUsed,
-    isRetired: ({ spiffeId }) => !reuseRetired && store.isRetired(spiffeId),
+    isRetired: ({ spiffeId }) => !reuseRetired && isNameRetired(store, spiffeId),
   })
   const found = plan.problems.map((one) => ({ ...one, index: places[one.index] ?? one.index }))
   return { ...plan, problems: [...problems, ...found].sort((a, b) => a.index - b.index) }

@@ -29,9 +29,15 @@ interface Given {
   readonly entry?: object
   readonly refuse?: AimsError
   readonly notBefore?: number
+  /** Of an entry that is gone. */
+  readonly retired?: string
+  /** Of entries beside that of the planner. */
+  readonly registered?: readonly string[]
+  readonly onSign?: () => void
 }
 
-function mint({ entry = {}, refuse, notBefore }: Given = {}) {
+function mint(given: Given = {}) {
+  const { entry = {}, refuse, retired, registered: others = [], onSign } = given
   const registered = parseEntry(
     { id: 'p', spiffeId: PLANNER, selectors: ['unix:uid:1'], subAgents: LIMITS, ...entry },
     { trustDomain },
@@ -39,8 +45,12 @@ function mint({ entry = {}, refuse, notBefore }: Given = {}) {
   const batches: SubAgentBatch[] = []
   const events: AuditEvent[] = []
   const made = createSubAgentMint({
-    signer: () => domain.signer,
-    findEntry: (id) => (id === PLANNER ? registered : undefined),
+    signer: () => {
+      onSign?.()
+      return domain.signer
+    },
+    findEntry: (id) => (id === PLANNER || others.includes(id) ? registered : undefined),
+    isRetired: (id) => id === retired,
     register: {
       register(batch) {
         if (refuse !== undefined) throw refuse
@@ -49,7 +59,7 @@ function mint({ entry = {}, refuse, notBefore }: Given = {}) {
     },
     clock: () => NOW,
     observer: { record: async (event) => void events.push(event) },
-    notBefore: () => notBefore,
+    notBefore: () => given.notBefore,
   })
   const ask = (change: Partial<MintRequest> = {}) =>
     made.mint({ root, orders: [order()], correlationId: 'c', ...change })
@@ -111,6 +121,18 @@ const REFUSED: readonly (readonly [string, Given, Partial<MintRequest>, string])
   ],
   ['a name that leads elsewhere', {}, { orders: [order({ name: '../admin' })] }, 'identifier.bad_path_char'],
   ['a name with a slash', {}, { orders: [order({ name: 'a/b' })] }, 'identifier.bad_path_char'],
+  [
+    'a name that a deleted entry had',
+    { retired: `${PLANNER}/sub/old` },
+    { orders: [order({ name: 'old' })] },
+    'provisioning.subject_retired',
+  ],
+  [
+    'a name that an entry has',
+    { registered: [`${PLANNER}/sub/own`] },
+    { orders: [order({ name: 'own' })] },
+    'provisioning.subject_taken',
+  ],
   ['a key that is none', {}, { orders: [order({ publicKey: { kty: 'oct', k: 'AA' } })] }, 'key.private'],
   [
     'one that is refused among good ones',
@@ -152,6 +174,25 @@ test('a parent that is no sub-agent of the root, or too deep, gets none', async 
   await assert.rejects(ask({ parent: path }), { code: 'provisioning.sub_agents_not_allowed' })
 })
 
+test('a sub-agent of an identity that is registered below the root is no parent for the root', async () => {
+  const child = await childOf(mint().ask, { name: 'a' })
+  const grandchild = await childOf(mint({ entry: { subAgents: { ...LIMITS, maxDepth: 3 } } }).ask, { name: 'b' }, child)
+  const { ask } = mint({ entry: { subAgents: { ...LIMITS, maxDepth: 3 } }, registered: [child.subject] })
+  for (const parent of [child, grandchild]) {
+    await assert.rejects(ask({ parent }), { code: 'provisioning.sub_agents_not_allowed' })
+  }
+})
+
+test('a revocation that comes while tokens are signed ends them', async () => {
+  const given: { notBefore?: number; onSign: () => void } = {
+    onSign: () => {
+      given.notBefore = NOW + 1
+    },
+  }
+  const orders = [order({ name: 'a' }), order({ name: 'b', publicKey: newKey() })]
+  for (const { token } of await mint(given).ask({ orders })) assert.equal(verify(token).issuedAt, NOW)
+})
+
 test('nothing is returned that was not recorded', async () => {
   const made = createSubAgentMint({
     signer: () => domain.signer,
@@ -159,6 +200,7 @@ test('nothing is returned that was not recorded', async () => {
       id !== PLANNER
         ? undefined
         : parseEntry({ id: 'p', spiffeId: PLANNER, selectors: ['unix:uid:1'], subAgents: LIMITS }, { trustDomain }),
+    isRetired: () => false,
     register: { register: () => undefined },
     clock: () => NOW,
     observer: { record: () => Promise.reject(new AimsError('audit.unavailable', 'full')) },

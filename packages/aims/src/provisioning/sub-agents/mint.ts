@@ -10,8 +10,9 @@ import { areWithin, parseRights, type Right } from '../../credentials/delegation
 import { issueWit } from '../../credentials/wit/issue.ts'
 import type { VerifiedWit } from '../../credentials/wit/wit.ts'
 import type { SpiffeId } from '../../identifiers/spiffe-id.ts'
-import { ancestorsOf, isSelfOrDescendant, joinSubAgentId } from '../../identifiers/sub-agent-id.ts'
+import { ancestorsOf, joinSubAgentId } from '../../identifiers/sub-agent-id.ts'
 import type { RegistrationEntry } from '../entry.ts'
+import { isSubAgentOf } from './below.ts'
 import type { SubAgentLimits } from './limits.ts'
 
 /** The attested agent that asks, by the credential it has just proved itself with. */
@@ -83,6 +84,8 @@ export interface SubAgentMintOptions {
   /** The WIT authority that signs now. */
   signer(): Signer
   findEntry(subject: SpiffeId): RegistrationEntry | undefined
+  /** Whether an entry that is gone had this SPIFFE ID. */
+  isRetired(subject: SpiffeId): boolean
   readonly register: SubAgentRegister
   readonly clock: Clock
   readonly observer: Observer
@@ -96,7 +99,7 @@ export interface SubAgentMint {
    * Mints one WIT per order, all or none, and records them once before it returns them.
    *
    * @throws {@link AimsError} `provisioning.sub_agents_not_allowed`, `.sub_agents_too_deep`, `.too_many_sub_agents`,
-   *   `.subject_taken`, `.rights_exceeded`, `.ttl_out_of_range`, `.parent_expired`; `credential.invalid_rights`,
+   *   `.subject_taken`, `.subject_retired`, `.rights_exceeded`, `.ttl_out_of_range`, `.parent_expired`; `credential.invalid_rights`,
    *   `credential.key_reuse`, `identifier.*`, `key.*`, and what the observer throws
    */
   mint(request: MintRequest): Promise<readonly MintedSubAgent[]>
@@ -109,7 +112,8 @@ export const MAX_BATCH = 256
  * Makes the mint. A sub-agent is below its parent's own path, has no more rights than its parent, and ends no later than
  * the credentials of all above it. Its entry says how many and how deep; an entry that says nothing allows none.
  *
- * Does not authenticate: whoever calls it has verified the root's credential and that of `parent`, and that neither is revoked.
+ * Does not authenticate: whoever calls it has verified the root's credential and that of `parent`, and that neither is
+ * revoked, and has not waited for anything since. A revocation that comes while tokens are signed ends them too.
  *
  * @see AIMS ID-1, CR-3, PR-5; users' demand for identities of sub-agents
  */
@@ -117,13 +121,17 @@ export function createSubAgentMint(options: SubAgentMintOptions): SubAgentMint {
   const { clock, observer, register } = options
   const prepareAll = (request: MintRequest, now: number): Prepared => {
     const { root, parent, orders } = request
-    const limits = requireLimits(options.findEntry(root.id), root.id, parent)
+    const limits = requireLimits(root.id, parent, options.findEntry)
     if (orders.length === 0 || orders.length > MAX_BATCH) throw new TypeError(`1 to ${MAX_BATCH} orders`)
     const bounds = boundsOf(root, parent, limits, now)
     const batch = randomBytes(9).toString('hex')
-    const subAgents = orders.map((order, index) => prepare(order, `${batch}-${index}`, bounds))
+    const subAgents = orders.map((order, index) => prepare(order, `${batch}-${index}`, bounds, options.notBefore))
     if (subAgents.some(({ spiffeId }) => options.findEntry(spiffeId) !== undefined)) {
       throw new AimsError('provisioning.subject_taken', 'an entry has this SPIFFE ID')
+    }
+    // Names that are made up nobody has had.
+    if (subAgents.some(({ spiffeId }, index) => orders[index]?.name !== undefined && options.isRetired(spiffeId))) {
+      throw new AimsError('provisioning.subject_retired', 'a deleted entry had this SPIFFE ID')
     }
     return { batch, limits, subAgents }
   }
@@ -136,7 +144,7 @@ export function createSubAgentMint(options: SubAgentMintOptions): SubAgentMint {
       try {
         const { batch, limits, subAgents } = prepareAll(request, now)
         register.register({ id: batch, root: request.root.id, max: limits.max, now, subAgents })
-        minted = await signAll(subAgents, options, now)
+        minted = await signAll(subAgents, options)
         event = mintedEvent(request, batch, subAgents, minted)
       } catch (error) {
         if (AimsError.is(error)) await observer.record(refusedEvent(request, error))
@@ -153,6 +161,7 @@ interface PreparedSubAgent {
   readonly parent: SpiffeId
   readonly key: VerificationKey
   readonly keyThumbprint: string
+  readonly issuedAt: number
   readonly expiresAt: number
   readonly id: string
   readonly rights: readonly string[]
@@ -174,16 +183,19 @@ interface Bounds {
 }
 
 function requireLimits(
-  entry: RegistrationEntry | undefined,
   root: SpiffeId,
   parent: VerifiedWit | undefined,
+  findEntry: SubAgentMintOptions['findEntry'],
 ): SubAgentLimits {
+  const entry = findEntry(root)
   const limits = entry?.subAgents
   if (entry === undefined || limits === undefined || !entry.credentialTypes.includes('wit')) {
     throw new AimsError('provisioning.sub_agents_not_allowed', 'the entry of the agent allows no sub-agents')
   }
   if (parent === undefined) return limits
-  if (parent.delegation === undefined || parent.subject === root || !isSelfOrDescendant(parent.subject, root)) {
+  // The parent was verified as a SPIFFE ID.
+  const isOwn = isSubAgentOf(parent.subject as SpiffeId, root, (id) => findEntry(id) !== undefined)
+  if (parent.delegation === undefined || !isOwn) {
     throw new AimsError('provisioning.sub_agents_not_allowed', 'the parent is no sub-agent of the agent that asks')
   }
   const depth = ancestorsOf(parent.subject).length - ancestorsOf(root).length
@@ -205,7 +217,12 @@ function boundsOf(root: SubAgentRoot, parent: VerifiedWit | undefined, limits: S
   return { parent: (parent?.subject ?? root.id) as SpiffeId, now, end, maxTtl: limits.maxTtl, rights }
 }
 
-function prepare(order: SubAgentOrder, madeUp: string, bounds: Bounds): PreparedSubAgent {
+function prepare(
+  order: SubAgentOrder,
+  madeUp: string,
+  bounds: Bounds,
+  notBefore: SubAgentMintOptions['notBefore'],
+): PreparedSubAgent {
   const { ttl = bounds.maxTtl, rights, name = madeUp } = order
   if (!(ttl <= bounds.maxTtl)) {
     throw new AimsError('provisioning.ttl_out_of_range', `a sub-agent lives at most ${bounds.maxTtl} s here`)
@@ -215,12 +232,18 @@ function prepare(order: SubAgentOrder, madeUp: string, bounds: Bounds): Prepared
     throw new AimsError('provisioning.rights_exceeded', 'a sub-agent has no rights beyond those of its parent')
   }
   const key = importVerificationKey(order.publicKey)
+  const spiffeId = joinSubAgentId(bounds.parent, name)
+  // Asked before anything is waited for: later it might be that of a revocation which these are to fall under.
+  const issuedAt = Math.max(Math.floor(bounds.now), notBefore(spiffeId) ?? 0)
+  const expiresAt = Math.min(Math.floor(bounds.now) + ttl, bounds.end)
+  if (expiresAt <= issuedAt) throw new AimsError('provisioning.parent_expired', 'the credential of the parent ends now')
   return {
-    spiffeId: joinSubAgentId(bounds.parent, name),
+    spiffeId,
     parent: bounds.parent,
     key,
     keyThumbprint: key.thumbprint,
-    expiresAt: Math.min(Math.floor(bounds.now) + ttl, bounds.end),
+    issuedAt,
+    expiresAt,
     // Names the record of the batch, too.
     id: madeUp,
     rights,
@@ -229,14 +252,10 @@ function prepare(order: SubAgentOrder, madeUp: string, bounds: Bounds): Prepared
 
 async function signAll(
   subAgents: readonly PreparedSubAgent[],
-  { signer, notBefore }: SubAgentMintOptions,
-  now: number,
+  { signer }: SubAgentMintOptions,
 ): Promise<readonly MintedSubAgent[]> {
   const minted: MintedSubAgent[] = []
-  for (const { spiffeId, parent, key, expiresAt, id, rights } of subAgents) {
-    const issuedAt = Math.max(Math.floor(now), notBefore(spiffeId) ?? 0)
-    if (expiresAt <= issuedAt)
-      throw new AimsError('provisioning.parent_expired', 'the credential of the parent ends now')
+  for (const { spiffeId, parent, key, issuedAt, expiresAt, id, rights } of subAgents) {
     const { token } = await issueWit(
       {
         subject: spiffeId,
