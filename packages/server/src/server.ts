@@ -9,6 +9,7 @@ import { createEvidenceIssuance } from './attestation/evidence-issuance.ts'
 import { createVerifiers } from './attestation/verifiers.ts'
 import { ANONYMOUS, tlsCallers, unixCallers } from './callers.ts'
 import { type ChangeFeed, createChangeFeed } from './change-feed.ts'
+import { keepDoing } from './chores.ts'
 import { allowedHosts, ttlRules } from './config/derived.ts'
 import type { Configuration } from './config/settings.ts'
 import { type DataDirectory, openDataDirectory } from './data-directory.ts'
@@ -237,24 +238,26 @@ async function start(config: Configuration, options: ServerOptions, undo: (() =>
     ownSvid = await renewOwnSvid()
     https.use(ownSvid)
   }
-  const tick = async (): Promise<void> => {
-    await authorities.advance()
-    for (const one of Object.values(refusals)) await one.flush()
-    core.bindings.purge(clock())
-    things.purge(clock())
-    tokens.purge(clock())
-    revocations.purge()
-    register.purge(clock())
-    await keepOwnSvid()
-    federation.advance()
-    web?.reload()
-  }
   const complain = (error: unknown): void =>
     say(`aims server: ${error instanceof Error ? error.message : 'tick failed'}`)
-  const timer = setInterval(() => void tick().catch(complain), TICK)
+  const stopChores = keepDoing(
+    [
+      authorities.advance,
+      keepOwnSvid,
+      federation.advance,
+      ...Object.values(refusals).map((one) => () => one.flush()),
+      () => core.bindings.purge(clock()),
+      () => things.purge(clock()),
+      () => tokens.purge(clock()),
+      revocations.purge,
+      () => register.purge(clock()),
+      () => web?.reload(),
+    ],
+    { interval: TICK, failed: complain },
+  )
+  undo.push(stopChores)
   // A tainted authority: not in a few seconds, now.
   undo.push(authorities.onChange(() => void keepOwnSvid().catch(complain)))
-  undo.push(() => clearInterval(timer))
   for (const { profile, until } of config.profiles) {
     if (until > clock()) continue
     const last = new Date((until - 1) * 1000).toISOString().slice(0, 10)
@@ -267,7 +270,7 @@ async function start(config: Configuration, options: ServerOptions, undo: (() =>
   let closing: Promise<void> | undefined
   const close = async (): Promise<void> => {
     ready = false
-    clearInterval(timer)
+    stopChores()
     stopping.abort()
     await Promise.all([...listeners.map(closeServer), federation.close()])
     bound.release()
