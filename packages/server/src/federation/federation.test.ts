@@ -4,7 +4,7 @@ import type { RequestListener } from 'node:http'
 import { test } from 'node:test'
 import { setImmediate as turn } from 'node:timers/promises'
 import type { AuditEvent } from 'aims/base'
-import { serializeBundle } from 'aims/credentials'
+import { serializeBundle, serializePemBundle } from 'aims/credentials'
 import { federatedDomain, network, serving, spiffeEndpoint } from '../../../../test/support/bundle-endpoint.ts'
 import type { TlsHost } from '../../../../test/support/tls-host.ts'
 import { keyEncryptionKey } from '../keys/key-encryption-key.ts'
@@ -113,6 +113,21 @@ test('a relationship gives its first bundle at once, and the fetched one as soon
   assert.equal(again.bundleFor(trustDomain)?.witAuthorities.size, 1)
   assert.deepEqual(again.show(trustDomain).fetchedAt, status.fetchedAt)
 })
+
+// A mix-up of an operator, which would let one trust domain speak for another until the first fetch, or for ever.
+for (const [what, bundle] of [
+  ['our own bundle', serializeBundle(own.bundle)],
+  ['our own bundle in PEM', serializePemBundle(own.bundle)],
+  ['the bundle of a third trust domain', serializeBundle(other.bundle)],
+  ['one of our keys among its own', serializeBundle({ ...partner.bundle, jwtAuthorities: own.bundle.jwtAuthorities })],
+] as const) {
+  test(`a relationship does not begin with ${what}`, async () => {
+    await using host = await endpoint(() => down)
+    const { federation, events } = open(host)
+    await assert.rejects(federation.set({ ...relationship, bundle }, actor), { code: 'bundle.wrong_trust_domain' })
+    assert.deepEqual([federation.list(), federation.bundles(), events], [[], [], []])
+  })
+}
 
 test('a record that cannot be kept changes nothing', async () => {
   await using host = await endpoint(() => serving(partner.bundle))

@@ -45,7 +45,7 @@ export interface Federation extends BundleSource {
   /**
    * Begins a relationship, or puts another one in its place, which begins anew: what was fetched before is forgotten.
    *
-   * @throws {@link AimsError} `provisioning.federation_malformed`, `.federation_configured`
+   * @throws {@link AimsError} `provisioning.federation_malformed`, `.federation_configured`, `bundle.wrong_trust_domain`
    */
   set(input: JsonValue, actor: Actor, origin?: RelationshipOrigin): Promise<RelationshipStatus>
   /** Ends a relationship: its bundle is gone for all workloads. @throws {@link AimsError} `provisioning.federation_*` */
@@ -218,6 +218,8 @@ export function createFederation(options: FederationOptions): Federation {
         const relationship = parseFederationRelationship(input, { own })
         const { trustDomain } = relationship
         requireOrigin(store.find(trustDomain), origin)
+        const first = bootstrapOf(relationship)
+        if (first !== undefined) refuseForeignBundle(first, options.own())
         await observer.record(relationshipSet(relationship, actor))
         const one = { relationship, origin }
         store.put(one, { isNews: true })

@@ -58,6 +58,7 @@ export async function fetchBundle(
   const { current, acceptRollback = false, network = {}, signal } = options
   const { host, port } = parseOutboundUrl(url)
   const bootstrap = bootstrapOf(relationship)
+  if (bootstrap !== undefined) refuseForeignBundle(bootstrap, options.own)
   const peer = peerOf(relationship, bootstrap, options)
   const fetcher = outbound({
     ...network,

@@ -13,6 +13,7 @@ import { parseFederationRelationship } from './relationship.ts'
 
 const clock = (): number => Date.now() / 1000
 const partner = await federatedDomain('partner.example')
+const { bundle: own } = await federatedDomain('example.com')
 const { trustDomain } = partner.bundle
 const server = await partner.ca.svid('/aims/server')
 const relationship = parseFederationRelationship({
@@ -39,6 +40,16 @@ test('the wait is the hint, from a minute to a day, and five minutes without one
   )
   assert.deepEqual(waits, [300, 60, 60, 120, 86_400, 86_400])
   assert.equal(refreshInterval(undefined), 300)
+})
+
+test('a bundle with one of our keys is nothing to begin with, whether or not the endpoint answers', async () => {
+  await using host = await endpoint(() => down)
+  const mixedUp = {
+    ...relationship,
+    bundle: serializeBundle({ ...partner.bundle, jwtAuthorities: own.jwtAuthorities }),
+  }
+  await assert.rejects(followBundle(mixedUp, { ...towards(host), own }), { code: 'bundle.wrong_trust_domain' })
+  assert.equal(host.requests.length, 0)
 })
 
 test('a followed bundle is fetched again when it is time, changes are told, and a failure waits [provisioning.federation.08]', async () => {

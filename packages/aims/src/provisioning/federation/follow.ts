@@ -2,7 +2,7 @@ import { AimsError } from '../../base/errors.ts'
 import type { BundleSource, TrustBundle } from '../../credentials/bundle/bundle.ts'
 import { bundleContent } from '../../credentials/bundle/serialize.ts'
 import type { TrustDomain } from '../../identifiers/spiffe-id.ts'
-import { type BundleFetchOptions, fetchBundle } from './fetch.ts'
+import { type BundleFetchOptions, fetchBundle, refuseForeignBundle } from './fetch.ts'
 import { bootstrapOf, type FederationRelationship } from './relationship.ts'
 
 /** Seconds between two fetches. */
@@ -36,7 +36,8 @@ export interface FollowOptions extends Omit<BundleFetchOptions, 'current' | 'acc
  * Follows the bundle of another trust domain for a service that has no agent: fetched at once, then as often as its hint says,
  * five minutes without one. A failure waits for the next time.
  *
- * @throws {@link AimsError} as {@link fetchBundle}, when the first fetch fails and there is no bundle to begin with
+ * @throws {@link AimsError} as {@link fetchBundle}, when the first fetch fails and there is no bundle to begin with;
+ *   `bundle.wrong_trust_domain`, when the one to begin with is visibly another's
  */
 export async function followBundle(
   relationship: FederationRelationship,
@@ -48,6 +49,7 @@ export async function followBundle(
   const stopping = new AbortController()
   let fetched: TrustBundle | undefined
   let held = bootstrapOf(relationship)
+  if (held !== undefined) refuseForeignBundle(held, options.own)
   let lastError: AimsError | undefined
   let timer: NodeJS.Timeout | undefined
   let running: Promise<void> | undefined
