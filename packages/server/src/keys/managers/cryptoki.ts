@@ -1,13 +1,17 @@
 import { AimsError } from 'aims/base'
 
-/** A function of a PKCS#11 module. Numbers are CK_ULONG, buffers are pointers. */
-type Arg = number | bigint | Buffer | null
+/** An argument of a function of a PKCS#11 module. Numbers are CK_ULONG, buffers and the records of templates are pointers. */
+type Arg = number | bigint | Buffer | Template | null
 
 /** A PKCS#11 module, loaded and initialised. */
 export interface Cryptoki {
-  /** Calls a function off the main thread. @throws {@link AimsError} `operation.key_manager_*` by its return value */
+  /**
+   * Calls a function off the main thread. What the arguments point to lives until it returns.
+   *
+   * @throws {@link AimsError} `operation.key_manager_*` by its return value
+   */
   call(name: FunctionName, ...args: readonly Arg[]): Promise<void>
-  /** A template: attributes as CK_ATTRIBUTE records. Keep it while it is used. */
+  /** A template: attributes as CK_ATTRIBUTE records. Pass it whole: the records alone do not keep the values alive. */
   template(attributes: readonly (readonly [type: number, value: Buffer])[]): Template
 }
 
@@ -59,7 +63,7 @@ const REFUSALS: ReadonlySet<number> = new Set([
 ])
 
 /** A call that failed, with the number that PKCS#11 gives the reason. */
-class CryptokiError extends AimsError {
+export class CryptokiError extends AimsError {
   readonly returned: number
 
   constructor(name: FunctionName, returned: number) {
@@ -84,12 +88,23 @@ export async function loadCryptoki(path: string): Promise<Cryptoki> {
   }
   const library = open(() => koffi.load(path))
   const functions = new Map<FunctionName, ReturnType<typeof library.func>>()
-  const call = async (name: FunctionName, ...args: readonly Arg[]): Promise<void> => {
+  // The collector does not see the addresses that another thread works with.
+  const inUse = new Set<readonly Arg[]>()
+  const run = async (name: FunctionName, args: readonly Arg[]): Promise<number> => {
     const known = functions.get(name) ?? open(() => library.func(`unsigned long ${name}${FUNCTIONS[name]}`))
     functions.set(name, known)
-    const returned = await new Promise<number>((resolve, reject) => {
-      known.async(...args, (error: unknown, value: number | bigint) => (error ? reject(error) : resolve(Number(value))))
-    })
+    inUse.add(args)
+    try {
+      return await new Promise<number>((resolve, reject) => {
+        const done = (error: unknown, value: number | bigint) => (error ? reject(error) : resolve(Number(value)))
+        known.async(...args.map(pointerOf), done)
+      })
+    } finally {
+      inUse.delete(args)
+    }
+  }
+  const call = async (name: FunctionName, ...args: readonly Arg[]): Promise<void> => {
+    const returned = await run(name, args)
     const isDone =
       returned === 0 ||
       (name === 'C_Initialize' && returned === CKR_ALREADY_INITIALIZED) ||
@@ -114,6 +129,10 @@ export async function loadCryptoki(path: string): Promise<Cryptoki> {
       return { records, count: attributes.length, values, lengthOf }
     },
   }
+}
+
+function pointerOf(arg: Arg): Exclude<Arg, Template> {
+  return typeof arg === 'object' && arg !== null && 'records' in arg ? arg.records : arg
 }
 
 function open<T>(load: () => T): T {
