@@ -207,7 +207,7 @@ export const SETTINGS: { readonly [Key in keyof Configuration]: Setting<Configur
   'bundle.web.keyFile': {
     type: optionalPath,
     default: { value: undefined },
-    doc: 'The private key of that certificate, PEM.',
+    doc: 'The private key of that certificate, PEM, mode 0600.',
   },
   federation: {
     type: relationships,

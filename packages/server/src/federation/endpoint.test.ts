@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:http'
 import { request } from 'node:https'
 import { type AddressInfo, connect } from 'node:net'
@@ -114,7 +114,7 @@ function writeCertificate(name: string): void {
     extensions: [subjectAltDns(name), extendedUsage('1.3.6.1.5.5.7.3.1')],
   })
   writeFileSync(join(root, 'web.pem'), encodePem('CERTIFICATE', der))
-  writeFileSync(join(root, 'web.key'), key.privateKey.export({ type: 'pkcs8', format: 'pem' }))
+  writeFileSync(join(root, 'web.key'), key.privateKey.export({ type: 'pkcs8', format: 'pem' }), { mode: 0o600 })
 }
 
 test('the bundle is served with a certificate of the web where the configuration says so, and nothing else is', async () => {
@@ -152,6 +152,10 @@ test('the bundle is served with a certificate of the web where the configuration
   const key = newKey('P-256').privateKey.export({ type: 'pkcs8', format: 'pem' })
   writeFileSync(join(root, 'web.key'), key)
   await assert.rejects(start({ 'bundle.web.port': 0, ...files }, 'web'), { code: 'operation.config_invalid' })
+  writeCertificate('bundles.example.com')
+  chmodSync(join(root, 'web.key'), 0o640)
+  await assert.rejects(start({ 'bundle.web.port': 0, ...files }, 'web'), { code: 'operation.key_file_mode' })
+  chmodSync(join(root, 'web.key'), 0o600)
 })
 
 test('a certificate of the web is exchanged when its files change, and kept while they do not fit', async () => {
@@ -176,13 +180,13 @@ test('a certificate of the web is exchanged when its files change, and kept whil
       socket.on('error', reject)
     })
   const first = await serial()
-  endpoint.reload()
+  await endpoint.reload()
   assert.equal(await serial(), first)
   writeFileSync(join(root, 'web.key'), newKey('P-256').privateKey.export({ type: 'pkcs8', format: 'pem' }))
-  assert.throws(() => endpoint.reload())
+  await assert.rejects(endpoint.reload())
   assert.equal(await serial(), first)
   writeCertificate('bundles.example.com')
-  endpoint.reload()
+  await endpoint.reload()
   assert.notEqual(await serial(), first)
   endpoint.server.close()
 })

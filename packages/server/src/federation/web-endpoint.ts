@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs'
+import { readFile } from 'node:fs/promises'
 import type { RequestListener } from 'node:http'
 import { createServer, type Server } from 'node:https'
 import type { AddressInfo } from 'node:net'
@@ -6,13 +6,14 @@ import { AimsError } from 'aims/base'
 import type { Configuration } from '../config/settings.ts'
 import { listenOn } from '../http/https-listener.ts'
 import { HTTP_OPTIONS, harden } from '../http/server-options.ts'
+import { readSecretFile } from '../secret-file.ts'
 
 /** The bundle endpoint with a certificate of the web. */
 export interface WebEndpoint {
   readonly server: Server
   readonly port: number
   /** Takes certificate and key again when their files changed. Files that do not belong together are left for the next time. */
-  reload(): void
+  reload(): Promise<void>
 }
 
 /** Mozilla, intermediate: what SPIFFE Federation asks of endpoints. */
@@ -32,7 +33,8 @@ const TLS = { minVersion: 'TLSv1.2', ciphers: CIPHERS } as const
 /**
  * Listens with the operator's certificate, where the configuration says so. Clients are asked for none.
  *
- * @throws {@link AimsError} `operation.config_invalid` for files that cannot be used, `operation.port_busy`
+ * @throws {@link AimsError} `operation.config_invalid` for files that cannot be used, `operation.key_file_mode` for a key that
+ *   others can read, `operation.port_busy`
  * @see SPIFFE Federation, section "Web PKI (https_web)"
  */
 export async function openWebEndpoint(
@@ -41,15 +43,15 @@ export async function openWebEndpoint(
 ): Promise<WebEndpoint | undefined> {
   const port = config['bundle.web.port']
   if (port === undefined) return undefined
-  let material = readMaterial(config)
+  let material = await readMaterial(config)
   const server = createTlsServer(material, handler)
   harden(server)
   await listenOn(server, { host: config['bundle.web.host'], port })
   return {
     server,
     port: (server.address() as AddressInfo).port,
-    reload() {
-      const next = readMaterial(config)
+    async reload() {
+      const next = await readMaterial(config)
       if (next.cert === material.cert && next.key === material.key) return
       server.setSecureContext({ ...TLS, ...next })
       material = next
@@ -72,17 +74,13 @@ function createTlsServer(material: Material, handler: RequestListener): Server {
   }
 }
 
-function readMaterial(config: Configuration): Material {
-  return {
-    cert: readText(config, 'bundle.web.certificateFile'),
-    key: readText(config, 'bundle.web.keyFile'),
-  }
-}
-
-function readText(config: Configuration, key: 'bundle.web.certificateFile' | 'bundle.web.keyFile'): string {
-  try {
-    return readFileSync(config[key] ?? '', 'latin1')
-  } catch (cause) {
-    throw new AimsError('operation.config_invalid', `${JSON.stringify(key)}: cannot be read`, { cause })
-  }
+async function readMaterial(config: Configuration): Promise<Material> {
+  const secret = { name: '"bundle.web.keyFile"', unreadable: 'operation.config_invalid' } as const
+  const [cert, key] = await Promise.all([
+    readFile(config['bundle.web.certificateFile'] ?? '', 'latin1').catch((cause: unknown) => {
+      throw new AimsError('operation.config_invalid', '"bundle.web.certificateFile": cannot be read', { cause })
+    }),
+    readSecretFile(config['bundle.web.keyFile'] ?? '', secret),
+  ])
+  return { cert, key: key.toString('latin1') }
 }

@@ -4,6 +4,7 @@ import { AimsError, importPrivateKey, isJsonObject, type JsonObject, parsePem, W
 import { createX509Authority, type X509Authority } from 'aims/credentials'
 import type { TrustDomain } from 'aims/identifiers'
 import { type Fields, pathField, readFields } from '../attestation/verifier-settings.ts'
+import { readSecretFile } from '../secret-file.ts'
 
 /** The CA above those of this server, and the way from it up to the root. */
 export interface UpstreamCa {
@@ -46,9 +47,9 @@ export function configuredUpstream(setting: JsonObject, trustDomain: TrustDomain
       const [chain, roots, secret] = await Promise.all([
         readCertificates(certificate),
         bundle === undefined ? [] : readCertificates(bundle),
-        readText(key, true),
+        readSecretFile(key, { name: 'the key of the upstream CA', unreadable: 'operation.upstream_unreadable' }),
       ])
-      return assemble(chain, roots, new WorkloadKey(importPrivateKey(secret)), trustDomain)
+      return assemble(chain, roots, new WorkloadKey(importPrivateKey(secret.toString())), trustDomain)
     },
   }
 }
@@ -84,12 +85,12 @@ function attempt<T>(make: () => T): T | undefined {
 }
 
 async function readCertificates(file: string): Promise<readonly Uint8Array[]> {
-  const blocks = parsePem(await readText(file, false))
+  const blocks = parsePem(await readText(file))
   if (blocks.some(({ label }) => label !== 'CERTIFICATE')) throw unreadable('is not PEM certificates')
   return blocks.map(({ bytes }) => bytes)
 }
 
-async function readText(file: string, isSecret: boolean): Promise<string> {
+async function readText(file: string): Promise<string> {
   let handle: FileHandle | undefined
   try {
     handle = await open(file, constants.O_RDONLY | constants.O_NONBLOCK).catch((cause: unknown) => {
@@ -97,12 +98,6 @@ async function readText(file: string, isSecret: boolean): Promise<string> {
     })
     const stat = await handle.stat()
     if (!stat.isFile() || stat.size > MAX_FILE) throw unreadable('is no file of a usable size')
-    if (isSecret && (stat.mode & 0o077) !== 0) {
-      throw new AimsError(
-        'operation.key_file_mode',
-        'the key of the upstream CA is open to others: mode 0600 is needed',
-      )
-    }
     return await handle.readFile('utf8')
   } finally {
     await handle?.close()

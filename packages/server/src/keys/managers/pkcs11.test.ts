@@ -1,10 +1,12 @@
 import assert from 'node:assert/strict'
+import { execFileSync } from 'node:child_process'
 import { chmodSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { after, test } from 'node:test'
 import { issueCaCertificate } from 'aims/credentials'
 import { parseTrustDomain } from 'aims/identifiers'
 import { findSoftHsm, makeToken } from '../../../../../test/support/softhsm.ts'
+import { type Cryptoki, loadCryptoki } from './cryptoki.ts'
 import { generateManaged, managedSigner } from './key-manager.ts'
 import { type Pkcs11Options, pkcs11KeyManager } from './pkcs11.ts'
 import { isSignatureOf } from './signature.ts'
@@ -73,12 +75,34 @@ test('SoftHSM2, refused: a wrong PIN, and the right one is taken afterwards', op
   await hsm.close()
   const pinFile = join(token.directory, 'wrong')
   writeFileSync(pinFile, '0000', { mode: 0o600 })
-  const manager = pkcs11KeyManager({ ...place, pinFile })
+  let logins = 0
+  const manager = pkcs11KeyManager({ ...place, pinFile }, async (module) => {
+    const cryptoki = await loadCryptoki(module)
+    const call: Cryptoki['call'] = (name, ...args) => {
+      if (name === 'C_Login') logins += 1
+      return cryptoki.call(name, ...args)
+    }
+    return { ...cryptoki, call }
+  })
   await assert.rejects(manager.list(), { code: 'operation.key_manager_unavailable' })
+  await assert.rejects(manager.list(), { code: 'operation.key_manager_unavailable', message: /refused the PIN/ })
+  await assert.rejects(manager.generate('x', 'ES256'), { code: 'operation.key_manager_unavailable' })
+  assert.equal(logins, 1, 'a few wrong ones lock a token')
   writeFileSync(pinFile, '4321')
   chmodSync(pinFile, 0o640)
   await assert.rejects(manager.list(), { code: 'operation.key_file_mode' })
   chmodSync(pinFile, 0o600)
   await manager.list()
   await manager.close()
+  assert.equal(logins, 2)
+})
+
+test('SoftHSM2, refused: something else in the place of the PIN file', options, async () => {
+  await hsm.close()
+  const fifo = join(token.directory, 'fifo')
+  execFileSync('mkfifo', ['-m', '600', fifo])
+  for (const pinFile of [fifo, token.directory]) {
+    const manager = pkcs11KeyManager({ ...place, pinFile })
+    await assert.rejects(manager.list(), { code: 'operation.key_manager_unavailable' })
+  }
 })

@@ -1,9 +1,9 @@
 import { createHash, createPublicKey, type KeyObject, randomUUID } from 'node:crypto'
-import { open } from 'node:fs/promises'
 import { AimsError } from 'aims/base'
 import { serializer } from '../../entries.ts'
-import { type Cryptoki, loadCryptoki } from './cryptoki.ts'
+import { type Cryptoki, CryptokiError, loadCryptoki } from './cryptoki.ts'
 import type { KeyManager } from './key-manager.ts'
+import { openPinFile, type PinFile } from './pin-file.ts'
 import { CURVES } from './signature.ts'
 
 /** Where the keys are. */
@@ -33,6 +33,8 @@ const CKK_EC = 3
 const CKM = { generateEc: 0x1040, ecdsa: 0x1041 }
 const CKF_SESSION = 0x2 | 0x4
 const CKU_USER = 1
+// PIN incorrect, invalid, of a wrong length.
+const WRONG_PIN: ReadonlySet<number> = new Set([0xa0, 0xa1, 0xa2])
 const TOKEN_INFO_SIZE = 208
 const LABEL_SIZE = 32
 const MAX_OBJECTS = 64
@@ -40,24 +42,26 @@ const LABEL = 'aims '
 
 /**
  * Keys in an HSM, or whatever speaks PKCS#11. They are made in the token, sensitive and not extractable. One session, one call
- * at a time, each off the main thread; after a failure the next call logs in anew.
+ * at a time, each off the main thread; after a failure the next call logs in anew, though never with a PIN that was refused.
  *
+ * @param load - What tests put in place of it.
  * @see PKCS #11 v2.40 base specification; current mechanisms, section 2.3 (elliptic curves)
  */
-export function pkcs11KeyManager(options: Pkcs11Options): KeyManager {
+export function pkcs11KeyManager(options: Pkcs11Options, load: typeof loadCryptoki = loadCryptoki): KeyManager {
   const oneAtATime = serializer()
+  const pins = openPinFile(options.pinFile)
   let loaded: Promise<Cryptoki> | undefined
   let session: number | undefined
 
   // `work` gets a session in which the user is logged in.
   const use = <T>(work: (cryptoki: Cryptoki, session: number) => Promise<T>): Promise<T> =>
     oneAtATime(async () => {
-      loaded ??= loadCryptoki(options.module).catch((error: unknown) => {
+      loaded ??= load(options.module).catch((error: unknown) => {
         loaded = undefined
         throw error
       })
       const cryptoki = await loaded
-      session ??= await login(cryptoki, options)
+      session ??= await login(cryptoki, options.token, pins)
       try {
         return await work(cryptoki, session)
       } catch (error) {
@@ -91,7 +95,7 @@ export function pkcs11KeyManager(options: Pkcs11Options): KeyManager {
           [CKA_USE.modifiable, FALSE],
         ])
         const handles = [word(0), word(0)] as const
-        const mechanism = [mechanismOf(CKM.generateEc), pub.records, pub.count, prv.records, prv.count] as const
+        const mechanism = [mechanismOf(CKM.generateEc), pub, pub.count, prv, prv.count] as const
         await cryptoki.call('C_GenerateKeyPair', handle, ...mechanism, ...handles)
         return { reference, publicKey: await readPublicKey(cryptoki, handle, reference) }
       }),
@@ -132,9 +136,9 @@ export function pkcs11KeyManager(options: Pkcs11Options): KeyManager {
   }
 }
 
-async function login(cryptoki: Cryptoki, { token, pinFile }: Pkcs11Options): Promise<number> {
+async function login(cryptoki: Cryptoki, token: string, pins: PinFile): Promise<number> {
   const slot = await findSlot(cryptoki, token)
-  const pin = await readPin(pinFile)
+  const pin = await pins.read()
   const handle = word(0)
   await cryptoki.call('C_OpenSession', slot, CKF_SESSION, null, null, handle)
   const session = Number(handle.readBigUInt64LE())
@@ -142,36 +146,12 @@ async function login(cryptoki: Cryptoki, { token, pinFile }: Pkcs11Options): Pro
     await cryptoki.call('C_Login', session, CKU_USER, pin, pin.length)
     return session
   } catch (error) {
+    if (error instanceof CryptokiError && WRONG_PIN.has(error.returned)) pins.refuse(pin)
     await cryptoki.call('C_CloseSession', session).catch(() => undefined)
     throw error
   } finally {
     pin.fill(0)
   }
-}
-
-async function readPin(file: string): Promise<Buffer> {
-  const handle = await open(file).catch((cause: unknown) => {
-    throw new AimsError('operation.key_manager_unavailable', 'the PIN file of the key manager cannot be read', {
-      cause,
-    })
-  })
-  try {
-    // The open file is judged, not its name.
-    if (((await handle.stat()).mode & 0o077) !== 0) {
-      throw new AimsError(
-        'operation.key_file_mode',
-        'the PIN file of the key manager is open to others: 0600 is needed',
-      )
-    }
-    return withoutEnd(await handle.readFile())
-  } finally {
-    await handle.close()
-  }
-}
-
-function withoutEnd(content: Buffer): Buffer {
-  const end = content.findLastIndex((byte) => byte !== 0x0a && byte !== 0x0d)
-  return content.subarray(0, end + 1)
 }
 
 async function findSlot(cryptoki: Cryptoki, token: string): Promise<number> {
@@ -210,8 +190,8 @@ async function find(
   session: number,
   attributes: readonly (readonly [number, Buffer])[],
 ): Promise<readonly number[]> {
-  const { records, count } = cryptoki.template(attributes)
-  await cryptoki.call('C_FindObjectsInit', session, records, count)
+  const template = cryptoki.template(attributes)
+  await cryptoki.call('C_FindObjectsInit', session, template, template.count)
   const found: number[] = []
   try {
     for (;;) {
@@ -234,7 +214,7 @@ async function read(
   types: readonly number[],
 ): Promise<readonly Buffer[]> {
   const template = cryptoki.template(types.map((type) => [type, Buffer.alloc(512)]))
-  await cryptoki.call('C_GetAttributeValue', session, object, template.records, template.count)
+  await cryptoki.call('C_GetAttributeValue', session, object, template, template.count)
   return template.values.map((value, index) => value.subarray(0, template.lengthOf(index)))
 }
 
