@@ -78,7 +78,7 @@ const OPERATOR: readonly Access[] = ['public', 'reporter', 'registrar', 'admin']
  * Callers on the HTTPS listener, by the X.509-SVID of the handshake: workloads of the own trust domain report while they
  * have an entry, those whose entry says so administer, agents on other hosts are agents while they are registered and not
  * banned. Without a certificate a caller is anonymous; one that does not verify is recorded and
- * refused. It is verified at every request, so that neither an expired credential nor a removed authority lives on in
+ * refused. It is verified at every request, and again when a body has come, so that neither an expired credential nor a removed authority lives on in
  * an open connection (X8), and a resumed session proves nothing (X5).
  */
 export function tlsCallers(options: TlsCallersOptions): Identify {

@@ -220,6 +220,58 @@ test('a certificate of a foreign CA is refused and recorded, although it names o
   assert.deepEqual([record?.type, record?.reasons?.[0]], ['authentication.refused', 'x509.untrusted'])
 })
 
+const LATE: readonly (readonly [string, string, (id: string) => Promise<unknown>, number])[] = [
+  [
+    'was revoked',
+    'revoked',
+    (id) =>
+      local.send({
+        method: 'POST',
+        path: '/v1/revocations',
+        body: { type: 'subject', value: `spiffe://example.com/late/${id}` },
+      }),
+    401,
+  ],
+  ['has no entry any more', 'deleted', (id) => adminClient(local).deleteEntry(id), 403],
+  [
+    'shows an SVID that has expired',
+    'expired',
+    async () => {
+      ahead += 30
+    },
+    401,
+  ],
+]
+for (const [what, id, change, status] of LATE) {
+  test(`who ${what} before the body was there is refused, and nothing is recorded for it`, async () => {
+    const spiffeId = `spiffe://example.com/late/${id}`
+    await adminClient(local).createEntry({ id, spiffeId, selectors: ['unix:uid:1000'], x509Ttl: 20 })
+    const agent = new Agent({ ...(await certificateOf(id)), rejectUnauthorized: false })
+    const event = { type: 'agent.note', resource: { type: 'x', id: 'y' }, action: 'z', decision: 'none' }
+    const body = JSON.stringify({ ...event, correlationId: `late-${id}` })
+    const headers = { 'content-type': 'application/json', 'content-length': body.length, expect: '100-continue' }
+    const answer = await new Promise<number | undefined>((resolve, reject) => {
+      const path = '/v1/audit/events'
+      const options = { host: 'localhost', port: server.port, path, method: 'POST', agent, headers }
+      const sent = request(options, (response) => {
+        response.resume()
+        resolve(response.statusCode)
+      })
+      sent.on('error', reject)
+      // The server has seen the head, and the caller as it was then.
+      sent.once('continue', () => {
+        sent.write(body.slice(0, 10))
+        change(id).then(() => sent.end(body.slice(10)), reject)
+      })
+      sent.flushHeaders()
+    })
+    agent.destroy()
+    assert.equal(answer, status)
+    assert.deepEqual(await adminClient(local).listRecords({ correlationId: `late-${id}` }), [])
+    ahead = 0
+  })
+}
+
 test('an open connection does not outlive the credential it began with', async () => {
   const agent = new Agent({ ...(await certificateOf('bot')), keepAlive: true, rejectUnauthorized: false })
   const event = JSON.stringify({

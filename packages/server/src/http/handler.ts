@@ -11,7 +11,7 @@ import { createRouter, MethodNotAllowed } from './router.ts'
 export interface HandlerOptions {
   readonly routes: readonly Route[]
   readonly entrance: Entrance
-  /** Who is on the other end. Called once per request; it must not trust the request. */
+  /** Who is on the other end. Called for each request, and again when its body has come; it must not trust the request. */
   identify(socket: Socket, id: string): Promise<Caller> | Caller
   /** Names that `Host` may have; `undefined` on a Unix socket. */
   readonly allowedHosts: ReadonlySet<string> | undefined
@@ -34,19 +34,24 @@ export function createHandler(options: HandlerOptions): RequestListener {
   const find = createRouter(routes, entrance)
   const showDetail = entrance === 'unix'
 
+  const admit = async (socket: Socket, route: Route, id: string): Promise<Caller> => {
+    const caller = await options.identify(socket, id)
+    if (caller.access.has(route.access)) return caller
+    await options.refused(caller, route, id)
+    const code = caller.method === 'none' ? 'operation.unauthenticated' : 'operation.not_permitted'
+    throw new AimsError(code, `the route needs a caller with access ${route.access}`)
+  }
+
   const answer = async (request: IncomingMessage, response: ServerResponse, id: string): Promise<string> => {
     const target = readTarget(request, options.allowedHosts)
     const { route, params } = find(request.method ?? '', target.path)
     const gone = new AbortController()
     response.once('close', () => gone.abort())
-    const caller = await options.identify(request.socket, id)
-    if (!caller.access.has(route.access)) {
-      await options.refused(caller, route, id)
-      const code = caller.method === 'none' ? 'operation.unauthenticated' : 'operation.not_permitted'
-      throw new AimsError(code, `the route needs a caller with access ${route.access}`)
-    }
+    const first = await admit(request.socket, route, id)
     const query = readQuery(target.query, route)
     const body = await readBody(request, route)
+    // A body may take its time, in which callers are banned and revoked, and credentials end (X8).
+    const caller = route.body === undefined ? first : await admit(request.socket, route, id)
     const signal = AbortSignal.any([gone.signal, stopping])
     const reply = await route.handle({ id, caller, params, query, body, signal })
     if (stopping.aborted) response.setHeader('connection', 'close')

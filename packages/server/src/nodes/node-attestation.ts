@@ -145,9 +145,10 @@ export function createNodeAttestation(options: NodeAttestationOptions): NodeAtte
         const proven = await session.prove(request, 'agent', now)
         return registry.oneAtATime(() => admit(proven, now, correlationId))
       }),
-    renew: ({ spiffeId }, { publicKey, keyProof }, correlationId) =>
+    renew: ({ spiffeId, serial: shown }, { publicKey, keyProof }, correlationId) =>
       registry.oneAtATime(async () => {
-        const agent = registry.requireActive(spiffeId)
+        // Who waited for its turn may have been overtaken by an attestation, which ends what was held before.
+        const agent = registry.present(spiffeId, shown)
         return recorded('renew', agent, correlationId, async () => {
           const key = importVerificationKey(publicKey)
           const thumbprint = jwkThumbprint(key.key)

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { request } from 'node:https'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, describe, test } from 'node:test'
@@ -119,6 +120,38 @@ async function ask(
   const keyProof = await signKeyProof({ nonce, trustDomain, thumbprint: key.kid }, proofKey)
   const body = { entryId, posture, publicKey: exportPublicJwk(key.publicKey), keyProof }
   return (await at.send({ method: 'POST', path: `/v1/agent/${type}s`, body })) as JsonObject
+}
+
+// Sends the head of a request, does something, and then sends the body. Returns the code of the refusal.
+async function slowly(
+  { svid }: Joined,
+  path: string,
+  entryId: string,
+  between: () => Promise<unknown>,
+): Promise<string> {
+  const key = WorkloadKey.generate()
+  const isRenewal = path.endsWith('/renew')
+  const about = { agent: svid.spiffeId, entryId, purpose: isRenewal ? 'renew' : 'x509-svid' } as AgentProofPurpose
+  const nonce = agentProofNonce(about)
+  const keyProof = await signKeyProof({ nonce, trustDomain, thumbprint: key.kid }, key)
+  const common = { publicKey: exportPublicJwk(key.publicKey), keyProof }
+  const body = JSON.stringify(isRenewal ? common : { ...common, entryId, posture })
+  const headers = { 'content-type': 'application/json', 'content-length': body.length, expect: '100-continue' }
+  const cert = svid.certificates.map((der) => encodePem('CERTIFICATE', der)).join('')
+  const shown = { cert, key: svid.key.tlsKey.export({ type: 'pkcs8', format: 'pem' }), rejectUnauthorized: false }
+  const text = await new Promise<string>((resolve, reject) => {
+    const options = { host: 'localhost', port: server.port, path, method: 'POST', headers, agent: false, ...shown }
+    const sent = request(options, (response) => {
+      response
+        .setEncoding('utf8')
+        .toArray()
+        .then((chunks) => resolve(chunks.join('')), reject)
+    })
+    sent.on('error', reject)
+    sent.once('continue', () => void between().then(() => sent.end(body), reject))
+    sent.flushHeaders()
+  })
+  return String((JSON.parse(text) as JsonObject).code)
 }
 
 describe('a join token', () => {
@@ -246,6 +279,28 @@ describe('a renewal', () => {
     await assert.rejects(entriesOf({ ...agent, at: late }), { code: 'provisioning.agent_unknown' })
   })
 
+  test('that was under way when the machine was attested anew is none', async () => {
+    const collector = machine('slow-1')
+    const before = await attest(collector)
+    const again = () => attest(collector)
+    assert.equal(await slowly(before, '/v1/agents/renew', '', again), 'provisioning.agent_unknown')
+  })
+
+  test('that waited behind an attestation of the same machine is of no use', async () => {
+    const collector = machine('raced-1')
+    for (let round = 0; round < 10; round += 1) {
+      const before = await attest(collector)
+      const [fresh, renewed] = await Promise.allSettled([attest(collector), renewAgent(before.at, before, options)])
+      assert.equal(fresh.status, 'fulfilled')
+      if (renewed.status === 'fulfilled') {
+        const at = reach()
+        at.present(renewed.value.svid)
+        await assert.rejects(entriesOf({ ...before, at }), { code: 'provisioning.agent_unknown' })
+      }
+      await entriesOf(fresh.value)
+    }
+  })
+
   for (const [what, code, make] of [
     ['for the key that it has', 'credential.key_reuse', ({ svid }: Joined) => [svid.key, svid.key]],
     [
@@ -291,6 +346,21 @@ describe('a banned agent', () => {
     await assert.rejects(entriesOf(agent), { code: 'provisioning.agent_unknown' })
     await entriesOf(await attest(collector))
   })
+
+  for (const [what, code, end] of [
+    ['is banned', 'provisioning.agent_banned', (id: string) => ban(id)],
+    ['is evicted', 'provisioning.agent_unknown', (id: string) => evict(id)],
+  ] as const) {
+    test(`gets nothing for a request that was under way when it ${what}`, async () => {
+      const agent = await joined('slow')
+      const own = await entryFor(['join-token:name:slow'])
+      for (const path of ['/v1/agent/x509-svids', '/v1/agents/renew']) {
+        const now = await joined('slow')
+        assert.equal(await slowly(now, path, own, () => end(now.id)), code)
+      }
+      await entriesOf(agent)
+    })
+  }
 
   test('must be one', async () => {
     const none = '0'.repeat(32)
