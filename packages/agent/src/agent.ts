@@ -1,4 +1,4 @@
-import { apiClient, type Clock, systemClock } from 'aims/base'
+import { AimsError, apiClient, type Clock, systemClock } from 'aims/base'
 import { remoteObserver } from 'aims/monitoring'
 import { startServerBackend } from './backend.ts'
 import { type RemoteConfiguration, remoteSettings } from './node/configuration.ts'
@@ -16,6 +16,8 @@ export interface AgentConfiguration extends WorkloadAttestorConfiguration, Remot
   readonly 'agent.socketMode': number
   /** Path of the server's API socket, when the server is on this host. */
   readonly 'agent.serverSocket': string
+  /** Seconds: how old the revocation list may be by which JWT-SVIDs are validated. Default 60, at least 15. */
+  readonly 'agent.revocationStaleness'?: number
 }
 
 /** What a program may exchange. */
@@ -38,6 +40,8 @@ export interface RunningAgent {
 
 /** Milliseconds to wait for the server before workloads are told to come back. */
 const PATIENCE = 1000
+/** Seconds. */
+const MAX_STALENESS = 60
 
 /**
  * Starts the node agent: the Workload API on a Unix socket, with identities from the server on this host or, with
@@ -49,12 +53,14 @@ const PATIENCE = 1000
  */
 export async function startAgent(config: AgentConfiguration, options: AgentOptions = {}): Promise<RunningAgent> {
   const { clock = systemClock, log = (line) => void process.stderr.write(`${line}\n`), env = process.env } = options
+  const maxStaleness = stalenessOf(config)
   const settings = remoteSettings(config, env)
   const refused = (): void => backend.forget()
   const remote = settings && remoteServer(settings, { clock, log, random: Math.random, refused })
   const api = remote?.api ?? apiClient({ socketPath: config['agent.serverSocket'] })
   const name = remote && (() => remote.identity().svid.spiffeId)
-  const backend = startServerBackend({ server: serverClient(api, name), clock, log })
+  const lists = { server: api, maxStaleness }
+  const backend = startServerBackend({ server: serverClient(api, name), lists, clock, log })
   const stop = (): void => {
     backend.close()
     api.close()
@@ -64,6 +70,7 @@ export async function startAgent(config: AgentConfiguration, options: AgentOptio
       socketPath: config['agent.socket'],
       socketMode: config['agent.socketMode'],
       backend,
+      revocations: backend,
       attestor: workloadAttestor(config),
       observer: spoolingObserver(remoteObserver(api), log),
       clock,
@@ -83,6 +90,14 @@ export async function startAgent(config: AgentConfiguration, options: AgentOptio
     stop()
     throw error
   }
+}
+
+function stalenessOf({ 'agent.revocationStaleness': seconds = MAX_STALENESS }: AgentConfiguration): number {
+  if (seconds >= 15) return seconds
+  throw new AimsError(
+    'operation.config_invalid',
+    '"agent.revocationStaleness": at least 15s: lists are confirmed every 10 s',
+  )
 }
 
 // A machine that is refused at once has been set up wrongly.

@@ -1,16 +1,19 @@
 import type { AttestationResult } from 'aims/attestation'
-import { AimsError, type Clock } from 'aims/base'
-import { bundleSource, type TrustBundle, verifyJwtSvid } from 'aims/credentials'
-import { createEntryIndex, type EntryIndex, type RegistrationEntry } from 'aims/provisioning'
+import { AimsError, type ApiClient, type Clock } from 'aims/base'
+import { bundleSource, type RevocableCredential, type TrustBundle, verifyJwtSvid } from 'aims/credentials'
+import type { TrustDomain } from 'aims/identifiers'
+import { createEntryIndex, type EntryIndex, type RegistrationEntry, type RevocationRelay } from 'aims/provisioning'
 import { createIdentityCache, isRefusal } from './identity-cache.ts'
 import { createJwtCache } from './jwt-cache.ts'
 import { pause } from './pause.ts'
+import { type AgentRevocations, followForWorkloads } from './revocations/agent-revocations.ts'
+import { revocableToken } from './revocations/revocable.ts'
 import type { ServerClient, TrustDomainState } from './server-client.ts'
 import type { WorkloadBackend, WorkloadIdentity, WorkloadSnapshot } from './workload-backend.ts'
 
 /** A backend that gets everything from an AIMS server. */
-export interface ServerBackend extends WorkloadBackend {
-  /** Resolves when the state of the trust domain is known for the first time. */
+export interface ServerBackend extends WorkloadBackend, RevocationRelay {
+  /** Resolves when the state of the trust domain is known for the first time, and what is revoked, if that can be had. */
   readonly ready: Promise<void>
   /** Serves nobody from now on, until the server tells of entries again. Workloads are told that they have no identity. */
   forget(): void
@@ -24,6 +27,8 @@ export interface ServerBackendOptions {
   readonly clock: Clock
   /** Takes lines about trouble with the server. */
   log(line: string): void
+  /** Where signed revocation lists come from. Absent: nothing is checked, and none are relayed. */
+  readonly lists?: { readonly server: Pick<ApiClient, 'send'>; readonly maxStaleness: number }
   /** From 0 to 1; spreads renewals and attempts. Default `Math.random`. */
   readonly random?: () => number
 }
@@ -54,12 +59,24 @@ export function startServerBackend(options: ServerBackendOptions): ServerBackend
   }
   const stands = (signer: string | undefined): boolean =>
     state?.standing === undefined || signer === undefined || state.standing.has(signer)
-  const identities = createIdentityCache({ server, clock, random, due: changed, stands })
-  const jwts = createJwtCache(server, clock, stands)
+  let revocations: AgentRevocations | undefined
+  const isRevoked = (credential: RevocableCredential): boolean => revocations?.isRevoked(credential) === true
+  const identities = createIdentityCache({ server, clock, random, due: changed, stands, isRevoked })
+  const jwts = createJwtCache(server, clock, stands, isRevoked)
   const first = Promise.withResolvers<void>()
   // Nobody has to wait for it.
   first.promise.catch(() => undefined)
 
+  const followLists = (trustDomain: TrustDomain): AgentRevocations | undefined =>
+    options.lists &&
+    followForWorkloads({
+      ...options.lists,
+      trustDomain,
+      bundles: { bundleFor: (name) => (name === trustDomain ? state?.bundle : undefined) },
+      clock,
+      log: options.log,
+      changed,
+    })
   const follow = async (): Promise<void> => {
     let retry = FIRST_RETRY
     while (!stopping.signal.aborted) {
@@ -69,7 +86,8 @@ export function startServerBackend(options: ServerBackendOptions): ServerBackend
         if (next === undefined) continue
         state = { ...next, index: createEntryIndex(next.entries) }
         identities.retain(next.entries)
-        first.resolve()
+        revocations ??= followLists(next.bundle.trustDomain)
+        first.resolve(revocations?.settled)
         changed()
       } catch (error) {
         if (stopping.signal.aborted) return
@@ -136,8 +154,16 @@ export function startServerBackend(options: ServerBackendOptions): ServerBackend
       const entries = entriesOf(attestation)
       if (entries.length === 0) throw new AimsError('provisioning.not_entitled', 'the workload has no identity')
       const bundles = bundleSource(known().bundle, ...federatedOf(entries))
-      const { subject, claims } = verifyJwtSvid(token, { bundles, now: clock(), audience })
+      const { subject, claims, trustDomain } = verifyJwtSvid(token, { bundles, now: clock(), audience })
+      // Other trust domains publish no list that the server passes on.
+      if (trustDomain === known().bundle.trustDomain)
+        revocations?.requireGood(revocableToken('jwt-svid', subject, token))
       return { spiffeId: subject, claims }
+    },
+    async fetchRevocationList(seen, signal) {
+      if (revocations === undefined)
+        throw new AimsError('operation.server_unreachable', 'the server was not reached yet')
+      return await revocations.fetchRevocationList(seen, signal)
     },
     forget() {
       if (state === undefined || (state.entries.length === 0 && state.revision === NOTHING)) return
@@ -147,6 +173,7 @@ export function startServerBackend(options: ServerBackendOptions): ServerBackend
     },
     close() {
       stopping.abort()
+      revocations?.close()
       identities.clear()
       listeners.clear()
       first.reject(new AimsError('operation.shutting_down', 'the agent was stopped'))

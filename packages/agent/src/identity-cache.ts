@@ -1,5 +1,6 @@
 import type { AttestationResult } from 'aims/attestation'
 import { AimsError, type Clock, WorkloadKey } from 'aims/base'
+import type { RevocableCredential } from 'aims/credentials'
 import type { RegistrationEntry } from 'aims/provisioning'
 import type { ServerClient } from './server-client.ts'
 import type { WorkloadIdentity } from './workload-backend.ts'
@@ -24,6 +25,7 @@ interface Held {
   readonly identity: WorkloadIdentity
   /** Names of the authorities that signed its credentials. */
   readonly signers: readonly string[]
+  readonly credentials: readonly RevocableCredential[]
   /** Seconds since the epoch. */
   readonly renewAt: number
   readonly expiresAt: number
@@ -48,11 +50,13 @@ export interface IdentityCacheOptions {
   random(): number
   /** Whether what this authority signed stands. What does not is renewed when it is next asked for. Default: all stands. */
   stands?(signer: string): boolean
+  /** Whether it was revoked. Then it is forgotten, and given to nobody. Default: nothing is. */
+  isRevoked?(credential: RevocableCredential): boolean
 }
 
 /** Makes an empty cache. */
 export function createIdentityCache(options: IdentityCacheOptions): IdentityCache {
-  const { clock, due, stands = () => true } = options
+  const { clock, due, stands = () => true, isRevoked = () => false } = options
   const held = new Map<string, Held>()
   const pending = new Map<string, Promise<Held>>()
   const timers = new Map<string, NodeJS.Timeout>()
@@ -97,6 +101,7 @@ export function createIdentityCache(options: IdentityCacheOptions): IdentityCach
   return {
     async identity(entry, attestation) {
       const now = clock()
+      if (held.get(entry.id)?.credentials.some(isRevoked) === true) drop(entry.id)
       const current = held.get(entry.id)
       const usable = current !== undefined && current.entry.revision === entry.revision && now < current.expiresAt
       const isDue = usable && (now >= current.renewAt || !isSound(current))
@@ -159,6 +164,7 @@ async function issue(
     renewAt: now + lifetime / 2 - lifetime * JITTER * random(),
     expiresAt,
     signers: [x509?.signer, wit?.signer].filter((signer) => signer !== undefined),
+    credentials: [x509?.revocable, wit?.revocable].filter((one) => one !== undefined),
   }
 }
 
@@ -166,6 +172,7 @@ interface Issued<T> {
   readonly material: T
   readonly expiresAt: number
   readonly signer?: string
+  readonly revocable?: RevocableCredential
 }
 
 async function issueX509(

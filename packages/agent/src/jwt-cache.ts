@@ -1,5 +1,6 @@
 import type { AttestationResult } from 'aims/attestation'
 import type { Clock } from 'aims/base'
+import type { RevocableCredential } from 'aims/credentials'
 import type { RegistrationEntry } from 'aims/provisioning'
 import { isRefusal } from './identity-cache.ts'
 import type { GrantedToken, ServerClient } from './server-client.ts'
@@ -21,19 +22,22 @@ const USEFUL = 10
 /**
  * Makes an empty cache.
  *
+ * @param isRevoked - Whether it was revoked. Then it is given to nobody.
  * @param stands - Whether what this authority signed stands. What does not is not given again while the server answers.
  */
 export function createJwtCache(
   server: ServerClient,
   clock: Clock,
   stands: (signer: string | undefined) => boolean = () => true,
+  isRevoked: (credential: RevocableCredential) => boolean = () => false,
 ): JwtCache {
   const held = new Map<string, Held>()
   return {
     async token(entry, audiences, attestation) {
       const key = JSON.stringify([entry.id, entry.revision, ...audiences])
       const now = clock()
-      const current = held.get(key)
+      const known = held.get(key)
+      const current = known?.revocable !== undefined && isRevoked(known.revocable) ? undefined : known
       if (current !== undefined && now < current.renewAt && stands(current.signer)) return current.token
       try {
         const issued = await server.issueJwt(entry, audiences, attestation)

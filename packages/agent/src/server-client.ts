@@ -9,7 +9,7 @@ import {
   jwkThumbprint,
   type WorkloadKey,
 } from 'aims/base'
-import { parseBundle, type TrustBundle } from 'aims/credentials'
+import { parseBundle, type RevocableCredential, type TrustBundle } from 'aims/credentials'
 import { parseTrustDomain, type SpiffeId, trustDomainOf } from 'aims/identifiers'
 import {
   agentProofNonce,
@@ -23,6 +23,7 @@ import {
   signKeyProof,
 } from 'aims/provisioning'
 import { postureOf } from './posture.ts'
+import { revocableChain, revocableToken } from './revocations/revocable.ts'
 
 /** The trust domain as the server last described it. */
 export interface TrustDomainState {
@@ -41,6 +42,8 @@ export interface GrantedChain {
   readonly expiresAt: number
   /** Key identifier of the CA that signed it, hex. */
   readonly signer?: string
+  /** What a revocation could name of it. */
+  readonly revocable?: RevocableCredential
 }
 
 /** A token of the server, and the end of its life in seconds since the epoch. */
@@ -49,6 +52,7 @@ export interface GrantedToken {
   readonly expiresAt: number
   /** `kid` of the key that signed it. */
   readonly signer?: string
+  readonly revocable?: RevocableCredential
 }
 
 /** The server as the agent uses it. Every answer is checked; a wrong one is `operation.invalid_response`. */
@@ -104,21 +108,27 @@ export function serverClient(api: ApiClient, agent?: AgentName): ServerClient {
         certificates,
         expiresAt: time(answer.expiresAt),
         signer: checked('chain', () => signerOfChain(certificates)),
+        revocable: checked('chain', () => revocableChain(entry.spiffeId, certificates, key)),
       }
     },
     async issueWit(entry, key, attestation) {
-      return grantedToken(await post('wits', await keyed(entry, key, attestation, 'wit')))
+      const answer = await post('wits', await keyed(entry, key, attestation, 'wit'))
+      return grantedToken(answer, (token) => revocableToken('wit', entry.spiffeId, token, key))
     },
     async issueJwt(entry, audiences, attestation) {
       const answer = await post('jwt-svids', { ...request(entry, attestation), audiences })
-      return grantedToken(answer)
+      return grantedToken(answer, (token) => revocableToken('jwt-svid', entry.spiffeId, token))
     },
   }
 }
 
-function grantedToken({ token, expiresAt }: JsonObject): GrantedToken {
+function grantedToken(
+  { token, expiresAt }: JsonObject,
+  revocable: (token: string) => RevocableCredential,
+): GrantedToken {
   const signed = text(token, 'token')
-  return { token: signed, expiresAt: time(expiresAt), signer: checked('token', () => signerOfToken(signed)) }
+  const about = checked('token', () => ({ signer: signerOfToken(signed), revocable: revocable(signed) }))
+  return { token: signed, expiresAt: time(expiresAt), ...about }
 }
 
 function checked<T>(name: string, read: () => T): T {

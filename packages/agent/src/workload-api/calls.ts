@@ -1,6 +1,13 @@
 import { AimsError } from 'aims/base'
 import { parseWorkloadSpiffeId, type SpiffeId } from 'aims/identifiers'
-import { type EmptyRequest, frameMessage, GRPC_STATUS, type Procedure, WORKLOAD_API } from 'aims/provisioning'
+import {
+  type EmptyRequest,
+  frameMessage,
+  GRPC_STATUS,
+  type Procedure,
+  type RevocationRelay,
+  WORKLOAD_API,
+} from 'aims/provisioning'
 import type { WorkloadBackend } from '../workload-backend.ts'
 import type { Broadcast } from './broadcast.ts'
 import type { FrameCache, StateView } from './frames.ts'
@@ -12,6 +19,8 @@ export interface CallContext {
   readonly backend: WorkloadBackend
   readonly frames: FrameCache
   readonly broadcast: Broadcast
+  /** Absent: no lists are relayed. */
+  readonly revocations?: RevocationRelay | undefined
 }
 
 /** Answers one call of an attested process. @throws {@link GrpcError}, and what the backend throws */
@@ -64,7 +73,9 @@ async function validateJwtSvid(bytes: Buffer, peer: Peer, stream: GrpcStream, { 
   if (audience === '') throw invalid('audience must be set')
   if (svid === '') throw invalid('svid must be set')
   const valid = await backend.validateJwtSvid(await peer.attest(), audience, svid).catch((error: unknown) => {
-    const isRefusal = AimsError.is(error) && /^(?:credential|jose|identifier)\./.test(error.code)
+    // That no list says anything is no answer about the token: the client may ask again.
+    const isAnswer = AimsError.is(error) && error.code !== 'credential.revocation_unknown'
+    const isRefusal = isAnswer && /^(?:credential|jose|identifier)\./.test(error.code)
     throw isRefusal ? new GrpcError(GRPC_STATUS.invalidArgument, error.code, { cause: error }) : error
   })
   stream.writeState(frameMessage(WORKLOAD_API.validateJwtSvid.response.encode(valid)))

@@ -15,7 +15,8 @@ import {
   unixAttestor,
 } from 'aims/attestation'
 import { AimsError, type BoundSocket, bindSocket, type Clock, type Observer, systemClock } from 'aims/base'
-import { GRPC_STATUS, SECURITY_HEADER } from 'aims/provisioning'
+import { GRPC_STATUS, type RevocationRelay, SECURITY_HEADER } from 'aims/provisioning'
+import { REVOCATION_HANDLERS } from '../revocations/calls.ts'
 import type { WorkloadBackend } from '../workload-backend.ts'
 import { Broadcast } from './broadcast.ts'
 import { type CallContext, HANDLERS } from './calls.ts'
@@ -29,6 +30,8 @@ export interface WorkloadApiServerOptions {
   /** Absolute path of the Unix socket. Its directory is made if it is absent, and must be safe. */
   readonly socketPath: string
   readonly backend: WorkloadBackend
+  /** Signed revocation lists for verifiers among the workloads. Default: none are relayed. */
+  readonly revocations?: RevocationRelay
   /** Learns of every attestation, before the answer that rests on it. */
   readonly observer: Observer
   /**
@@ -89,12 +92,12 @@ export class WorkloadApiServer {
   #socket: BoundSocket | undefined
 
   private constructor(options: WorkloadApiServerOptions, peerCredentials: PeerCredentialProvider) {
-    const { socketPath, backend, observer, attestor = unixAttestor(), clock = systemClock } = options
+    const { socketPath, backend, revocations, observer, attestor = unixAttestor(), clock = systemClock } = options
     const frames = new FrameCache()
     this.address = `unix://${socketPath}`
     this.#peerCredentials = peerCredentials
     this.#peerContext = { attestor, observer, clock, resource: socketPath }
-    this.#context = { backend, frames, broadcast: new Broadcast(backend, frames) }
+    this.#context = { backend, frames, broadcast: new Broadcast(backend, frames), revocations }
     this.#connections = new Census(options.maxConnectionsPerUser ?? 1000)
     this.#streams = new Census(options.maxStreamsPerUser ?? 10_000)
     this.#http2 = createHttp2Server(HTTP2_LIMITS)
@@ -189,7 +192,7 @@ export class WorkloadApiServer {
       // First of all: a request that a browser or proxy was tricked into does not carry it, and learns nothing.
       if (headers[SECURITY_HEADER] !== 'true')
         throw new GrpcError(GRPC_STATUS.invalidArgument, 'security header missing from request')
-      const handler = HANDLERS.get(path)
+      const handler = HANDLERS.get(path) ?? REVOCATION_HANDLERS.get(path)
       const isGrpc = headers[':method'] === 'POST' && headers['content-type']?.startsWith('application/grpc') === true
       if (handler === undefined || !isGrpc) throw new GrpcError(GRPC_STATUS.unimplemented, 'no such method')
       const { uid } = peer.credentials

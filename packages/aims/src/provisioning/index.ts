@@ -61,6 +61,13 @@ export {
   type FollowRevocationsOptions,
   followRevocations,
 } from './revocations/follow.ts'
+export {
+  REVOCATIONS_SERVICE,
+  type RevocationListRequest,
+  type RevocationListResponse,
+  type RevocationRelay,
+  type SeenRevocations,
+} from './revocations/relay.ts'
 export { isSelector } from './selector.ts'
 export { isSubAgentOf } from './sub-agents/below.ts'
 export { type ConnectedSpawner, type ConnectSpawnerOptions, connectSpawner } from './sub-agents/connect.ts'

@@ -67,6 +67,7 @@ export interface Configuration {
   readonly 'agent.socket': string
   readonly 'agent.socketMode': number
   readonly 'agent.serverSocket': string
+  readonly 'agent.revocationStaleness': number
   readonly 'agent.server': string | undefined
   readonly 'agent.bundle': string | undefined
   readonly 'agent.attestation': string
@@ -273,6 +274,11 @@ export const SETTINGS: { readonly [Key in keyof Configuration]: Setting<Configur
     type: path,
     default: { from: (c) => c['api.socket'], shown: '`api.socket`' },
     doc: 'The socket on which the agent finds its server.',
+  },
+  'agent.revocationStaleness': {
+    type: duration,
+    default: { value: 60 },
+    doc: 'How old the revocation list may be by which `ValidateJWTSVID` answers, at least `15s`. With an older one it answers nothing.',
   },
   'agent.server': {
     type: optionalText,

@@ -8,18 +8,21 @@ import {
   type HeldRevocationsOptions,
   holdRevocations,
 } from '../../credentials/revocation/hold.ts'
+import type { RevocationRelay, SeenRevocations } from './relay.ts'
 
 /** Where revocation lists come from, and what depends on them. */
 export interface FollowRevocationsOptions extends HeldRevocationsOptions {
   /**
    * An identity server, or whoever relays its lists: they are signed, so the way they take needs no trust. `identityServer`
-   * and `apiClient` make one.
+   * and `apiClient` make one; `client` of a connected workload asks its agent.
    */
-  readonly server: Pick<ApiClient, 'send'>
+  readonly server: Pick<ApiClient, 'send'> | RevocationRelay
   /** Default: the machine's. */
   readonly clock?: Clock
   /** Told why there is no newer list. Default: a warning of the process, once for each reason in a row. */
   readonly onFailure?: (reason: AimsError) => void
+  /** Told of every list that was taken, also of one that only confirms the one before it: for whoever relays them. */
+  readonly onList?: (list: string) => void
 }
 
 /** Revocation lists that come by themselves. */
@@ -47,7 +50,7 @@ const MIN_STALENESS = 15
  * @throws TypeError for a `maxStaleness` below 15 s.
  */
 export function followRevocations(options: FollowRevocationsOptions): FollowedRevocations {
-  const { server, maxStaleness, clock = systemClock, onFailure = warnOnce() } = options
+  const { server, maxStaleness, clock = systemClock, onFailure = warnOnce(), onList } = options
   if (!(maxStaleness >= MIN_STALENESS)) throw new TypeError(`maxStaleness is at least ${MIN_STALENESS} seconds`)
   const held = holdRevocations(options)
   const stopping = new AbortController()
@@ -57,9 +60,10 @@ export function followRevocations(options: FollowRevocationsOptions): FollowedRe
   first.promise.catch(() => undefined)
 
   const ask = async (): Promise<boolean> => {
-    const after = held.current === undefined ? '' : `?after=${held.current.sequence}`
-    const answer = await server.send({ method: 'GET', path: `/v1/revocations${after}`, timeout: TIMEOUT, signal })
-    const isNews = held.accept(readList(answer), clock())
+    const before = held.current
+    const list = await askList(server, before, signal)
+    const isNews = held.accept(list, clock())
+    if (held.current !== before) onList?.(list)
     first.resolve()
     return isNews
   }
@@ -98,6 +102,18 @@ export function followRevocations(options: FollowRevocationsOptions): FollowedRe
     close,
     [Symbol.dispose]: close,
   }
+}
+
+async function askList(
+  server: FollowRevocationsOptions['server'],
+  seen: SeenRevocations | undefined,
+  signal: AbortSignal,
+): Promise<string> {
+  if ('fetchRevocationList' in server) {
+    return await server.fetchRevocationList(seen ?? { sequence: 0, issuedAt: 0 }, signal)
+  }
+  const after = seen === undefined ? '' : `?after=${seen.sequence}`
+  return readList(await server.send({ method: 'GET', path: `/v1/revocations${after}`, timeout: TIMEOUT, signal }))
 }
 
 function readList(answer: JsonValue | undefined): string {

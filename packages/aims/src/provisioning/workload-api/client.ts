@@ -3,6 +3,7 @@ import type { JwtSvid } from '../../credentials/jwt-svid/source.ts'
 import type { Profile } from '../../credentials/profile.ts'
 import type { Wit } from '../../credentials/wit/source.ts'
 import type { SpiffeId } from '../../identifiers/spiffe-id.ts'
+import { REVOCATIONS_SERVICE, type SeenRevocations } from '../revocations/relay.ts'
 import { GrpcConnection } from './connection.ts'
 import { resolveEndpoint } from './endpoint.ts'
 import {
@@ -48,6 +49,9 @@ export interface JwtSvidQuery {
   readonly spiffeId?: SpiffeId
   readonly signal?: AbortSignal
 }
+
+/** Milliseconds. An agent holds the question for a list for 15 s. */
+const LIST_TIMEOUT = 30_000
 
 /**
  * Calls a SPIFFE Workload API, ours or another's. Every method runs one call; nothing is cached, renewed or tried
@@ -142,6 +146,16 @@ export class WorkloadApiClient {
     return await this.#first(WORKLOAD_API.validateJwtSvid, { audience, svid: token }, readValidation, signal)
   }
 
+  /**
+   * The signed revocation list that an AIMS agent relays, as soon as it is another than `seen`: for `followRevocations`.
+   *
+   * @throws {@link AimsError} `provisioning.unimplemented`: no agent of ours; `.endpoint_unavailable`: it has none yet
+   */
+  async fetchRevocationList(seen: SeenRevocations, signal?: AbortSignal): Promise<string> {
+    const timeout = Math.max(this.#timeout, LIST_TIMEOUT)
+    return await this.#first(REVOCATIONS_SERVICE.fetchList, seen, ({ list }) => list, signal, timeout)
+  }
+
   /** Ends all calls and the connection. */
   close(): void {
     this.#connection.close()
@@ -182,9 +196,10 @@ export class WorkloadApiClient {
     message: Request,
     read: (response: Response) => T,
     signal?: AbortSignal,
+    timeout: number = this.#timeout,
   ): Promise<T> {
     const done = new AbortController()
-    const timer = setTimeout(() => done.abort(), this.#timeout)
+    const timer = setTimeout(() => done.abort(), timeout)
     const signals = signal === undefined ? [done.signal] : [done.signal, signal]
     const answers: T[] = []
     try {

@@ -152,8 +152,9 @@ function varint(value: number): Buffer {
   const bytes: number[] = []
   let rest = value
   while (rest > 0x7f) {
-    bytes.push((rest & 0x7f) | 0x80)
-    rest >>>= 7
+    bytes.push((rest % 0x80) | 0x80)
+    // Not a shift: times and sequence numbers may have more than 32 bits.
+    rest = Math.floor(rest / 0x80)
   }
   bytes.push(rest)
   return Buffer.from(bytes)
