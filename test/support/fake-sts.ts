@@ -1,10 +1,9 @@
-// The security token service on loopback. It checks Signature Version 4 from the raw request, written from the
-// documentation and on its own: a mistake in the signer of the library is not repeated here.
-import { createHash, createHmac } from 'node:crypto'
+// The security token service on loopback. It checks the signature of the raw request.
 import { createServer, type IncomingMessage, type RequestListener, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { metadataExchange } from '../../packages/aims/src/attestation/collect/metadata.ts'
 import type { Exchange } from '../../packages/aims/src/attestation/exchange.ts'
+import { judgeSigV4 } from './sigv4-judge.ts'
 
 export interface StsUser {
   readonly secret: string
@@ -83,38 +82,9 @@ const refusal = (status: number, code: string): Answer => ({
 })
 
 function judge(request: IncomingMessage, body: string, users: { readonly [id: string]: StsUser }, now: number): Answer {
-  const url = new URL(request.url ?? '', `http://${request.headers.host}`)
-  const isPresigned = url.searchParams.has('X-Amz-Signature')
-  const authorization = request.headers.authorization ?? ''
-  const field = (name: string) => new RegExp(`${name}=([^,]+)`).exec(authorization)?.[1] ?? ''
-  const credential = (isPresigned ? url.searchParams.get('X-Amz-Credential') : field('Credential')) ?? ''
-  const names = (isPresigned ? url.searchParams.get('X-Amz-SignedHeaders') : field('SignedHeaders')) ?? ''
-  const signature = (isPresigned ? url.searchParams.get('X-Amz-Signature') : field('Signature')) ?? ''
-  const date = String((isPresigned ? url.searchParams.get('X-Amz-Date') : request.headers['x-amz-date']) ?? '')
-  const token = isPresigned ? url.searchParams.get('X-Amz-Security-Token') : request.headers['x-amz-security-token']
-  const [id = '', day = '', region = '', service = '', end = ''] = credential.split('/')
-  const user = users[id]
-  if (user === undefined || (token ?? undefined) !== user.token) return refusal(403, 'InvalidClientTokenId')
-
-  const query = (url.search.slice(1) === '' ? [] : url.search.slice(1).split('&'))
-    .filter((pair) => !pair.startsWith('X-Amz-Signature='))
-    .sort()
-    .join('&')
-  const signedNames = names.split(';')
-  const headers = signedNames.map((name) => `${name}:${String(request.headers[name] ?? '').trim()}\n`).join('')
-  const hex = (text: string) => createHash('sha256').update(text).digest('hex')
-  const canonical = `${request.method}\n${url.pathname}\n${query}\n${headers}\n${names}\n${hex(body)}`
-  const toSign = `AWS4-HMAC-SHA256\n${date}\n${day}/${region}/${service}/${end}\n${hex(canonical)}`
-  const mac = (key: Buffer | string, text: string) => createHmac('sha256', key).update(text).digest()
-  const key = mac(mac(mac(mac(`AWS4${user.secret}`, day), region), service), 'aws4_request')
-  if (mac(key, toSign).toString('hex') !== signature) return refusal(403, 'SignatureDoesNotMatch')
-  // Every x-amz header and the host must have been signed.
-  const mustBeSigned = Object.keys(request.headers).filter((name) => name === 'host' || name.startsWith('x-amz-'))
-  if (!mustBeSigned.every((name) => signedNames.includes(name))) return refusal(403, 'SignatureDoesNotMatch')
-
-  const at = Date.parse(date.replace(/(....)(..)(..)T(..)(..)(..)Z/, '$1-$2-$3T$4:$5:$6Z')) / 1000
-  const life = isPresigned ? Number(url.searchParams.get('X-Amz-Expires')) : 900
-  if (!(Math.abs(now - at) <= Math.max(life, 300)) || now > at + life) return refusal(403, 'RequestExpired')
+  const judged = judgeSigV4(request, body, users, now)
+  if (typeof judged === 'string') return refusal(403, judged)
+  const { user, isPresigned, url } = judged
   const parameters = isPresigned ? url.searchParams : new URLSearchParams(body)
   if (parameters.get('Action') !== 'GetCallerIdentity') return refusal(400, 'InvalidAction')
   return {

@@ -65,7 +65,7 @@ export function openStorage(
     requireUnchanged(meta, 'trust_domain', config.trustDomain, 'trustDomain')
     requireUnchanged(meta, 'log_origin', config['log.origin'], 'log.origin')
     const seal = openSeal(db, wrapping, meta)
-    const keyManager = configuredManager(config['keys.manager'])
+    const keyManager = configuredManager(config['keys.manager'], config.trustDomain)
     const keys = openKeyStore(db, wrapping, seal, keyManager)
     const rollback = openRollbackGuard({
       file: config['rollback.file'],

@@ -39,6 +39,30 @@ test('policies that everybody may write are found out, the directory and each fi
   assert.equal((await found())?.ok, true)
 })
 
+test('a key manager is asked for its keys, and what keeps it from answering is named', async () => {
+  const config = join(root, 'keys.json')
+  const examine = async (manager: object) => {
+    const settings = { trustDomain: 'example.com', dataDirectory: join(root, 'data'), keys: { manager } }
+    writeFileSync(config, JSON.stringify(settings))
+    const [line] = (await aims('doctor', `--config=${config}`)).results
+    const findings = line?.findings as readonly { check: string; ok: boolean; found: string }[]
+    return findings.find(({ check }) => check === 'key manager')
+  }
+  assert.equal((await examine({}))?.ok, true)
+  for (const [manager, code] of [
+    [{ vault: {} }, 'operation.config_invalid'],
+    [{ 'aws-kms': {} }, 'operation.config_invalid'],
+    [
+      { pkcs11: { module: '/nonexistent/module.so', token: 't', pinFile: '/nonexistent/pin' } },
+      'operation.key_manager_unavailable',
+    ],
+  ] as const) {
+    const finding = await examine(manager)
+    assert.equal(finding?.ok, false)
+    assert.match(finding?.found ?? '', new RegExp(code))
+  }
+})
+
 test('types of evidence are examined as the server does, with the collateral they cannot do without', async () => {
   const config = join(root, 'evidence.json')
   const collateral = join(root, 'collateral')

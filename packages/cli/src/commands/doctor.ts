@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { loadPeerCredentialProvider } from 'aims/attestation'
 import { apiClient } from 'aims/base'
 import { loadPolicyDirectory } from 'aims/policy'
-import { type Configuration, examineVerifiers } from 'aims-server'
+import { type Configuration, examineKeyManager, examineVerifiers } from 'aims-server'
 import type { Command } from 'commander'
 import { bad, type Finding, good, privateDirectory, privateFile, socketDirectory } from '../doctor-findings.ts'
 import { examineRemoteAgent } from '../doctor-remote-agent.ts'
@@ -45,6 +45,7 @@ async function examine(options: { readonly config?: string }): Promise<readonly 
     privateDirectory('data directory', config.dataDirectory),
     privateFile('key-encryption key', config.keyEncryptionKeyFile),
     socketDirectory('Workload API socket', config['agent.socket']),
+    await keyManager(config),
     ...evidence(config),
     await policies(config['policies.directory']),
     await server(config['api.socket']),
@@ -62,6 +63,17 @@ async function peerCredentials(): Promise<Finding> {
     return good('kernel peer credentials', 'available')
   } catch (error) {
     return bad('kernel peer credentials', error, 'install the package koffi; the agent runs on Linux only')
+  }
+}
+
+// It is asked for its keys: whoever can list them has the module, the network and the credentials right.
+async function keyManager({ trustDomain, 'keys.manager': setting }: Configuration): Promise<Finding> {
+  try {
+    const found = await examineKeyManager(setting, trustDomain)
+    if (found === undefined) return good('key manager', 'none is configured: keys are in the store, wrapped')
+    return good('key manager', `${found.name} answers and has ${found.keys} keys of this trust domain`)
+  } catch (error) {
+    return bad('key manager', error, 'docs/operations.md#key-managers lists packages, credentials and permissions')
   }
 }
 

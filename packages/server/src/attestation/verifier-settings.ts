@@ -53,6 +53,21 @@ export function pathField(...[absent, doc]: Words): Field<string> {
   }
 }
 
+/** `https://HOST` or `https://HOST:PORT`. */
+export function originField(...[absent, doc]: Words): Field<string> {
+  return {
+    form: 'https://HOST:PORT',
+    absent,
+    doc,
+    read: (value) => {
+      const text = readText(value)
+      const { protocol, origin } = URL.canParse(text) ? new URL(text) : { protocol: '', origin: '' }
+      if (protocol !== 'https:' || origin !== text) throw new Error('https://HOST or https://HOST:PORT is needed')
+      return origin
+    },
+  }
+}
+
 export function flagField(...[absent, doc]: Words): Field<boolean> {
   return {
     form: 'true or false',

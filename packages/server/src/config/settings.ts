@@ -178,7 +178,7 @@ export const SETTINGS: { readonly [Key in keyof Configuration]: Setting<Configur
   'keys.manager': {
     type: objectByName,
     default: { value: {} },
-    doc: 'Where new signing keys are made. Empty: in the store, wrapped. `pkcs11` with `module`, `token` and `pinFile`: in an HSM, see [key managers](operations.md#key-managers).',
+    doc: 'Where new signing keys are made. Empty: in the store, wrapped. `pkcs11` with `module`, `token` and `pinFile`: in an HSM; `aws-kms`, `gcp-kms` or `azure-key-vault`: in a cloud; see [key managers](operations.md#key-managers).',
   },
   'keys.upstream': {
     type: objectByName,

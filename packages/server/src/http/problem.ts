@@ -69,6 +69,8 @@ const STATUS_BY_CODE: { readonly [code in AimsErrorCode]?: number } = {
   'operation.upstream_unreadable': 503,
   'provisioning.upstream_expiring': 503,
   'operation.key_manager_refused': 503,
+  'operation.key_manager_denied': 503,
+  'operation.key_manager_throttled': 503,
   'operation.key_manager_timeout': 503,
   'operation.key_manager_invalid': 503,
   'operation.key_manager_missing': 503,

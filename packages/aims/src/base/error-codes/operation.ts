@@ -50,10 +50,13 @@ export const OPERATION_CODES = {
   'operation.not_permitted': 'the caller is known and may not do this',
   'operation.busy': 'too many requests wait at once: ask again later',
   'operation.internal': 'the server failed: the operator finds the cause under the id',
-  'operation.key_manager_unavailable': 'the key manager cannot be reached or used: module, token, PIN, network',
+  'operation.key_manager_unavailable':
+    'the key manager cannot be reached or used: package, module, token, PIN, network',
   'operation.key_manager_refused': 'the key manager refuses: the key is gone, or may not be used for this',
+  'operation.key_manager_denied': 'the key manager does not let this server do that: credentials, role, policy',
+  'operation.key_manager_throttled': 'the key manager takes no more requests for now: ask again, or raise its quota',
   'operation.key_manager_timeout':
-    'the key manager did not answer within 5 seconds: nothing was issued; look at it, and try again',
+    'the key manager did not answer in time: nothing was issued; look at it, and try again',
   'operation.key_manager_invalid': 'the key manager answered with a signature or key that is not the right one',
   'operation.key_manager_missing': 'a stored key is in a key manager that is not configured: set keys.manager to it',
   'operation.upstream_unreadable': 'the files of keys.upstream cannot be read, or hold no way from a CA to a root',
