@@ -65,7 +65,7 @@ export interface TlsCallersOptions {
   readonly bundles: BundleSource
   readonly clock: Clock
   readonly observer: Observer
-  readonly agents: Pick<AgentRegistry, 'present'>
+  readonly agents: Pick<AgentRegistry, 'present' | 'requireActive'>
   readonly revocations: RevocationSource
   readonly delegations: Delegations
   findBySubject(subject: SpiffeId): RegistrationEntry | undefined
@@ -92,6 +92,8 @@ export function tlsCallers(options: TlsCallersOptions): Identify {
       const now = clock()
       const svid = verifyX509Svid(chain, { bundles, now, trustDomain })
       claimed = svid.subject
+      // A ban may come with a revocation, and is what the agent has to hear of.
+      if (isAgentId(svid.subject as SpiffeId)) options.agents.requireActive(svid.subject)
       requireLiveCertificate(revocations, svid, now)
       return callerOf(svid, options)
     } catch (error) {

@@ -42,8 +42,8 @@ export interface EntryRegistry {
   update(id: string, input: JsonValue, revision: number, actor: Actor): Promise<RegistrationEntry>
   /** Deletes an entry; its id and SPIFFE ID stay known. @throws {@link AimsError} `provisioning.entry_not_found` */
   remove(id: string, actor: Actor): Promise<void>
-  /** Makes an entry a newer one without changing it, so that agents fetch its credentials anew. @throws {@link AimsError} `provisioning.entry_not_found` */
-  touch(id: string, actor: Actor): Promise<void>
+  /** Makes entries newer ones without changing them, so that agents fetch their credentials anew. @throws {@link AimsError} `provisioning.entry_not_found` */
+  touch(ids: readonly string[], actor: Actor): Promise<void>
   /** True for the SPIFFE ID of a deleted entry. */
   isRetired(subject: SpiffeId): boolean
   /** The newest deleted entry that had this SPIFFE ID. */
@@ -160,10 +160,13 @@ export function createEntryRegistry(options: EntryRegistryOptions): EntryRegistr
         const before = await refusing('entry-delete', actor, id, () => existing(id, actor))
         await commit([{ id, before }], actor)
       }),
-    touch: (id, actor) =>
+    touch: (ids, actor) =>
       oneAtATime(async () => {
-        const before = await refusing('entry-touch', actor, id, () => existing(id, actor))
-        await commit([{ id, before, after: { ...before, revision: before.revision + 1 } }], actor)
+        const touched = async (id: string): Promise<EntryChange> => {
+          const before = await refusing('entry-touch', actor, id, () => existing(id, actor))
+          return { id, before, after: { ...before, revision: before.revision + 1 } }
+        }
+        await commit(await Promise.all(ids.map(touched)), actor)
       }),
     isRetired: (subject) => store.isRetired(subject),
     findRetired: (subject) => store.findRetired(subject),

@@ -41,7 +41,8 @@ test('a token is made, an agent joins with it, is listed, banned and evicted', a
   const [agent] = await list()
   const id = agent?.id ?? ''
   assert.equal(agent?.state, 'active')
-  assert.equal((await aims('agent', 'ban', id, '--json', socket)).exit, 0)
+  const [banned] = (await aims('agent', 'ban', id, '--revoke', '--json', socket)).results
+  assert.deepEqual([banned?.banned, banned?.revoked], [id, [banned?.spiffeId]])
   assert.equal((await list())[0]?.state, 'banned')
   assert.equal((await aims('agent', 'evict', id, '--json', socket)).exit, 0)
   assert.deepEqual(await list(), [])

@@ -19,12 +19,15 @@ export function defineNodes(command: Command): void {
     command
       .command('ban')
       .description('refuse an agent everywhere from now on')
-      .argument('<id>', 'the id of the agent, see aims agent list'),
-    'aims agent ban 0123456789abcdef0123456789abcdef',
+      .argument('<id>', 'the id of the agent, see aims agent list')
+      .option('--revoke', 'also revoke all that it and the identities it may serve were given'),
+    'aims agent ban 0123456789abcdef0123456789abcdef --revoke',
   ).action(async (id: string, _: unknown, itself: Command) => {
-    const options = itself.optsWithGlobals<ServerOptions>()
-    const agent = await ask(options, { method: 'POST', path: `/v1/agents/${encodeURIComponent(id)}/ban` })
-    print({ ok: true, banned: id, spiffeId: agent.spiffeId }, options.json === true)
+    const options = itself.optsWithGlobals<ServerOptions & { readonly revoke?: boolean }>()
+    const query = options.revoke === true ? '?revoke=true' : ''
+    const path = `/v1/agents/${encodeURIComponent(id)}/ban${query}`
+    const { spiffeId, revoked } = await ask(options, { method: 'POST', path })
+    print({ ok: true, banned: id, spiffeId, revoked }, options.json === true)
   })
 
   serverOptions(

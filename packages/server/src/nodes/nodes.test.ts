@@ -6,7 +6,7 @@ import { join } from 'node:path'
 import { after, before, describe, test } from 'node:test'
 import { joinTokenCollector, x509PopCollector } from 'aims/attestation'
 import { type ApiClient, apiClient, encodePem, exportPublicJwk, type JsonObject, WorkloadKey } from 'aims/base'
-import { holdX509Svid } from 'aims/credentials'
+import { bundleSource, holdX509Svid, parseBundle, verifyRevocationList } from 'aims/credentials'
 import { parseTrustDomain } from 'aims/identifiers'
 import {
   type AgentIdentity,
@@ -88,7 +88,14 @@ const machine = (subject: string) => {
 const entriesOf = async ({ at }: Joined, query = ''): Promise<JsonObject | undefined> =>
   (await at.send({ method: 'GET', path: `/v1/agent/entries${query}` })) as JsonObject | undefined
 const idsOf = (state: JsonObject = {}) => (state.entries as JsonObject[]).map(({ id }) => id)
-const ban = (id: string) => api.send({ method: 'POST', path: `/v1/agents/${id}/ban` })
+const ban = (id: string, query = '') => api.send({ method: 'POST', path: `/v1/agents/${id}/ban${query}` })
+const revokedNow = async (): Promise<readonly string[]> => {
+  const { list } = (await api.send({ method: 'GET', path: '/v1/revocations' })) as JsonObject
+  const bundles = bundleSource(parseBundle(server.bundle(), trustDomain).bundle)
+  return verifyRevocationList(String(list), { trustDomain, bundles, now: clock() }).revocations.map(
+    ({ value }) => value,
+  )
+}
 const evict = (id: string) => api.send({ method: 'DELETE', path: `/v1/agents/${id}` })
 const posture = { type: 'unix', selectors: ['unix:uid:1000'] }
 let made = 0
@@ -362,8 +369,30 @@ describe('a banned agent', () => {
     })
   }
 
+  test('leaves what its workloads hold, or takes exactly that too', async () => {
+    const [agent, other] = [await joined('taken'), await joined('not-taken')]
+    const own = await entryFor(['join-token:name:taken'])
+    const shared = await entryFor(['join-token:name:taken'], ['join-token:name:not-taken'])
+    const foreign = await entryFor(['join-token:name:not-taken'])
+    const before = await revokedNow()
+    assert.deepEqual(((await ban(agent.id)) as JsonObject).revoked, [])
+    assert.deepEqual(await revokedNow(), before)
+
+    const subjects = [agent.svid.spiffeId, ...[own, shared].map((id) => `spiffe://example.com/job/${id}`)]
+    assert.deepEqual(((await ban(agent.id, '?revoke=true')) as JsonObject).revoked, subjects)
+    const added = (await revokedNow()).filter((value) => !before.includes(value))
+    assert.deepEqual(added.toSorted(), subjects.toSorted())
+    // What the other agent shares with it is issued anew, and counts.
+    const { revision } = await admin.showEntry(shared)
+    assert.deepEqual([revision, (await admin.showEntry(foreign)).revision], [2, 1])
+    assert.ok((await ask(other, shared)).chain)
+    await assert.rejects(ask(agent, own), { code: 'provisioning.agent_banned' })
+    await assert.rejects(ban(agent.id, '?revoke=true&all=true'), { code: 'operation.request_malformed' })
+  })
+
   test('must be one', async () => {
     const none = '0'.repeat(32)
+    await assert.rejects(ban(none, '?revoke=true'), { code: 'provisioning.agent_not_found' })
     await assert.rejects(ban(none), { code: 'provisioning.agent_not_found' })
     await assert.rejects(evict(none), { code: 'provisioning.agent_not_found' })
   })

@@ -14,6 +14,8 @@ export interface Retirement {
   retire(spiffeId: string, reason: string | undefined, actor: Actor): Promise<SpiffeId>
   /** Revokes. An identity that keeps its entry gets new credentials at once. @throws {@link AimsError} as `Revocations.revoke` */
   revoke(request: RevocationRequest, actor: Actor): ReturnType<Revocations['revoke']>
+  /** Revokes what was issued to each of these identities until now: all of them, or none. @throws {@link AimsError} as `revoke` */
+  revokeSubjects(subjects: readonly SpiffeId[], reason: string, actor: Actor): Promise<void>
 }
 
 /** Makes the ends of agents. */
@@ -26,6 +28,15 @@ export function createRetirement({
   readonly revocations: Revocations
   readonly observer: Observer
 }): Retirement {
+  // Agents that hold what was revoked fetch anew when the entry is another one.
+  const renew = async (subjects: readonly SpiffeId[], actor: Actor): Promise<void> => {
+    const found = subjects.map((subject) => entries.findBySubject(subject)).filter((entry) => entry !== undefined)
+    if (found.length > 0)
+      await entries.touch(
+        found.map(({ id }) => id),
+        actor,
+      )
+  }
   return {
     async retire(text, reason, actor) {
       const spiffeId = parseWorkloadSpiffeId(text)
@@ -49,10 +60,15 @@ export function createRetirement({
     },
     async revoke(request, actor) {
       const revocation = await revocations.revoke(request, actor)
-      const entry = revocation.type === 'subject' ? entries.findBySubject(revocation.value as SpiffeId) : undefined
-      // Agents that hold what was revoked fetch anew when the entry is another one.
-      if (entry !== undefined) await entries.touch(entry.id, actor)
+      if (revocation.type === 'subject') await renew([revocation.value as SpiffeId], actor)
       return revocation
+    },
+    async revokeSubjects(subjects, reason, actor) {
+      await revocations.revokeAll(
+        subjects.map((value) => ({ type: 'subject', value, reason })),
+        actor,
+      )
+      await renew(subjects, actor)
     },
   }
 }

@@ -169,7 +169,12 @@ test('a revocation that the log does not take did not happen, and says so', asyn
   let told = 0
   const revocations = openRevocations({
     trustDomain,
-    store: { sequence: () => kept.length, list: () => kept, put: (one) => void kept.push(one), purge: () => undefined },
+    store: {
+      sequence: () => kept.length,
+      list: () => kept,
+      put: (more) => void kept.push(...more),
+      purge: () => undefined,
+    },
     clock: systemClock,
     observer: { record: () => Promise.reject(new AimsError('audit.unavailable', 'the disk is full')) },
     signer: () => WorkloadKey.generate(),
@@ -221,7 +226,9 @@ for (const [who, { names, root: byRoot, takes }] of ROOMS) {
       store: {
         sequence: () => rows.size,
         list: () => [...rows.values()],
-        put: (one) => void rows.set(one.value, one),
+        put: (more) => {
+          for (const one of more) rows.set(one.value, one)
+        },
         purge: () => undefined,
       },
       clock: systemClock,
@@ -246,7 +253,14 @@ for (const [who, { names, root: byRoot, takes }] of ROOMS) {
     const bundle = { ...parseBundle('{"keys":[]}', trustDomain).bundle, witAuthorities }
     const expected = { trustDomain, bundles: bundleSource(bundle), now: systemClock() }
     assert.equal(verifyRevocationList(await revocations.list(), expected).revocations.length, rows.size)
-    if (byRoot === undefined) return
+    if (byRoot === undefined) {
+      // Of many at a time, of which the last has no room, none is taken.
+      const [size, last] = [rows.size, { type: 'subject', value: names(1000) } as const]
+      const many = revocations.revokeAll([{ type: 'subject', value: names(0) }, last], actor)
+      await assert.rejects(many, { code: 'provisioning.revocations_full' })
+      assert.equal(rows.size, size)
+      return
+    }
     const others = parseWorkloadSpiffeId('spiffe://example.com/agent/bot2')
     const other = { type: 'subject', value: `${others}/sub/a`, byAgent: { root: others, longestLife: 60 } } as const
     await revocations.revoke(other, actor)

@@ -38,6 +38,8 @@ export interface Revocations extends RevocationSource {
   notBefore(subject: string): number | undefined
   /** @throws {@link AimsError} `provisioning.invalid_revocation`, `provisioning.revocations_full`, and what the observer throws */
   revoke(request: RevocationRequest, actor: Actor): Promise<Revocation>
+  /** Revokes all of them, or none; verifiers hear of them at once. @throws {@link AimsError} as `revoke` */
+  revokeAll(requests: readonly Omit<RevocationRequest, 'byAgent'>[], actor: Actor): Promise<readonly Revocation[]>
   /** Forgets what can mean nothing any more. */
   purge(): void
   /** Calls `listener` after every change. @returns a function that ends it */
@@ -82,6 +84,25 @@ export function openRevocations(options: RevocationsOptions): Revocations {
     isRevoked = indexRevocations({ revocations: store.list() })
     befores = beforesOf(store.list())
   }
+  const add = (requests: readonly RevocationRequest[], actor: Actor, root?: SpiffeId): Promise<readonly Revocation[]> =>
+    oneAtATime(async () => {
+      const now = clock()
+      store.purge(now)
+      const added = requests.map((request) => ({
+        request,
+        revocation: revocationOf(request, trustDomain, now, request.byAgent?.longestLife ?? options.longestLife()),
+      }))
+      const revocations = added.map(({ revocation }) => revocation)
+      requireRoom(revocations, store.list(), root)
+      const sequence = Math.max(store.sequence() + 1, Math.floor(now))
+      await Promise.all(
+        added.map(({ request, revocation }) => observer.record(revokedEvent(request, revocation, sequence, actor))),
+      )
+      store.put(revocations, sequence)
+      refresh()
+      for (const listener of listeners) listener()
+      return revocations
+    })
   return {
     sequence: store.sequence,
     list() {
@@ -106,24 +127,12 @@ export function openRevocations(options: RevocationsOptions): Revocations {
       return named.length === 0 ? undefined : Math.max(...named)
     },
     statusOf: (credential) => (isRevoked(credential) ? 'revoked' : 'good'),
-    revoke: (request, actor) =>
-      oneAtATime(async () => {
-        const now = clock()
-        store.purge(now)
-        const revocation = revocationOf(
-          request,
-          trustDomain,
-          now,
-          request.byAgent?.longestLife ?? options.longestLife(),
-        )
-        requireRoom(revocation, store.list(), request.byAgent?.root)
-        const sequence = Math.max(store.sequence() + 1, Math.floor(now))
-        await observer.record(revokedEvent(request, revocation, sequence, actor))
-        store.put(revocation, sequence)
-        refresh()
-        for (const listener of listeners) listener()
-        return revocation
-      }),
+    async revoke(request, actor) {
+      const [revocation] = await add([request], actor, request.byAgent?.root)
+      if (revocation === undefined) throw new TypeError('one request is one revocation')
+      return revocation
+    },
+    revokeAll: (requests, actor) => add(requests, actor),
     purge() {
       store.purge(clock())
       refresh()

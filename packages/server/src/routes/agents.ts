@@ -4,6 +4,7 @@ import type { Route } from '../http/route.ts'
 import type { Schema } from '../http/schema.ts'
 import type { Authorities } from '../keys/authority-types.ts'
 import type { AgentRegistry } from '../nodes/agent-registry.ts'
+import type { BanAgent } from '../nodes/ban.ts'
 import type { AgentGrant, NodeAttestation } from '../nodes/node-attestation.ts'
 import { EVIDENCE_PROPERTIES, JWK, KEY_PROOF, shownEvidence } from './attestation.ts'
 import { actorOf, objectBody, objectMember, textMember } from './read.ts'
@@ -22,6 +23,7 @@ const RENEW: Schema = {
 /** Agents on other hosts: how they come in, and what operators decide about them. */
 export function agentsRoutes(
   registry: AgentRegistry,
+  ban: BanAgent,
   attestation: NodeAttestation,
   authorities: Authorities,
 ): readonly Route[] {
@@ -73,8 +75,12 @@ export function agentsRoutes(
       ...admin,
       method: 'POST',
       path: '/v1/agents/{id}/ban',
-      summary: 'Refuses an agent everywhere from now on.',
-      handle: async (call) => ({ status: 200, body: await registry.ban(call.params.id ?? '', actorOf(call)) }),
+      summary: 'Refuses an agent everywhere from now on, and on demand all that its workloads were given.',
+      query: { revoke: 'true: also revoke the identities that the agent may serve, and its own' },
+      handle: async (call) => ({
+        status: 200,
+        body: await ban(call.params.id ?? '', { revoke: call.query.revoke === 'true' }, actorOf(call)),
+      }),
     },
     {
       ...admin,

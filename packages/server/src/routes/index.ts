@@ -9,6 +9,7 @@ import type { Federation } from '../federation/federation.ts'
 import type { Route } from '../http/route.ts'
 import type { Authorities } from '../keys/authority-types.ts'
 import type { Metrics } from '../metrics.ts'
+import { agentBan } from '../nodes/ban.ts'
 import type { Nodes } from '../nodes/nodes.ts'
 import { delegationsByRegistrar } from '../registration/delegation.ts'
 import type { Storage } from '../storage.ts'
@@ -99,7 +100,12 @@ export function serverRoutes(deps: RouteDependencies): readonly Route[] {
       ...federationRoutes(federation, authorities),
       ...attestedThingRoutes(deps.things, deps.observer),
       ...agentRoutes({ ...deps, ...nodes, trustDomain: config.trustDomain }),
-      ...agentsRoutes(nodes.agents, nodes.attestation, authorities),
+      ...agentsRoutes(
+        nodes.agents,
+        agentBan({ ...deps.endings, entries, agents: nodes.agents }),
+        nodes.attestation,
+        authorities,
+      ),
       ...joinTokenRoutes(nodes.tokens, deps.clock, deps.observer),
       ...attestationRoutes(nodes.session, deps.evidence, deps.trust),
       trustRoute(deps.trust, entries),

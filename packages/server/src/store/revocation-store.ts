@@ -9,8 +9,8 @@ export interface RevocationStore {
   /** Of the newest change; 0 before the first. */
   sequence(): number
   list(): readonly Revocation[]
-  /** Adds a revocation, or replaces the one of the same thing, under this sequence number. */
-  put(revocation: Revocation, sequence: number): void
+  /** Adds revocations, or replaces those of the same things, under this sequence number: all of them, or none. */
+  put(revocations: readonly Revocation[], sequence: number): void
   /** Forgets those that can mean nothing any more. */
   purge(now: number): void
 }
@@ -34,13 +34,12 @@ export function openRevocationStore(db: DatabaseSync, seal: Seal, trustDomain: T
   return {
     sequence: () => sequence,
     list: () => [...rows.values()],
-    put(revocation, next) {
-      const id = `${revocation.type} ${revocation.value}`
+    put(revocations, next) {
       seal.transaction(() => {
-        write(id, JSON.stringify(revocation), revocation.expiresAt)
+        for (const one of revocations) write(idOf(one), JSON.stringify(one), one.expiresAt)
         write(SEQUENCE, String(next), Number.MAX_SAFE_INTEGER)
       })
-      rows.set(id, revocation)
+      for (const one of revocations) rows.set(idOf(one), one)
       sequence = next
     },
     purge(now) {
@@ -52,4 +51,8 @@ export function openRevocationStore(db: DatabaseSync, seal: Seal, trustDomain: T
       for (const [id] of gone) rows.delete(id)
     },
   }
+}
+
+function idOf({ type, value }: Revocation): string {
+  return `${type} ${value}`
 }
