@@ -1,5 +1,5 @@
 // npm test [-- FILE...]: runs every test that needs nothing but Node and npm, and says what was skipped and why.
-// With --all it runs the tests that need more as well (Go, openssl, third-party vectors): .ci/run does.
+// With --all it runs the tests that need more as well (Go, openssl, third-party vectors, minutes): .ci/run does.
 import { globSync } from 'node:fs'
 import { availableParallelism } from 'node:os'
 import { run } from 'node:test'
@@ -10,7 +10,7 @@ const args = process.argv.slice(2)
 const all = args.includes('--all')
 const wanted = args.filter((arg) => !arg.startsWith('--'))
 // A new directory of tests is run without being named here.
-const needMore = ['test/ci/**', 'test/interop/**']
+const needMore = ['test/ci/**', 'test/fleet/**', 'test/interop/**']
 const found = (): readonly string[] =>
   globSync(['packages/*/src/**/*.test.ts', 'test/**/*.test.ts'], { cwd: root, exclude: all ? [] : needMore })
 const files = (wanted.length > 0 ? wanted : found()).map((file) => `${root}${file}`).sort()

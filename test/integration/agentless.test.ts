@@ -11,6 +11,7 @@ import {
   bundleSource,
   parseBundle,
   serializeBundle,
+  type TrustBundle,
   verifyJwtSvid,
   verifyWit,
   verifyX509Svid,
@@ -429,6 +430,31 @@ describe('a renewal', () => {
       writeFileSync(file, serializeBundle({ ...other, sequence: 0n }))
       assert.equal(contact.bundle.sequence, own.sequence)
       assert.equal(bundleSource(contact.bundle).bundleFor(trustDomain), contact.learn(server.bundle()))
+    } finally {
+      contact.close()
+    }
+  })
+
+  test('is recognised by a source of bundles as it is at each request, and by nothing else', async () => {
+    let held: TrustBundle | undefined
+    const source = { bundleFor: () => held }
+    const own = parseBundle(server.bundle(), trustDomain).bundle
+    const other = (await testCa()).bundle
+    assert.throws(() => identityServer({ ...options({}), bundle: source, clock }), { code: 'x509.untrusted_domain' })
+    held = own
+    const contact = identityServer({ ...options({}), bundle: source, clock, keepAlive: true })
+    const ask = () => contact.send({ method: 'GET', path: '/v1/bundle' })
+    try {
+      assert.ok(isJsonObject(await ask()))
+      // The connection that is open was made under another bundle.
+      held = other
+      await refused(ask(), 'provisioning.server_untrusted')
+      assert.equal(contact.learn(server.bundle()), other)
+      await refused(ask(), 'provisioning.server_untrusted')
+      held = own
+      assert.ok(isJsonObject(await ask()))
+      held = undefined
+      assert.ok(isJsonObject(await ask()))
     } finally {
       contact.close()
     }

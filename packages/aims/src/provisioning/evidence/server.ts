@@ -8,9 +8,9 @@ import { AimsError } from '../../base/errors.ts'
 import type { JsonValue } from '../../base/json.ts'
 import { encodePem } from '../../base/pem.ts'
 import { presentedChain } from '../../base/tls-chain.ts'
-import type { TrustBundle } from '../../credentials/bundle/bundle.ts'
+import type { BundleSource, TrustBundle } from '../../credentials/bundle/bundle.ts'
 import { parseBundle } from '../../credentials/bundle/parse.ts'
-import { bundleSource } from '../../credentials/bundle/source.ts'
+import { bundleSource, emptyBundle } from '../../credentials/bundle/source.ts'
 import type { X509Svid } from '../../credentials/x509-svid/source.ts'
 import { verifyX509Svid } from '../../credentials/x509-svid/verify.ts'
 import { joinSpiffeId, type TrustDomain } from '../../identifiers/spiffe-id.ts'
@@ -20,8 +20,12 @@ export interface IdentityServerOptions {
   readonly trustDomain: TrustDomain
   /** `https://HOST:PORT`. */
   readonly server: string
-  /** SPIFFE bundle of the trust domain: the path of a file, or its bytes. Without one there is nobody to believe. */
-  readonly bundle: string | Uint8Array
+  /**
+   * SPIFFE bundle of the trust domain: the path of a file, its bytes, or what follows it, e.g. `workload.bundles`. Without
+   * one there is nobody to believe. A file or bytes know the authorities of their day; whoever stays connected for longer
+   * than an authority lives gives a source, or calls `learn`.
+   */
+  readonly bundle: string | Uint8Array | BundleSource
   readonly clock: Clock
   /** Keeps connections open between requests: for whoever asks often. Default false: each is one look at the newest bundle. */
   readonly keepAlive?: boolean
@@ -38,7 +42,7 @@ export interface IdentityServer {
    * @throws {@link AimsError} `provisioning.server_untrusted`, and as `ApiClient.send`
    */
   send(request: ApiRequest, as?: X509Svid): Promise<JsonValue | undefined>
-  /** Takes a bundle that the server gave. An older one is ignored. Returns the newest. */
+  /** Takes a bundle that the server gave. An older one is ignored, and any when a source is followed. Returns the newest. */
   learn(document: string): TrustBundle
   /** Shows this SVID on connections that are made from now on, and uses no other connections. `undefined`: none is shown. */
   present(svid: X509Svid | undefined): void
@@ -54,8 +58,11 @@ export interface IdentityServer {
  */
 export function identityServer(options: IdentityServerOptions): IdentityServer {
   const { trustDomain, server, bundle: given, clock, keepAlive = false } = options
+  const followed = typeof given === 'string' || given instanceof Uint8Array ? undefined : given
   const read = (): TrustBundle => {
-    return parseBundle(typeof given === 'string' ? readFileSync(given) : given, trustDomain).bundle
+    if (typeof given === 'string') return parseBundle(readFileSync(given), trustDomain).bundle
+    if (given instanceof Uint8Array) return parseBundle(given, trustDomain).bundle
+    return given.bundleFor(trustDomain) ?? emptyBundle(trustDomain)
   }
   let text = ''
   let newest = read()
@@ -79,11 +86,19 @@ export function identityServer(options: IdentityServerOptions): IdentityServer {
     newest = next
     renew()
   }
+  // A source says by itself what is newest, also without a sequence number. What it lost for a while is kept.
+  const follow = (): void => {
+    const next = followed?.bundleFor(trustDomain)
+    if (next === undefined || next === newest || next.x509Authorities.length === 0) return
+    newest = next
+    renew()
+  }
   return {
     get bundle() {
       return newest
     },
     async send(request, as) {
+      follow()
       const alone = as && open(() => as, false)
       try {
         return await (alone ?? current).api.send(request)
@@ -96,7 +111,7 @@ export function identityServer(options: IdentityServerOptions): IdentityServer {
       }
     },
     learn(document) {
-      if (document !== text) adopt(parseBundle(document, trustDomain).bundle)
+      if (document !== text && followed === undefined) adopt(parseBundle(document, trustDomain).bundle)
       text = document
       return newest
     },

@@ -1,5 +1,6 @@
 import { type Clock, systemClock } from '../../base/clock.ts'
 import { AimsError } from '../../base/errors.ts'
+import type { BundleSource } from '../../credentials/bundle/bundle.ts'
 import type { X509Svid } from '../../credentials/x509-svid/source.ts'
 import { parseWorkloadSpiffeId, trustDomainOf } from '../../identifiers/spiffe-id.ts'
 import { identityServer } from '../evidence/server.ts'
@@ -10,8 +11,8 @@ import { createSpawner, type Spawner } from './spawn.ts'
 export interface ConnectSpawnerOptions {
   /** `https://HOST:PORT`. */
   readonly server: string
-  /** SPIFFE bundle of the trust domain: the path of a file, or its bytes. */
-  readonly bundle: string | Uint8Array
+  /** SPIFFE bundle of the trust domain: the path of a file, its bytes, or what follows it, e.g. `workload.bundles`. */
+  readonly bundle: string | Uint8Array | BundleSource
   /** Default: the machine's. */
   readonly clock?: Clock
 }

@@ -1,0 +1,149 @@
+import type { ChildProcess } from 'node:child_process'
+import { chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { createServer } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { type ApiClient, apiClient, isJsonObject } from 'aims/base'
+import { type AdminClient, adminClient } from 'aims-server'
+import type { FleetOptions } from './options.ts'
+import { startAims, startCrew, stop, userOf } from './processes.ts'
+import { orderOf, type Peer } from './protocol.ts'
+
+/** A process with workloads, and the agent that serves it. */
+export interface Crew {
+  readonly child: ChildProcess
+  readonly agent: number
+  readonly peers: readonly Peer[]
+}
+
+/** A server, its agents, and all workloads. */
+export interface Fleet {
+  readonly api: ApiClient
+  readonly admin: AdminClient
+  readonly server: ChildProcess
+  readonly agents: readonly ChildProcess[]
+  readonly crews: readonly Crew[]
+  /** Seconds that a key is published before it signs. */
+  readonly publishAhead: number
+  close(): Promise<void>
+}
+
+const TRUST_DOMAIN = 'fleet.example.com'
+const joinName = (agent: number): string => `agent-${agent}`
+
+/** Starts everything: the server, an agent after the other by join tokens, then crews, agent by agent. */
+export async function startFleet(options: FleetOptions, say: (line: string) => void): Promise<Fleet> {
+  const root = mkdtempSync(join(tmpdir(), 'aims-fleet-'))
+  // Workloads are other users, and must reach the sockets.
+  chmodSync(root, 0o755)
+  const children: ChildProcess[] = []
+  const port = await freePort()
+  const publishAhead = Math.max(3, Math.floor(options.rotate / 2) - 2)
+  // Everything is renewed at half of its life.
+  const life = 2 * options.rotate
+  const lives = { default: life, max: life }
+  const server = await startAims('server', {
+    root,
+    name: 'server',
+    config: {
+      trustDomain: TRUST_DOMAIN,
+      dataDirectory: './data',
+      listen: { port },
+      ttl: { x509: lives, jwt: lives, wit: lives },
+      keys: { lifetime: 20 * life, publishAhead },
+      agents: { ttl: life },
+    },
+  })
+  children.push(server)
+  const api = apiClient({ socketPath: join(root, 'data', 'api.sock') })
+  const close = async (): Promise<void> => {
+    api.close()
+    // Workloads first: nobody is to miss what is taken away now.
+    for (const child of children.toReversed()) await stop(child)
+    rmSync(root, { recursive: true, force: true })
+  }
+  try {
+    const admin = adminClient(api)
+    writeFileSync(join(root, 'bundle.json'), JSON.stringify(await admin.bundle({ includeWit: true })))
+    const address = `https://127.0.0.1:${port}`
+    const agents: ChildProcess[] = []
+    for (let agent = 0; agent < options.agents; agent += 1) {
+      const started = await startAgent(agent, { root, address, api })
+      children.push(started)
+      agents.push(started)
+    }
+    say(`server and ${agents.length} agents run`)
+    const crews: Crew[] = []
+    for (const [number, size] of crewSizes(options).entries()) {
+      const child = startCrew(userOf(number))
+      children.push(child)
+      const agent = number % options.agents
+      const spiffeIds = await register(admin, { crew: number, agent, size })
+      const crew = { trustDomain: TRUST_DOMAIN, address: socketOf(root, agent), server: address, spiffeIds }
+      const peers = await orderOf(child, { order: 'begin', crew: { ...crew, pace: options.pace } })
+      crews.push({ child, agent, peers })
+    }
+    say(`${options.workloads} workloads in ${crews.length} processes have their identities`)
+    return { api, admin, server, agents, crews, publishAhead, close }
+  } catch (error) {
+    await close()
+    throw error
+  }
+}
+
+async function startAgent(
+  agent: number,
+  { root, address, api }: { readonly root: string; readonly address: string; readonly api: ApiClient },
+): Promise<ChildProcess> {
+  const made = await api.send({ method: 'POST', path: '/v1/join-tokens', body: { name: joinName(agent) } })
+  if (!isJsonObject(made)) throw new TypeError('no join token')
+  mkdirSync(join(root, joinName(agent)), { mode: 0o755 })
+  return startAims('agent', {
+    root,
+    name: joinName(agent),
+    config: {
+      trustDomain: TRUST_DOMAIN,
+      agent: {
+        server: address,
+        bundle: './bundle.json',
+        socket: `./${joinName(agent)}/workload.sock`,
+        socketMode: '0666',
+      },
+    },
+    env: { AIMS_JOIN_TOKEN: String(made.token) },
+  })
+}
+
+const socketOf = (root: string, agent: number): string => `unix://${join(root, joinName(agent), 'workload.sock')}`
+
+function crewSizes({ workloads, perProcess }: FleetOptions): readonly number[] {
+  const full = Array.from({ length: Math.floor(workloads / perProcess) }, () => perProcess)
+  const rest = workloads % perProcess
+  return rest === 0 ? full : [...full, rest]
+}
+
+async function register(
+  admin: AdminClient,
+  { crew, agent, size }: { readonly crew: number; readonly agent: number; readonly size: number },
+): Promise<readonly string[]> {
+  const uid = userOf(crew)?.uid ?? process.geteuid?.() ?? 0
+  const spiffeIds = Array.from({ length: size }, (_, n) => `spiffe://${TRUST_DOMAIN}/job/crew-${crew}/${n}`)
+  for (const spiffeId of spiffeIds) {
+    await admin.createEntry({
+      spiffeId,
+      selectors: [`unix:uid:${uid}`],
+      agents: [[`join-token:name:${joinName(agent)}`]],
+    })
+  }
+  return spiffeIds
+}
+
+function freePort(): Promise<number> {
+  return new Promise((resolve, reject) => {
+    const probe = createServer().once('error', reject)
+    probe.listen(0, '127.0.0.1', () => {
+      const address = probe.address()
+      probe.close(() => resolve(typeof address === 'object' && address !== null ? address.port : 0))
+    })
+  })
+}
