@@ -1,4 +1,4 @@
-export { type AgentGroup, type AttestedAgent, isServedBy } from './agent-group.ts'
+export { type AgentGroup, type AttestedAgent, isAgentGroup, isServedBy } from './agent-group.ts'
 export { collectorsOf } from './connect/collectors.ts'
 export { type Connected, type ConnectedVia, type ConnectOptions, connect, type Environment } from './connect/connect.ts'
 export {

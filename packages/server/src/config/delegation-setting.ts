@@ -1,6 +1,6 @@
 import { isJsonObject, type JsonObject, type JsonValue } from 'aims/base'
 import { parseWorkloadSpiffeId } from 'aims/identifiers'
-import { isSelector } from 'aims/provisioning'
+import { type AgentGroup, isAgentGroup, isSelector } from 'aims/provisioning'
 import type { Delegation } from '../registration/delegation.ts'
 import { duration, hostNames, idPrefixes, type SettingType } from './setting-types.ts'
 
@@ -25,6 +25,7 @@ const MEMBERS: readonly string[] = [
   'selectorTypes',
   'requiredSelectors',
   'dnsNames',
+  'agents',
   'maxTtls',
 ]
 const KINDS = ['x509', 'jwt', 'wit'] as const
@@ -46,6 +47,7 @@ function readDelegation(value: JsonValue, base: string): Delegation {
     selectorTypes,
     requiredSelectors,
     dnsNames: hostNames.read(value.dnsNames ?? [], base),
+    agents: agentGroups(value.agents ?? []),
     maxTtls: Object.fromEntries(
       KINDS.flatMap((kind) => (maxTtls[kind] === undefined ? [] : [[kind, duration.read(maxTtls[kind], base)]])),
     ),
@@ -59,6 +61,13 @@ function readRegistrar(value: JsonValue | undefined): string {
   } catch (cause) {
     throw new Error('registrar is a SPIFFE ID or unix:uid:NUMBER', { cause })
   }
+}
+
+function agentGroups(value: JsonValue): readonly AgentGroup[] {
+  if (!Array.isArray(value) || !value.every(isAgentGroup)) {
+    throw new Error('agents is a list of SPIFFE IDs of agents, and of lists of selectors that agents must show')
+  }
+  return value
 }
 
 function isSelectorType(text: string): boolean {

@@ -243,7 +243,7 @@ export const SETTINGS: { readonly [Key in keyof Configuration]: Setting<Configur
   'entries.delegations': {
     type: delegationList,
     default: { value: [] },
-    doc: 'Who may register entries without administering: per `registrar` (a SPIFFE ID, or `unix:uid:1000`) the `prefixes` of SPIFFE IDs, the `selectorTypes`, and optionally `requiredSelectors`, `dnsNames` and `maxTtls`; see docs/layers/4-provisioning.md.',
+    doc: 'Who may register entries without administering: per `registrar` (a SPIFFE ID, or `unix:uid:1000`) the `prefixes` of SPIFFE IDs, the `selectorTypes`, and optionally `requiredSelectors`, `dnsNames`, `agents` and `maxTtls`; see docs/layers/4-provisioning.md.',
   },
   'agents.attestation': {
     type: objectByName,

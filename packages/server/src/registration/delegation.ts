@@ -1,6 +1,6 @@
 import { AimsError, type JsonObject } from 'aims/base'
 import { pathOf, trustDomainOf } from 'aims/identifiers'
-import { entryToJson, parseEntry, type RegistrationEntry, type TtlRules } from 'aims/provisioning'
+import { type AgentGroup, entryToJson, parseEntry, type RegistrationEntry, type TtlRules } from 'aims/provisioning'
 
 /** What somebody may register who does not administer. */
 export interface Delegation {
@@ -14,6 +14,8 @@ export interface Delegation {
   readonly requiredSelectors: readonly string[]
   /** Host names that entries may have, and names below them. */
   readonly dnsNames: readonly string[]
+  /** The agents on other hosts that entries may name, and parts of these groups. Empty: entries name none. */
+  readonly agents: readonly AgentGroup[]
   /** Longest lifetimes, in seconds. Absent: those of the server. */
   readonly maxTtls: { readonly [kind in keyof TtlRules]?: number }
 }
@@ -37,10 +39,16 @@ export function delegatedTtls(ttls: TtlRules, delegation: Delegation | undefined
 
 /**
  * True when a registrar may see an entry, change it and delete it: it is below its paths, gives no rights that only
- * administrators give, and is not that of a registrar, whose selectors would be the key to what it may do.
+ * administrators give, names no agents but its own, and is not that of a registrar, whose selectors would be the key to what
+ * it may do.
  */
 export function isDelegated(entry: RegistrationEntry, delegation: Delegation, all: Delegations): boolean {
-  return isBelow(entry, delegation) && !all.has(entry.spiffeId) && privilegesOf(entry).length === 0
+  return (
+    isBelow(entry, delegation) &&
+    !all.has(entry.spiffeId) &&
+    privilegesOf(entry).length === 0 &&
+    namesOnly(entry, delegation)
+  )
 }
 
 /**
@@ -55,6 +63,8 @@ export function requireDelegated(entry: RegistrationEntry, delegation: Delegatio
   if (all.has(entry.spiffeId)) throw no('spiffeId is that of a registrar: only administrators register those')
   const [privilege] = privilegesOf(entry)
   if (privilege !== undefined) throw no(`${privilege} is set by administrators only`)
+  // An agent says what its workloads show: whoever has one would need no selector.
+  if (!namesOnly(entry, delegation)) throw no('agents are those that were delegated, or parts of them')
   if (!entry.selectors.every((selector) => selectorTypes.includes(selector.slice(0, selector.indexOf(':'))))) {
     throw no(`selectors are of type ${selectorTypes.join(' or ')} here`)
   }
@@ -69,6 +79,16 @@ export function requireDelegated(entry: RegistrationEntry, delegation: Delegatio
 function isBelow({ spiffeId }: RegistrationEntry, { prefixes }: Delegation): boolean {
   const path = pathOf(spiffeId)
   return prefixes.some((prefix) => path.startsWith(prefix))
+}
+
+function namesOnly({ agents = [] }: RegistrationEntry, { agents: given }: Delegation): boolean {
+  return agents.every((group) => given.some((one) => isPartOf(group, one)))
+}
+
+// The more selectors, the fewer agents show all of them.
+function isPartOf(group: AgentGroup, whole: AgentGroup): boolean {
+  if (typeof group === 'string' || typeof whole === 'string') return group === whole
+  return whole.every((selector) => group.includes(selector))
 }
 
 // A list of what may be given on, not of what may not: what is added to entries later stays with administrators.

@@ -259,6 +259,7 @@ const [teamA, everything] = delegationList.read(
       selectorTypes: ['unix', 'k8s'],
       requiredSelectors: ['unix:group:team-a', 'k8s:ns:team-a'],
       dnsNames: ['team-a.example.com'],
+      agents: ['spiffe://example.com/aims/agent/x509-pop/a', ['x509-pop:ca:team-a']],
       maxTtls: { x509: '10m' },
     },
     { registrar: 'unix:uid:7', prefixes: ['/'], selectorTypes: ['unix'] },
@@ -280,6 +281,12 @@ for (const [what, change, code] of [
   ['selectors without one of its own', { selectors: ['unix:user:root'] }, 'provisioning.not_delegated'],
   ['a host name of others', { dnsNames: ['payments.example.com'] }, 'provisioning.not_delegated'],
   ['a host name that ends like its own', { dnsNames: ['xteam-a.example.com'] }, 'provisioning.not_delegated'],
+  ['an agent of others', { agents: ['spiffe://example.com/aims/agent/x509-pop/b'] }, 'provisioning.not_delegated'],
+  [
+    'a group of agents that is wider than its own',
+    { agents: [['x509-pop:ca:team-a'], ['x509-pop:subject-cn:web-1']] },
+    'provisioning.not_delegated',
+  ],
   ['a longer lifetime', { x509Ttl: 601 }, 'provisioning.ttl_out_of_range'],
 ] as const) {
   test(`a registrar does not give ${what}, and the refusal is recorded`, async () => {
@@ -304,12 +311,22 @@ for (const [what, change, code] of [
   })
 }
 
+test('a registrar names the agents that were delegated, and parts of their groups', async () => {
+  const { registry } = world([teamA])
+  const agents = ['spiffe://example.com/aims/agent/x509-pop/a', ['x509-pop:subject-cn:web-1', 'x509-pop:ca:team-a']]
+  const made = await registry.create(entry('/team-a/bot', { selectors: OWN, agents }), registrar)
+  assert.equal(registry.isOpenTo(made, registrar), true)
+  const wider = { ...entryToJson(made), agents: [['x509-pop:subject-cn:web-1']] }
+  await assert.rejects(registry.update(made.id, wider, 1, registrar), { code: 'provisioning.not_delegated' })
+})
+
 test('a registrar neither sees nor touches the entries of others, nor gives retired identities again', async () => {
   const { registry, events } = world([teamA])
   const others = [
     await registry.create(entry('/team-b/bot'), admin),
     await registry.create(entry('/team-a/ci', { selectors: OWN }), admin),
     await registry.create(entry('/team-a/boss', { selectors: OWN, admin: true }), admin),
+    await registry.create(entry('/team-a/far', { selectors: OWN, agents: [['join-token:name:ci']] }), admin),
   ]
   const own = await registry.create(entry('/team-a/bot', { selectors: OWN }), registrar)
   for (const other of others) {
@@ -340,6 +357,10 @@ for (const [what, value] of [
   [
     'a malformed selector',
     [{ registrar: 'unix:uid:1', prefixes: ['/a/'], selectorTypes: ['unix'], requiredSelectors: ['x'] }],
+  ],
+  [
+    'agents that are no groups',
+    [{ registrar: 'unix:uid:1', prefixes: ['/a/'], selectorTypes: ['unix'], agents: [[]] }],
   ],
   ['one registrar twice', [0, 1].map(() => ({ registrar: 'unix:uid:1', prefixes: ['/a/'], selectorTypes: ['unix'] }))],
 ] as const) {
