@@ -161,6 +161,8 @@ for (const [who, method, path, body, status, code] of [
   ['bot', 'POST', '/v1/keys/rotate', '{"purpose":"jwt"}', 403, 'operation.not_permitted'],
   ['bot', 'GET', '/v1/audit/records', undefined, 403, 'operation.not_permitted'],
   ['root', 'POST', '/v1/agent/wits', '{}', 403, 'operation.not_permitted'],
+  ['bot', 'POST', '/v1/audit/events', '{"type":"agent.note"}', 400, 'audit.missing_field'],
+  ['root', 'GET', '/v1/audit/records/999999', undefined, 404, 'audit.unknown_index'],
 ] as const) {
   test(`${who} gets ${status} for ${method} ${path}`, async () => {
     const certificate = who === 'nobody' ? {} : await certificateOf(who)
@@ -309,6 +311,18 @@ test('a workload whose entry was deleted reports no more, and one that lost its 
   assert.equal(await report(), undefined)
   await admin.deleteEntry('temp')
   assert.equal(await report(), 'operation.not_permitted')
+})
+
+test('a plan has room for thousands of entries, and another body has not', async () => {
+  const entries = Array.from({ length: 3000 }, (_, index) => {
+    return { spiffeId: `spiffe://example.com/many/${index}`, selectors: [`unix:uid:${index}`], dnsNames: ['a', 'b'] }
+  })
+  const send = (path: string, body: object) => local.send({ method: 'POST', path, body })
+  const plan = (await send('/v1/entry-plans', { entries })) as JsonObject
+  assert.equal((plan.changes as unknown[]).length, entries.length)
+  await assert.rejects(send('/v1/entries', { dnsNames: Array.from({ length: 10_001 }, () => 0) }), {
+    code: 'json.too_large',
+  })
 })
 
 test('a registrar is known by its certificate while it has an entry, and registers what was delegated to it', async () => {

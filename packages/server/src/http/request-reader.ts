@@ -7,6 +7,9 @@ import { requireShape } from './schema.ts'
 export const MAX_HEADER_BYTES = 16_384
 const MAX_HEADER_FIELDS = 100
 const MAX_BODY = 262_144
+/** Members and elements of a body: as many as fit, and no more of them than their bytes are worth. */
+const MIN_MEMBERS = 10_000
+const BYTES_PER_MEMBER = 32
 const MAX_TARGET = 4096
 
 // What must not occur twice: Node keeps the first and drops the others.
@@ -81,7 +84,8 @@ export async function readBody(
   if (!/^application\/json(?:; ?charset=utf-8)?$/i.test(headers['content-type'] ?? '')) {
     throw unsupported('send application/json')
   }
-  const value = parseJson(await readBytes(request, maxBody), { maxLength: maxBody, maxDepth: 32 })
+  const limits = { maxLength: maxBody, maxDepth: 32, maxMembers: Math.max(MIN_MEMBERS, maxBody / BYTES_PER_MEMBER) }
+  const value = parseJson(await readBytes(request, maxBody), limits)
   requireShape(value, schema)
   return value
 }
