@@ -31,6 +31,9 @@ export {
   type MemoryReplayStoreOptions,
   openMemoryReplayStore,
 } from './replay/memory.ts'
+export { openPostgresReplayStore, type PostgresReplayStoreOptions } from './replay/postgres.ts'
+export { openRedisReplayStore, type RedisReplayStoreOptions } from './replay/redis.ts'
+export type { RemoteReplayStore, RemoteReplayStoreOptions, StoreConnection } from './replay/remote.ts'
 export type { ReplayStore } from './replay/replay-store.ts'
 export { openSqliteReplayStore, type SqliteReplayStore, type SqliteReplayStoreOptions } from './replay/sqlite.ts'
 export type { AuthenticatorOptions, IncomingRequest } from './request.ts'

@@ -38,7 +38,7 @@ interface Answer {
   readonly title: string
 }
 
-const UNAVAILABLE = ['proof.replay_store_full', 'proof.replay_store_unavailable']
+const UNAVAILABLE = ['proof.replay_store_full', 'proof.replay_store_unavailable', 'proof.replay_store_secret_mismatch']
 const NOT_ABOUT_PROOFS = [
   'authentication.duplicate_field',
   'authentication.malformed_field',

@@ -24,6 +24,8 @@ export const AUTHENTICATION_CODES = {
   'proof.replayed': 'this jti was used before: make a new proof for every request',
   'proof.replay_store_full': 'the replay store cannot take more entries: requests are refused rather than unchecked',
   'proof.replay_store_unavailable': 'the replay store did not answer: requests are refused rather than unchecked',
+  'proof.replay_store_secret_mismatch':
+    'the shared replay store was made with another secret: give all replicas the same one, or each secret a store of its own',
   'authentication.missing': 'the request carries no proof of identity',
   'authentication.missing_proof': 'a credential without a proof is not accepted',
   'authentication.missing_credential': 'a proof without its credential is not accepted',
