@@ -51,6 +51,15 @@ export const provisioning: readonly Requirement[] = [
     ['14', 'OURS', 'implemented', 'a workload gets the bundles that its entry names, and no others'],
     ['15', 'OURS', 'implemented', 'every fetch, change and refusal is recorded'],
   ]),
+  ...topic('provisioning', 'sds', 'Envoy xDS protocol and secret discovery service v3', [
+    ['01', 'OURS', 'implemented', 'callers are attested as those of the Workload API, and get their own secrets only'],
+    ['02', 'MUST', 'implemented', 'certificates and validation contexts come by name, each trust domain with its own authorities'],
+    ['03', 'OURS', 'implemented', 'names and validator are the operator\'s choice, by default those of SPIRE'],
+    ['04', 'OURS', 'implemented', 'what is malformed, too large or of another type is refused, and the incremental form is Unimplemented'],
+    ['05', 'MUST', 'implemented', 'each response is the full state, with version and nonce, at first, at rotation, and when other names are asked for'],
+    ['06', 'MUST', 'implemented', 'an acknowledgement is not answered, an answer to an earlier response is passed over, a rejection is recorded'],
+    ['07', 'OURS', 'implemented', 'one state waits for a client that does not read, the newest'],
+  ]),
   ...topic('provisioning', 'broker', 'SPIFFE Broker API and Endpoint 2026-07 (incubating)', [
     ['01', 'MUST', 'planned', 'the server resolves and verifies workload references itself'],
     ['02', 'MUST', 'planned', 'both sides use X509-SVIDs, callers are on a list, clients check the server\'s identity'],

@@ -3,13 +3,14 @@ import { remoteObserver } from 'aims/monitoring'
 import { startServerBackend } from './backend.ts'
 import { type RemoteConfiguration, remoteSettings } from './node/configuration.ts'
 import { remoteServer } from './node/remote-server.ts'
+import { type SecretConfiguration, secretSettings } from './sds/configuration.ts'
 import { serverClient } from './server-client.ts'
 import { spoolingObserver } from './spooling-observer.ts'
 import { WorkloadApiServer } from './workload-api/server.ts'
 import { type WorkloadAttestorConfiguration, workloadAttestor } from './workload-attestor.ts'
 
 /** What an agent must know. The keys are those of the configuration file. */
-export interface AgentConfiguration extends WorkloadAttestorConfiguration, RemoteConfiguration {
+export interface AgentConfiguration extends WorkloadAttestorConfiguration, RemoteConfiguration, SecretConfiguration {
   /** Path of the Workload API socket. */
   readonly 'agent.socket': string
   /** Permissions of that socket: who may ask at all. */
@@ -55,6 +56,7 @@ export async function startAgent(config: AgentConfiguration, options: AgentOptio
   const { clock = systemClock, log = (line) => void process.stderr.write(`${line}\n`), env = process.env } = options
   const maxStaleness = stalenessOf(config)
   const settings = remoteSettings(config, env)
+  const secrets = secretSettings(config)
   const refused = (): void => backend.forget()
   const remote = settings && remoteServer(settings, { clock, log, random: Math.random, refused })
   const api = remote?.api ?? apiClient({ socketPath: config['agent.serverSocket'] })
@@ -71,6 +73,7 @@ export async function startAgent(config: AgentConfiguration, options: AgentOptio
       socketMode: config['agent.socketMode'],
       backend,
       revocations: backend,
+      secrets,
       attestor: workloadAttestor(config),
       observer: spoolingObserver(remoteObserver(api), log),
       clock,

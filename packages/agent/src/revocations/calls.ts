@@ -1,7 +1,7 @@
-import { AimsError } from 'aims/base'
 import { frameMessage, GRPC_STATUS, REVOCATIONS_SERVICE } from 'aims/provisioning'
 import type { Handler } from '../workload-api/calls.ts'
 import { GrpcError } from '../workload-api/grpc-stream.ts'
+import { readRequest } from '../workload-api/read-request.ts'
 
 /**
  * Our own service: signed revocation lists for verifiers among the workloads. The lists are public, so who asks does not
@@ -11,24 +11,12 @@ export const REVOCATION_HANDLERS: ReadonlyMap<string, Handler> = new Map([
   [REVOCATIONS_SERVICE.fetchList.path, fetchList],
 ])
 
-async function fetchList(...[bytes, , stream, { revocations }]: Parameters<Handler>): Promise<void> {
+async function fetchList(...[stream, , { revocations }]: Parameters<Handler>): Promise<void> {
   if (revocations === undefined) throw new GrpcError(GRPC_STATUS.unimplemented, 'no such method')
   const { request, response } = REVOCATIONS_SERVICE.fetchList
   const gone = new AbortController()
   stream.onClose(() => gone.abort())
-  const list = await revocations.fetchRevocationList(
-    read(() => request.decode(bytes)),
-    gone.signal,
-  )
+  const list = await revocations.fetchRevocationList(await readRequest(request, stream), gone.signal)
   stream.writeState(frameMessage(response.encode({ list })))
   stream.end(GRPC_STATUS.ok)
-}
-
-function read<T>(decode: () => T): T {
-  try {
-    return decode()
-  } catch (error) {
-    if (AimsError.is(error)) throw new GrpcError(GRPC_STATUS.invalidArgument, error.code, { cause: error })
-    throw error
-  }
 }

@@ -3,7 +3,6 @@ import type { AttestationResult } from 'aims/attestation'
 import { AimsError, type AimsErrorCode } from 'aims/base'
 import { GRPC_STATUS } from 'aims/provisioning'
 import type { WorkloadBackend, WorkloadSnapshot } from '../workload-backend.ts'
-import type { FrameCache, StateView } from './frames.ts'
 import type { GrpcStream } from './grpc-stream.ts'
 import type { Peer } from './peer.ts'
 
@@ -12,9 +11,13 @@ const SLICE = 200
 /** Milliseconds before a failed update is tried again. */
 const RETRY = 1000
 
-interface Subscriber {
+/** A stream that follows the state of one workload. */
+export interface Subscriber {
   readonly stream: GrpcStream
-  readonly view: StateView
+  /** Brings the stream up to date. @returns Why it must end, when nothing of this snapshot is for it. */
+  show(snapshot: WorkloadSnapshot): AimsErrorCode | undefined
+  /** Ends the stream: `code` says why. */
+  refuse(code: AimsErrorCode): void
 }
 
 /**
@@ -23,7 +26,6 @@ interface Subscriber {
  */
 export class Broadcast {
   readonly #backend: WorkloadBackend
-  readonly #frames: FrameCache
   readonly #subscribers = new Map<Peer, Set<Subscriber>>()
   readonly #unsubscribe: () => void
   #isStale = false
@@ -31,18 +33,16 @@ export class Broadcast {
   #isClosed = false
   #retrying: NodeJS.Timeout | undefined
 
-  constructor(backend: WorkloadBackend, frames: FrameCache) {
+  constructor(backend: WorkloadBackend) {
     this.#backend = backend
-    this.#frames = frames
     this.#unsubscribe = backend.onChange(() => this.#trigger())
   }
 
-  /** Follows the state for one stream, to which `snapshot` has been sent. */
-  add(peer: Peer, stream: GrpcStream, view: StateView): void {
-    const subscriber: Subscriber = { stream, view }
+  /** Follows the state of the workload `peer` for one stream. */
+  add(peer: Peer, subscriber: Subscriber): void {
     const subscribers = this.#subscribers.get(peer) ?? new Set()
     this.#subscribers.set(peer, subscribers.add(subscriber))
-    stream.onClose(() => {
+    subscriber.stream.onClose(() => {
       subscribers.delete(subscriber)
       if (subscribers.size === 0) this.#subscribers.delete(peer)
     })
@@ -92,25 +92,20 @@ export class Broadcast {
     try {
       const attestation = await peer.attest()
       const snapshot = await this.#snapshotOnce(attestation, snapshots)
-      for (const { stream, view } of [...subscribers]) {
-        const frame = this.#frames.frame(snapshot, view)
-        if (frame !== undefined) stream.writeState(frame)
-        else await this.#redact(peer, [stream], 'provisioning.no_identity')
+      for (const subscriber of [...subscribers]) {
+        const refusal = subscriber.show(snapshot)
+        if (refusal !== undefined) await this.#redact(peer, [subscriber], refusal)
       }
     } catch (error) {
       if (AimsError.is(error) && error.code.startsWith('attestation.')) {
-        await this.#redact(
-          peer,
-          subscribers.values().map(({ stream }) => stream),
-          error.code,
-        )
+        await this.#redact(peer, subscribers, error.code)
       } else this.#retry()
     }
   }
 
-  async #redact(peer: Peer, streams: Iterable<GrpcStream>, code: AimsErrorCode): Promise<void> {
+  async #redact(peer: Peer, subscribers: Iterable<Subscriber>, code: AimsErrorCode): Promise<void> {
     // The end of an identity does not wait for the log.
-    for (const stream of [...streams]) stream.end(GRPC_STATUS.permissionDenied, code)
+    for (const subscriber of [...subscribers]) subscriber.refuse(code)
     await peer.recordRefusal('stream', code).catch(() => undefined)
   }
 

@@ -1,5 +1,4 @@
 import { AimsError } from 'aims/base'
-import { parseWorkloadSpiffeId, type SpiffeId } from 'aims/identifiers'
 import {
   type EmptyRequest,
   frameMessage,
@@ -8,23 +7,26 @@ import {
   type RevocationRelay,
   WORKLOAD_API,
 } from 'aims/provisioning'
+import type { SecretCache } from '../sds/secret-cache.ts'
 import type { WorkloadBackend } from '../workload-backend.ts'
-import type { Broadcast } from './broadcast.ts'
+import type { Broadcast, Subscriber } from './broadcast.ts'
 import type { FrameCache, StateView } from './frames.ts'
 import { GrpcError, type GrpcStream } from './grpc-stream.ts'
 import type { Peer } from './peer.ts'
+import { invalid, optionalId, readRequest } from './read-request.ts'
 
 /** What a call works with. */
 export interface CallContext {
   readonly backend: WorkloadBackend
   readonly frames: FrameCache
+  readonly secrets: SecretCache
   readonly broadcast: Broadcast
   /** Absent: no lists are relayed. */
   readonly revocations?: RevocationRelay | undefined
 }
 
-/** Answers one call of an attested process. @throws {@link GrpcError}, and what the backend throws */
-export type Handler = (request: Buffer, peer: Peer, stream: GrpcStream, context: CallContext) => Promise<void>
+/** Answers one call of a process. @throws {@link GrpcError}, and what attestation and the backend throw */
+export type Handler = (stream: GrpcStream, peer: Peer, context: CallContext) => Promise<void>
 
 /** The seven methods by their exact paths. There is no other. */
 export const HANDLERS: ReadonlyMap<string, Handler> = new Map([
@@ -44,22 +46,35 @@ function follow<Request extends EmptyRequest>(
 ): readonly [string, Handler] {
   return [
     path,
-    async (bytes, peer, stream, { backend, frames, broadcast }) => {
-      const view = viewOf(decode(request, bytes))
+    async (stream, peer, { backend, frames, broadcast }) => {
+      const view = viewOf(await readRequest(request, stream))
+      const subscriber = follower(stream, frames, view)
       // Before the first state, so that no change falls between the two.
-      broadcast.add(peer, stream, view)
+      broadcast.add(peer, subscriber)
       const snapshot = await backend.snapshot(await peer.attest())
       // Whatever changed meanwhile has been sent, and is newer.
       if (stream.hasState) return
-      const frame = frames.frame(snapshot, view)
-      if (frame === undefined) throw new AimsError('provisioning.no_identity', 'the workload has none of this')
-      stream.writeState(frame)
+      const refusal = subscriber.show(snapshot)
+      if (refusal !== undefined) throw new AimsError(refusal, 'the workload has none of this')
     },
   ]
 }
 
-async function fetchJwtSvid(bytes: Buffer, peer: Peer, stream: GrpcStream, { backend }: CallContext): Promise<void> {
-  const { audience, spiffeId } = decode(WORKLOAD_API.fetchJwtSvid.request, bytes)
+function follower(stream: GrpcStream, frames: FrameCache, view: StateView): Subscriber {
+  return {
+    stream,
+    show(snapshot) {
+      const frame = frames.frame(snapshot, view)
+      if (frame === undefined) return 'provisioning.no_identity'
+      stream.writeState(frame)
+      return undefined
+    },
+    refuse: (code) => stream.end(GRPC_STATUS.permissionDenied, code),
+  }
+}
+
+async function fetchJwtSvid(stream: GrpcStream, peer: Peer, { backend }: CallContext): Promise<void> {
+  const { audience, spiffeId } = await readRequest(WORKLOAD_API.fetchJwtSvid.request, stream)
   if (audience.length === 0 || audience.includes('')) throw invalid('audience must be set')
   const svids = await backend.jwtSvids(await peer.attest(), audience, optionalId(spiffeId))
   if (svids.length === 0) throw new AimsError('provisioning.no_identity', 'the workload has no identity')
@@ -68,8 +83,8 @@ async function fetchJwtSvid(bytes: Buffer, peer: Peer, stream: GrpcStream, { bac
   stream.end(GRPC_STATUS.ok)
 }
 
-async function validateJwtSvid(bytes: Buffer, peer: Peer, stream: GrpcStream, { backend }: CallContext): Promise<void> {
-  const { audience, svid } = decode(WORKLOAD_API.validateJwtSvid.request, bytes)
+async function validateJwtSvid(stream: GrpcStream, peer: Peer, { backend }: CallContext): Promise<void> {
+  const { audience, svid } = await readRequest(WORKLOAD_API.validateJwtSvid.request, stream)
   if (audience === '') throw invalid('audience must be set')
   if (svid === '') throw invalid('svid must be set')
   const valid = await backend.validateJwtSvid(await peer.attest(), audience, svid).catch((error: unknown) => {
@@ -80,27 +95,4 @@ async function validateJwtSvid(bytes: Buffer, peer: Peer, stream: GrpcStream, { 
   })
   stream.writeState(frameMessage(WORKLOAD_API.validateJwtSvid.response.encode(valid)))
   stream.end(GRPC_STATUS.ok)
-}
-
-function decode<Request>({ decode }: { decode(bytes: Uint8Array): Request }, bytes: Buffer): Request {
-  try {
-    return decode(bytes)
-  } catch (error) {
-    if (AimsError.is(error)) throw invalid(error.code)
-    throw error
-  }
-}
-
-function optionalId(text: string): SpiffeId | undefined {
-  if (text === '') return undefined
-  try {
-    return parseWorkloadSpiffeId(text)
-  } catch (error) {
-    if (AimsError.is(error)) throw invalid(error.code)
-    throw error
-  }
-}
-
-function invalid(text: string): GrpcError {
-  return new GrpcError(GRPC_STATUS.invalidArgument, text)
 }

@@ -18,15 +18,18 @@ export class GrpcError extends Error {
 /** Milliseconds a client has to send its request, and to end its side after an answer. */
 const PATIENCE = 10_000
 
-/** One call, seen from the server: reads one request, writes any number of messages, ends with a status. */
+/** One call, seen from the server: reads requests, writes any number of messages, ends with a status. */
 export class GrpcStream {
   readonly #stream: ServerHttp2Stream
+  readonly #encoding: string | undefined
   #pending: Buffer | undefined
   #last: Buffer | undefined
   #isEnding = false
 
-  constructor(stream: ServerHttp2Stream) {
+  constructor(stream: ServerHttp2Stream, headers: IncomingHttpHeaders) {
+    const { 'grpc-encoding': encoding } = headers
     this.#stream = stream
+    this.#encoding = typeof encoding === 'string' ? encoding : undefined
     // What breaks a stream also closes it.
     stream.on('error', () => undefined)
     stream.on('drain', () => this.#flush())
@@ -39,24 +42,14 @@ export class GrpcStream {
   }
 
   /** The one message that the client sends. @throws {@link GrpcError} */
-  async request(headers: IncomingHttpHeaders, maxSize: number): Promise<Buffer> {
-    const encoding = headers['grpc-encoding']
-    if (encoding !== undefined && encoding !== 'identity') {
-      throw new GrpcError(GRPC_STATUS.unimplemented, 'compression is not supported')
-    }
-    const reader = new FrameReader(maxSize)
+  async request(maxSize: number): Promise<Buffer> {
     const messages: Buffer[] = []
     const timer = setTimeout(() => this.#stream.destroy(), PATIENCE)
     try {
-      for await (const chunk of this.#stream.iterator({ destroyOnReturn: false })) {
-        messages.push(...reader.push(chunk as Buffer))
+      for await (const some of this.#messages(maxSize)) {
+        messages.push(...some)
         if (messages.length > 1) break
       }
-      reader.end()
-    } catch (cause) {
-      if (!AimsError.is(cause)) throw new GrpcError(GRPC_STATUS.cancelled, 'the request was cut off', { cause })
-      const isLarge = cause.code === 'provisioning.message_too_large'
-      throw new GrpcError(isLarge ? GRPC_STATUS.resourceExhausted : GRPC_STATUS.invalidArgument, cause.code, { cause })
     } finally {
       clearTimeout(timer)
     }
@@ -65,6 +58,40 @@ export class GrpcStream {
       throw new GrpcError(GRPC_STATUS.invalidArgument, 'not exactly one request message')
     }
     return message
+  }
+
+  /**
+   * The messages that the client sends, one after the other, until it has no more or the call has ended. The first one
+   * must come soon. While one is worked on, no other is read: a client cannot be faster than its answers.
+   *
+   * @throws {@link GrpcError}
+   */
+  async *requests(maxSize: number): AsyncGenerator<Buffer, void, undefined> {
+    const timer = setTimeout(() => this.#stream.destroy(), PATIENCE)
+    try {
+      for await (const some of this.#messages(maxSize)) {
+        if (some.length > 0) clearTimeout(timer)
+        for (const message of some) if (!this.#isEnding) yield message
+      }
+    } finally {
+      clearTimeout(timer)
+    }
+  }
+
+  // What each piece of the stream completes.
+  async *#messages(maxSize: number): AsyncGenerator<readonly Buffer[], void, undefined> {
+    if (this.#encoding !== undefined && this.#encoding !== 'identity') {
+      throw new GrpcError(GRPC_STATUS.unimplemented, 'compression is not supported')
+    }
+    const reader = new FrameReader(maxSize)
+    try {
+      for await (const chunk of this.#stream.iterator({ destroyOnReturn: false })) yield reader.push(chunk as Buffer)
+      reader.end()
+    } catch (cause) {
+      if (!AimsError.is(cause)) throw new GrpcError(GRPC_STATUS.cancelled, 'the request was cut off', { cause })
+      const isLarge = cause.code === 'provisioning.message_too_large'
+      throw new GrpcError(isLarge ? GRPC_STATUS.resourceExhausted : GRPC_STATUS.invalidArgument, cause.code, { cause })
+    }
   }
 
   /** Whether a state was written, or the call is over. */
@@ -80,11 +107,15 @@ export class GrpcStream {
     if (!this.#stream.writableNeedDrain) this.#flush()
   }
 
-  /** Ends the call. */
-  end(status: GrpcStatus, text = ''): void {
+  /** Ends the call. @param details - A `google.rpc.Status`, for clients that look at more than the status. */
+  end(status: GrpcStatus, text = '', details?: Uint8Array): void {
     if (this.#isEnding || this.#stream.destroyed) return
     this.#isEnding = true
-    const trailers = { 'grpc-status': String(status), ...(text === '' ? {} : { 'grpc-message': encodeURI(text) }) }
+    const trailers = {
+      'grpc-status': String(status),
+      ...(text === '' ? {} : { 'grpc-message': encodeURI(text) }),
+      ...(details === undefined ? {} : { 'grpc-status-details-bin': Buffer.from(details).toString('base64') }),
+    }
     if (this.#stream.headersSent) {
       this.#stream.once('wantTrailers', () => this.#stream.sendTrailers(trailers))
       this.#stream.end()

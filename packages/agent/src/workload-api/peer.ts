@@ -55,6 +55,14 @@ export class Peer {
     this.#refusals.add(refusal)
   }
 
+  /** Notes that the process did not take what it was given, once for each version of it. */
+  async recordRejection(action: string, version: string, status: number): Promise<void> {
+    const rejection = `${action} ${version}`
+    if (this.#refusals.has(rejection)) return
+    this.#refusals.add(rejection)
+    await this.#record({ type: 'provisioning.rejected', action, decision: 'none', details: { version, status } })
+  }
+
   async #attestNow(): Promise<AttestationResult> {
     const { attestor, clock } = this.#context
     try {
@@ -90,9 +98,9 @@ export class Peer {
       ...event,
       resource: { type: 'workload-api', id: this.#context.resource },
       correlationId: this.correlationId,
-      details: { pid, uid, gid },
+      details: { ...event.details, pid, uid, gid },
     })
   }
 }
 
-type Fact = Pick<AuditEvent, 'type' | 'action' | 'decision' | 'reasons' | 'posture'>
+type Fact = Pick<AuditEvent, 'type' | 'action' | 'decision' | 'reasons' | 'posture' | 'details'>

@@ -17,6 +17,8 @@ import {
 import { AimsError, type BoundSocket, bindSocket, type Clock, type Observer, systemClock } from 'aims/base'
 import { GRPC_STATUS, type RevocationRelay, SECURITY_HEADER } from 'aims/provisioning'
 import { REVOCATION_HANDLERS } from '../revocations/calls.ts'
+import { SECRET_HANDLERS } from '../sds/calls.ts'
+import { DEFAULT_SECRETS, SecretCache, type SecretSettings } from '../sds/secret-cache.ts'
 import type { WorkloadBackend } from '../workload-backend.ts'
 import { Broadcast } from './broadcast.ts'
 import { type CallContext, HANDLERS } from './calls.ts'
@@ -41,6 +43,8 @@ export interface WorkloadApiServerOptions {
   readonly socketMode?: number
   /** Group of the socket file. Default: that of this process. */
   readonly socketGid?: number
+  /** Names of secrets for Envoy, and how it is told to check peers. Default: those of SPIRE, and by the rules of SPIFFE. */
+  readonly secrets?: SecretSettings
   /** Default: `unixAttestor()`. */
   readonly attestor?: Attestor<PeerCredentials>
   /** Default: `loadPeerCredentialProvider()`. */
@@ -54,7 +58,6 @@ export interface WorkloadApiServerOptions {
 }
 
 const MAX_CONNECTIONS = 20_000
-const MAX_REQUEST = 64 * 1024
 /** Milliseconds that open calls have to end when the server is closed. */
 const GRACE = 1000
 /** Milliseconds that a connection has to begin with HTTP/2. */
@@ -74,7 +77,7 @@ const HTTP2_LIMITS = {
 } as const
 
 /**
- * The SPIFFE Workload API on a Unix socket. Callers are who the kernel says they are; what they get, the backend says.
+ * The SPIFFE Workload API on a Unix socket, and beside it the secret discovery service of Envoy. Callers are who the kernel says they are; what they get, the backend says.
  *
  * @see SPIFFE Workload API; SPIFFE Workload Endpoint
  */
@@ -93,11 +96,16 @@ export class WorkloadApiServer {
 
   private constructor(options: WorkloadApiServerOptions, peerCredentials: PeerCredentialProvider) {
     const { socketPath, backend, revocations, observer, attestor = unixAttestor(), clock = systemClock } = options
-    const frames = new FrameCache()
     this.address = `unix://${socketPath}`
     this.#peerCredentials = peerCredentials
     this.#peerContext = { attestor, observer, clock, resource: socketPath }
-    this.#context = { backend, frames, broadcast: new Broadcast(backend, frames), revocations }
+    this.#context = {
+      backend,
+      frames: new FrameCache(),
+      secrets: new SecretCache(options.secrets ?? DEFAULT_SECRETS),
+      broadcast: new Broadcast(backend),
+      revocations,
+    }
     this.#connections = new Census(options.maxConnectionsPerUser ?? 1000)
     this.#streams = new Census(options.maxStreamsPerUser ?? 10_000)
     this.#http2 = createHttp2Server(HTTP2_LIMITS)
@@ -182,23 +190,25 @@ export class WorkloadApiServer {
       this.#sessions.delete(session)
     })
     session.on('stream', (stream: ServerHttp2Stream, headers: IncomingHttpHeaders) => {
-      void this.#answer(new GrpcStream(stream), headers, peer)
+      void this.#answer(new GrpcStream(stream, headers), headers, peer)
     })
   }
 
   async #answer(stream: GrpcStream, headers: IncomingHttpHeaders, peer: Peer): Promise<void> {
     const path = headers[':path'] ?? ''
     try {
+      // Envoy cannot be told to send the header to a secret discovery service, and SPIRE does not ask for it.
+      const secrets = SECRET_HANDLERS.get(path)
       // First of all: a request that a browser or proxy was tricked into does not carry it, and learns nothing.
-      if (headers[SECURITY_HEADER] !== 'true')
+      if (secrets === undefined && headers[SECURITY_HEADER] !== 'true')
         throw new GrpcError(GRPC_STATUS.invalidArgument, 'security header missing from request')
-      const handler = HANDLERS.get(path) ?? REVOCATION_HANDLERS.get(path)
+      const handler = secrets ?? HANDLERS.get(path) ?? REVOCATION_HANDLERS.get(path)
       const isGrpc = headers[':method'] === 'POST' && headers['content-type']?.startsWith('application/grpc') === true
       if (handler === undefined || !isGrpc) throw new GrpcError(GRPC_STATUS.unimplemented, 'no such method')
       const { uid } = peer.credentials
       if (!this.#streams.enter(uid)) throw new GrpcError(GRPC_STATUS.resourceExhausted, 'too many calls are open')
       stream.onClose(() => this.#streams.leave(uid))
-      await handler(await stream.request(headers, MAX_REQUEST), peer, stream, this.#context)
+      await handler(stream, peer, this.#context)
     } catch (error) {
       await this.#refuse(stream, peer, path, error)
     }

@@ -68,6 +68,9 @@ export {
   type RevocationRelay,
   type SeenRevocations,
 } from './revocations/relay.ts'
+export type { DiscoveryRequest, DiscoveryResponse, RejectionDetail } from './sds/messages.ts'
+export { encodeSecret, SECRET_TYPE, type SecretContent, type TrustDomainAuthorities } from './sds/secret.ts'
+export { SECRET_DISCOVERY } from './sds/service.ts'
 export { isSelector } from './selector.ts'
 export { isSubAgentOf } from './sub-agents/below.ts'
 export { type ConnectedSpawner, type ConnectSpawnerOptions, connectSpawner } from './sub-agents/connect.ts'
@@ -93,6 +96,7 @@ export {
 } from './sub-agents/spawn.ts'
 export { signerOfChain, signerOfToken } from './trust/signers.ts'
 export { type FederatedBundles, readFederated, readStanding } from './trust/state.ts'
+export type { AnyMessage } from './workload-api/any.ts'
 export {
   type JwtSvidQuery,
   type Watcher,

@@ -157,6 +157,18 @@ export const objectByName: SettingType<JsonObject> = {
   print: (value) => JSON.stringify(value),
 }
 
+/** One of a few words. */
+export function oneOf<const Word extends string>(...words: readonly Word[]): SettingType<Word> {
+  return {
+    name: words.map((word) => `\`${word}\``).join(' or '),
+    read: (value) => {
+      const word = words.find((one) => one === value)
+      if (word === undefined) throw new Error(`one of ${words.join(', ')} is needed`)
+      return word
+    },
+  }
+}
+
 function readText(value: JsonValue): string {
   if (typeof value !== 'string' || value === '' || /\p{Cc}/u.test(value)) throw new Error('a text is needed')
   return value

@@ -12,6 +12,7 @@ import {
   hostNames,
   idPrefixes,
   objectByName,
+  oneOf,
   optionalPath,
   optionalPort,
   optionalText,
@@ -75,6 +76,10 @@ export interface Configuration {
   readonly 'agent.certificate': string | undefined
   readonly 'agent.key': string | undefined
   readonly 'agent.dataDirectory': string | undefined
+  readonly 'agent.sds.defaultSvid': string
+  readonly 'agent.sds.defaultBundle': string
+  readonly 'agent.sds.allBundles': string
+  readonly 'agent.sds.validator': 'spiffe' | 'trusted-ca'
   readonly 'agent.docker.socket': string | undefined
   readonly 'agent.docker.environment': readonly string[]
 }
@@ -314,6 +319,26 @@ export const SETTINGS: { readonly [Key in keyof Configuration]: Setting<Configur
     type: optionalPath,
     default: { value: undefined },
     doc: 'Where the agent keeps its own key and SVID (0600), so that it need not be attested after a restart. Without it they are in memory alone.',
+  },
+  'agent.sds.defaultSvid': {
+    type: text,
+    default: { value: 'default' },
+    doc: 'For Envoy: the name of the secret that is the default certificate of a workload.',
+  },
+  'agent.sds.defaultBundle': {
+    type: text,
+    default: { value: 'ROOTCA' },
+    doc: "For Envoy: the name of the validation context with the authorities of the workload's own trust domain.",
+  },
+  'agent.sds.allBundles': {
+    type: text,
+    default: { value: 'ALL' },
+    doc: 'For Envoy: the name of the validation context with the authorities of every trust domain that the workload trusts.',
+  },
+  'agent.sds.validator': {
+    type: oneOf('spiffe', 'trusted-ca'),
+    default: { value: 'spiffe' },
+    doc: 'How Envoy is told to check peers: each trust domain by its own authorities (`spiffe`), or as on the web (`trusted-ca`), for other proxies that have no SPIFFE validator. A node may say otherwise by `disable_spiffe_cert_validation` in its metadata.',
   },
   'agent.docker.socket': {
     type: optionalPath,

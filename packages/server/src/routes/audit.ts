@@ -8,7 +8,7 @@ const REPORTABLE: { readonly [access in Exclude<Access, 'public'>]: readonly str
   reporter: ['authentication', 'authorization', 'agent', 'service'],
   registrar: [],
   // What an agent refuses never reaches the issuer.
-  agent: ['attestation', 'provisioning.refused'],
+  agent: ['attestation', 'provisioning.refused', 'provisioning.rejected'],
   admin: ['operation', 'policy'],
 }
 

@@ -1,14 +1,8 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
-import { create, createFileRegistry, type DescMessage, fromBinary, toBinary } from '@bufbuild/protobuf'
-import {
-  FieldDescriptorProto_Label,
-  FieldDescriptorProto_Type,
-  FileDescriptorProtoSchema,
-  FileDescriptorSetSchema,
-  file_google_protobuf_struct,
-} from '@bufbuild/protobuf/wkt'
+import { create, fromBinary, toBinary } from '@bufbuild/protobuf'
 import fc from 'fast-check'
+import { type ProtoTable, protobufPeer } from '../../../../../test/support/protobuf-peer.ts'
 import { AimsError } from '../../base/errors.ts'
 import type { JsonObject } from '../../base/json.ts'
 import {
@@ -27,8 +21,8 @@ import {
 import type { MessageCodec } from './protobuf.ts'
 import { struct } from './struct.ts'
 
-// workloadapi.proto, as its peer needs it: `name type`, `*` for repeated, `{}` for a map from string.
-const PROTO: { readonly [message: string]: readonly string[] } = {
+// workloadapi.proto, as its peer needs it.
+const PROTO: ProtoTable = {
   X509SVIDRequest: [],
   X509SVID: ['spiffeId string', 'x509Svid bytes', 'x509SvidKey bytes', 'bundle bytes', 'hint string'],
   X509SVIDResponse: ['svids X509SVID*', 'crl bytes*', 'federatedBundles bytes{}'],
@@ -45,60 +39,7 @@ const PROTO: { readonly [message: string]: readonly string[] } = {
   WITBundlesResponse: ['bundles string{}'],
 }
 
-const registry = createFileRegistry(
-  create(FileDescriptorSetSchema, { file: [structProto(), create(FileDescriptorProtoSchema, workloadApi())] }),
-)
-
-function structProto(): ReturnType<typeof create<typeof FileDescriptorProtoSchema>> {
-  return file_google_protobuf_struct.proto
-}
-
-function workloadApi(): object {
-  const messageType = Object.entries(PROTO).map(([name, fields]) => ({
-    name,
-    field: fields.map((field, index) => descriptor(name, field, index + 1)),
-    nestedType: fields.flatMap((field) => {
-      const [fieldName = '', type = ''] = field.split(' ')
-      if (!type.endsWith('{}')) return []
-      return [
-        {
-          name: entryName(fieldName),
-          options: { mapEntry: true },
-          field: [descriptor(name, 'key string', 1), descriptor(name, `value ${type.slice(0, -2)}`, 2)],
-        },
-      ]
-    }),
-  }))
-  return {
-    name: 'workloadapi.proto',
-    syntax: 'proto3',
-    dependency: ['google/protobuf/struct.proto'],
-    messageType,
-  }
-}
-
-function entryName(field: string): string {
-  return `${field.charAt(0).toUpperCase()}${field.slice(1)}Entry`
-}
-
-function descriptor(message: string, field: string, number: number): object {
-  const [name = '', declared = ''] = field.split(' ')
-  const type = declared.replace(/\*|\{\}/, '')
-  const repeated = type !== declared
-  const label = repeated ? FieldDescriptorProto_Label.REPEATED : FieldDescriptorProto_Label.OPTIONAL
-  if (declared.endsWith('{}')) {
-    return { name, number, label, type: FieldDescriptorProto_Type.MESSAGE, typeName: `.${message}.${entryName(name)}` }
-  }
-  if (type === 'string') return { name, number, label, type: FieldDescriptorProto_Type.STRING }
-  if (type === 'bytes') return { name, number, label, type: FieldDescriptorProto_Type.BYTES }
-  return { name, number, label, type: FieldDescriptorProto_Type.MESSAGE, typeName: `.${type}` }
-}
-
-function peer(name: string): DescMessage {
-  const found = registry.getMessage(name)
-  assert.ok(found !== undefined)
-  return found
-}
+const peer = protobufPeer(PROTO)
 
 const bytes = (): fc.Arbitrary<Buffer> => fc.uint8Array({ maxLength: 300 }).map((array) => Buffer.from(array))
 const text = (): fc.Arbitrary<string> => fc.string({ maxLength: 40, unit: 'grapheme' })
