@@ -34,6 +34,7 @@ import { delegationsByRegistrar } from './registration/delegation.ts'
 import { type Endings, openEndings } from './revocation/open.ts'
 import { bundleRoute } from './routes/bundle.ts'
 import { serverRoutes } from './routes/index.ts'
+import { steadyClock } from './steady-clock.ts'
 import { openStorage, type Storage } from './storage.ts'
 import { openAttestedThings } from './store/attested-things.ts'
 import { openEntryStore } from './store/entry-store.ts'
@@ -118,7 +119,7 @@ async function start(config: Configuration, options: ServerOptions, undo: (() =>
     entries: limited('entries', observer, { clock, metrics }),
   }
   const core = await openCore(config, storage, clock, { observer, refusals: refusals.entries }, verifiers)
-  const { entries, authorities, changes, issuer, endings, renewOwnSvid } = core
+  const { entries, authorities, changes, issuer, endings, steady, renewOwnSvid } = core
   const engine = await loadPolicies(config['policies.directory'], observer)
   const failed = (error: unknown): void =>
     say(`aims server: federation: ${AimsError.is(error) ? error.message : 'failed'}`)
@@ -246,11 +247,11 @@ async function start(config: Configuration, options: ServerOptions, undo: (() =>
       keepOwnSvid,
       federation.advance,
       ...Object.values(refusals).map((one) => () => one.flush()),
-      () => core.bindings.purge(clock()),
-      () => things.purge(clock()),
-      () => tokens.purge(clock()),
+      () => core.bindings.purge(steady()),
+      () => things.purge(steady()),
+      () => tokens.purge(steady()),
       revocations.purge,
-      () => register.purge(clock()),
+      () => register.purge(steady()),
       () => web?.reload(),
     ],
     { interval: TICK, failed: complain },
@@ -295,6 +296,8 @@ interface Core {
   readonly changes: ChangeFeed
   readonly issuer: Issuer
   readonly endings: Endings
+  /** What it says is over may be forgotten. */
+  readonly steady: Clock
   readonly bindings: ReturnType<typeof openKeyBindings>
   readonly passing: PassingEntries
   readonly renewOwnSvid: () => ReturnType<ReturnType<typeof createOwnIdentity>['renew']>
@@ -329,7 +332,8 @@ async function openCore(
   const changes = createChangeFeed(() => meta.counter('revision'))
   entries.onChange(changes.notify)
   authorities.onChange(changes.notify)
-  const endings = openEndings(config, storage, { clock, observer, authorities, entries, ttls })
+  const steady = steadyClock(clock)
+  const endings = openEndings(config, storage, { clock, steady, observer, authorities, entries, ttls })
   const own = createOwnIdentity({ trustDomain, dnsNames: config['listen.dnsNames'], ttls, clock })
   const passing = createPassingEntries(trustDomain)
   const findEntry = (id: string): RegistrationEntry | undefined =>
@@ -352,6 +356,7 @@ async function openCore(
     changes,
     issuer,
     endings,
+    steady,
     bindings,
     passing,
     renewOwnSvid: () => own.renew(issuer),

@@ -25,17 +25,19 @@ export function openEndings(
   storage: Storage,
   deps: {
     readonly clock: Clock
+    readonly steady: Clock
     readonly observer: Observer
     readonly authorities: Authorities
     readonly entries: EntryRegistry
     readonly ttls: TtlRules
   },
 ): Endings {
-  const { clock, observer, authorities, entries, ttls } = deps
+  const { clock, steady, observer, authorities, entries, ttls } = deps
   const revocations = openRevocations({
     trustDomain: config.trustDomain,
     store: openRevocationStore(storage.db, storage.seal, config.trustDomain),
     clock,
+    steady,
     observer,
     signer: authorities.wit,
     longestLife: () => {

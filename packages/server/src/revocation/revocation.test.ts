@@ -318,6 +318,28 @@ test('revocations outlive a restart, their number never falls, and rows that oth
   await assert.rejects(start(settings), { code: 'operation.store_damaged' })
 })
 
+test('a clock that jumps ahead and is set right makes no revocation forgotten, and one that goes back weakens none', async () => {
+  let now = Math.floor(systemClock())
+  const server = await start(await config(), () => now)
+  const revoke = (value: string) => api(server, 'POST', '/v1/revocations', { type: 'subject', value })
+  const first = await revoke(BOT)
+  now += 2 * 86_400
+  await revoke(`${BOT}2`)
+  now -= 2 * 86_400
+  const listed = async () => {
+    const { list } = await api(server, 'GET', '/v1/revocations')
+    return verifyRevocationList(String(list), { trustDomain, bundles: bundlesOf(server), now }).revocations
+  }
+  assert.deepEqual(
+    (await listed()).map(({ value }) => value),
+    [BOT, `${BOT}2`],
+  )
+  now -= 3600
+  const again = await revoke(BOT)
+  assert.deepEqual([again.before, again.expiresAt], [first.before, first.expiresAt])
+  await stop(server)
+})
+
 test('what can mean nothing any more leaves the list, and the number stays', async () => {
   let now = Math.floor(systemClock())
   const server = await start(await config(), () => now)

@@ -51,6 +51,8 @@ export interface RevocationsOptions {
   readonly trustDomain: TrustDomain
   readonly store: RevocationStore
   readonly clock: Clock
+  /** Not ahead of the time that has passed: it decides what is forgotten. Default: `clock`. */
+  readonly steady?: Clock
   readonly observer: Observer
   /** The WIT authority that signs now. */
   signer(): Signer
@@ -71,7 +73,7 @@ const FORMS: { readonly [type in Exclude<Revocation['type'], 'subject'>]: RegExp
  * backup was restored is newer than whatever verifiers hold.
  */
 export function openRevocations(options: RevocationsOptions): Revocations {
-  const { trustDomain, store, clock, observer } = options
+  const { trustDomain, store, clock, steady = clock, observer } = options
   const listeners = new Set<() => void>()
   const oneAtATime = serializer()
   let isRevoked: RevocationIndex = indexRevocations({ revocations: store.list() })
@@ -87,11 +89,11 @@ export function openRevocations(options: RevocationsOptions): Revocations {
   const add = (requests: readonly RevocationRequest[], actor: Actor, root?: SpiffeId): Promise<readonly Revocation[]> =>
     oneAtATime(async () => {
       const now = clock()
-      store.purge(now)
-      const added = requests.map((request) => ({
-        request,
-        revocation: revocationOf(request, trustDomain, now, request.byAgent?.longestLife ?? options.longestLife()),
-      }))
+      store.purge(steady())
+      const added = requests.map((request) => {
+        const life = request.byAgent?.longestLife ?? options.longestLife()
+        return { request, revocation: atLeast(revocationOf(request, trustDomain, now, life), store.list()) }
+      })
       const revocations = added.map(({ revocation }) => revocation)
       requireRoom(revocations, store.list(), root)
       const sequence = Math.max(store.sequence() + 1, Math.floor(now))
@@ -134,7 +136,7 @@ export function openRevocations(options: RevocationsOptions): Revocations {
     },
     revokeAll: (requests, actor) => add(requests, actor),
     purge() {
-      store.purge(clock())
+      store.purge(steady())
       refresh()
     },
     onChange(listener) {
@@ -146,6 +148,16 @@ export function openRevocations(options: RevocationsOptions): Revocations {
 
 function beforesOf(revocations: readonly Revocation[]): ReadonlyMap<string, number> {
   return new Map(revocations.flatMap((one) => (one.type === 'subject' ? [[one.value, one.before]] : [])))
+}
+
+// Of the same thing nothing is taken back: not by an agent after an operator, and not by a clock that was set back.
+function atLeast(next: Revocation, listed: readonly Revocation[]): Revocation {
+  const before = listed.find(({ type, value }) => type === next.type && value === next.value)
+  if (before === undefined) return next
+  const expiresAt = Math.max(next.expiresAt, before.expiresAt)
+  return next.type === 'subject' && before.type === 'subject'
+    ? { ...next, before: Math.max(next.before, before.before), expiresAt }
+    : { ...next, expiresAt }
 }
 
 function revocationOf(
