@@ -124,6 +124,31 @@ test('a plan in plain words', async () => {
   ])
 })
 
+test('a plan in plain words hides nothing of what an entry will be allowed', async () => {
+  const words: string[] = []
+  const write = output.write
+  output.write = (text) => void words.push(text)
+  try {
+    const powers =
+      'admin: true\ndnsNames: [api.example.com]\nfederatesWith: [partner.example]\nx509Ttl: 86400\nsubAgents: {maxDepth: 1, max: 10, maxTtl: 60}'
+    const file = put('powers.yaml', `spiffeId: spiffe://example.com/w/root\nselectors: ["unix:user:root"]\n${powers}\n`)
+    assert.equal(await run(['entry', 'plan', file]), 0, words.join(''))
+  } finally {
+    output.write = write
+    process.exitCode = 0
+  }
+  const [line = ''] = words.join('').split('\n')
+  for (const power of [
+    'admin true',
+    'dnsNames ["api.example.com"]',
+    'federatesWith ["partner.example"]',
+    'x509Ttl 86400',
+    'subAgents {',
+  ]) {
+    assert.ok(line.includes(power), line)
+  }
+})
+
 const GOOD = 'spiffeId: spiffe://example.com/p/x\nselectors: ["unix:user:p"]\n'
 
 // One row per mistake in a file: the text, the place, the code. The exit code is 1: the plan cannot be applied.

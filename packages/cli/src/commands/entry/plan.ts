@@ -1,6 +1,13 @@
 import { writeFileSync } from 'node:fs'
 import { isJsonObject, type JsonObject, type JsonValue, parseJsonObject } from 'aims/base'
-import { entryToJson, type PlannedChange, type PlanWarning } from 'aims/provisioning'
+import { trustDomainOf } from 'aims/identifiers'
+import {
+  entryToJson,
+  type PlannedChange,
+  type PlanWarning,
+  parseEntry,
+  type RegistrationEntry,
+} from 'aims/provisioning'
 import type { FiledEntry, ServerPlan } from 'aims-server'
 import type { Command } from 'commander'
 import { placeOf, readEntryFiles } from '../../entries/entry-files.ts'
@@ -144,13 +151,32 @@ function write({ changes, unchanged, warnings, problems }: LocatedPlan): void {
 function inWords(change: PlannedChange): string {
   if (change.action === 'create') {
     const { spiffeId, selectors, owner } = change.entry
-    return `create  ${spiffeId}  ${selectors.join(' ')}${owner === '' ? '' : `  owner ${owner}`}`
+    const words = [owner === '' ? [] : `owner ${owner}`, ...powersOf(change.entry)].flat()
+    return `create  ${spiffeId}  ${[selectors.join(' '), words.join(', ')].join('  ').trimEnd()}`
   }
   if (change.action === 'delete') return `delete  ${change.spiffeId}  it is in the scope and in no file`
   const after = entryToJson(change.entry)
   const members = change.members.map((name) => `${name} becomes ${JSON.stringify(after[name] ?? null)}`)
   return `update  ${change.entry.spiffeId}  ${members.join(', ')}`
 }
+
+/** What else a new entry says that one does not which names nothing: whoever reviews a plan must see a right that it gives. */
+function powersOf(entry: RegistrationEntry): readonly string[] {
+  const { id, spiffeId, selectors } = entry
+  const plain = entryToJson(parseEntry({ id, spiffeId, selectors }, { trustDomain: trustDomainOf(spiffeId) }))
+  return Object.entries(entryToJson(entry))
+    .filter(([name, value]) => !TOLD.has(name) && JSON.stringify(value) !== JSON.stringify(plain[name]))
+    .map(([name, value]) => `${name} ${JSON.stringify(value)}`)
+}
+
+const TOLD: ReadonlySet<string> = new Set<keyof RegistrationEntry>([
+  'id',
+  'spiffeId',
+  'selectors',
+  'owner',
+  'purpose',
+  'revision',
+])
 
 const WARNINGS: { readonly [kind in PlanWarning['kind']]: string } = {
   'class-selectors': 'its selectors tell a class of workloads: every one of them gets this identity',
