@@ -74,6 +74,7 @@ const STATUS_BY_CODE: { readonly [code in AimsErrorCode]?: number } = {
   'operation.key_manager_unavailable': 503,
   'operation.upstream_unreadable': 503,
   'provisioning.upstream_expiring': 503,
+  'provisioning.upstream_unusable': 503,
   'operation.key_manager_refused': 503,
   'operation.key_manager_denied': 503,
   'operation.key_manager_throttled': 503,

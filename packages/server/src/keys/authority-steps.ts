@@ -5,6 +5,7 @@ import type { Actor } from '../entries.ts'
 import type { AuthorityKey, StoredKey } from '../store/key-store.ts'
 import type { AuthoritiesOptions, AuthorityPurpose } from './authority-types.ts'
 import { generateManaged, within } from './managers/key-manager.ts'
+import { tryAuthority } from './trial.ts'
 
 // Certificates begin a little in the past, for clocks that are behind; retired keys stay a little longer.
 const SKEW = 60
@@ -200,7 +201,9 @@ async function certify(
   }
   const expiresAt = Math.min(base.expiresAt, authority.expiresAt)
   const request = { ...common, notAfter: expiresAt, issuer: authority, subjectKey: key.publicKey }
-  return { ...base, expiresAt, certificate: await issueCaCertificate(request), chain: path }
+  const certificate = await issueCaCertificate(request)
+  await tryAuthority({ trustDomain, signer: key, certificate, chain: path }, now)
+  return { ...base, expiresAt, certificate, chain: path }
 }
 
 function makeKey(label: string, { manager }: AuthoritiesOptions): AuthorityKey | Promise<AuthorityKey> {

@@ -8,6 +8,14 @@ import { after, test } from 'node:test'
 import { encodePem, WorkloadKey } from 'aims/base'
 import { bundleSource, createX509Authority, issueCaCertificate, issueX509Svid, verifyX509Svid } from 'aims/credentials'
 import { parseTrustDomain, parseWorkloadSpiffeId } from 'aims/identifiers'
+import {
+  basicConstraints,
+  buildCa,
+  nameConstraints,
+  type TestCertificate,
+  type TestExtensions,
+  uri,
+} from '../../../../test/support/certificates.ts'
 import { openStore } from '../store/database.ts'
 import { openKeyStore } from '../store/key-store.ts'
 import { openMeta } from '../store/meta.ts'
@@ -134,6 +142,38 @@ for (const [what, setting, code] of [
     await assert.rejects(openAuthorities(optionsFor({ file: setting })), { code })
   })
 }
+
+// CAs whose signatures are in order, and under which no verifier takes anything.
+const dates = { notBefore: START - 60, notAfter: END }
+const testCa = (extensions: TestExtensions, issuer?: TestCertificate): TestCertificate =>
+  buildCa({ subject: issuer === undefined ? 'root' : 'middle', extensions, ...dates, ...(issuer && { issuer }) })
+const settingOf = (...path: readonly TestCertificate[]) => ({
+  file: {
+    certificate: pem(...path.map(({ der }) => der)),
+    key: file(path[0]?.key.privateKey.export({ type: 'pkcs8', format: 'pem' }).toString() ?? ''),
+  },
+})
+const short = testCa({ basicConstraints: basicConstraints(true, 1) })
+for (const [what, path] of [
+  ['may certify names of others alone', [testCa({ names: nameConstraints([uri('other.example')]) })]],
+  ['may not certify these names', [testCa({ names: nameConstraints([], [uri('example.com')]) })]],
+  ['is itself one too many below its root', [testCa({}, short), short]],
+  [
+    'says something that must be understood and is not',
+    [testCa({ odd: { critical: true, oid: '1.2.3.4', value: Buffer.of(5, 0) } })],
+  ],
+] as const) {
+  test(`an upstream CA is refused that ${what}`, async () => {
+    await assert.rejects(openAuthorities(optionsFor(settingOf(...path))), { code: 'provisioning.upstream_unusable' })
+  })
+}
+
+test('an upstream CA that may certify these names and no others is taken', async () => {
+  const authorities = await openAuthorities(
+    optionsFor(settingOf(testCa({ names: nameConstraints([uri('example.com')]) }))),
+  )
+  assert.equal(authorities.x509().chain.length, 1)
+})
 
 test('an upstream CA whose key others can read is refused', async () => {
   const key = keyPem(rootKey)

@@ -49,6 +49,8 @@ export const PROVISIONING_CODES = {
   'provisioning.authority_expired': 'the signing authority is too close to its end: rotate it',
   'provisioning.upstream_expiring':
     'the upstream CA ends before a CA of this server has lived half of keys.lifetime: renew it',
+  'provisioning.upstream_unusable':
+    'name constraints, path lengths or extensions of the CAs above forbid what this server issues: have the upstream CA issued anew',
   'provisioning.authority_not_found': 'no authority of this purpose has this id, or none is prepared: list them',
   'provisioning.authority_prepared': 'a successor is prepared already: activate it, or revoke it',
   'provisioning.authority_unpublished':
