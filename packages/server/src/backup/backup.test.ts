@@ -86,7 +86,7 @@ test('a backup has store, log and manifest, verifies with and without the key, a
   assert.equal((await checkBackup(backup, { key: key() })).isSealChecked, true)
   for (const name of readdirSync(backup))
     assert.equal(readFileSync(join(backup, name)).includes(readFileSync(kek)), false)
-  assert.equal(readdirSync(first.dataDirectory).includes('backups'), false)
+  assert.equal(readdirSync(first.dataDirectory).includes('backup-under-way'), false)
 })
 
 for (const [what, code, change] of [
@@ -114,6 +114,22 @@ for (const [what, code, change] of [
     assert.deepEqual(readdirSync(config.dataDirectory), ['lock'])
   })
 }
+
+test('what an operator keeps in the data directory stays when a server starts and copies', async () => {
+  const config = await elsewhere()
+  const mine = join(config.dataDirectory, 'backups', 'yesterday')
+  mkdirSync(config.dataDirectory, { mode: 0o700 })
+  cpSync(backup, mine, { recursive: true })
+  const server = await startServer(config, { log: () => undefined })
+  const api = apiClient({ socketPath: server.socketPath })
+  try {
+    await downloadBackup(api, join(config.dataDirectory, 'backups', 'today'))
+  } finally {
+    api.close()
+    await server.close()
+  }
+  assert.deepEqual(readdirSync(join(config.dataDirectory, 'backups')), ['today', 'yesterday'])
+})
 
 test('a restored server has its entries, log and keys, and the log tells of it', async () => {
   const config = await elsewhere()

@@ -31,7 +31,7 @@ export function backupRoutes({
   readonly clock: Clock
   readonly observer: Observer
 }): readonly Route[] {
-  const place = join(config.dataDirectory, 'backups')
+  const place = join(config.dataDirectory, 'backup-under-way')
   const clear = (): void => rmSync(place, { recursive: true, force: true })
   // What a server that was killed left behind.
   clear()
