@@ -24,7 +24,18 @@ const GLOBAL_IPV6 = ['2000::/3']
 /** What is special in it. @see IANA IPv6 Special-Purpose Address Registry */
 const SPECIAL_IPV6 = ['2001::/23', '2001:db8::/32', '2002::/16', '3fff::/20']
 /** Where clouds answer whoever asks. Never reached, whatever is configured. */
-const METADATA = ['169.254.0.0/16', 'fe80::/10', 'fd00:ec2::/32', '168.63.129.16/32', '100.100.100.200/32']
+const METADATA = [
+  '169.254.0.0/16',
+  'fe80::/10',
+  'fd00:ec2::/32',
+  'fd20:ce::254/128',
+  '168.63.129.16/32',
+  '100.100.100.200/32',
+  // The three of IPv4 behind NAT64.
+  '64:ff9b::a9fe:0/112',
+  '64:ff9b::a83f:8110/128',
+  '64:ff9b::6464:64c8/128',
+]
 
 /** A set of addresses, made of networks such as `10.0.0.0/8` or `fd00::/8`. */
 export interface Networks {

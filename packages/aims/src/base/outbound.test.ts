@@ -411,7 +411,17 @@ describe('an address', () => {
     test(`${address || 'nothing'} is not`, () => assert.equal(isPublicAddress(address), false))
   }
   test('metadata services are known', () => {
-    for (const one of ['169.254.169.254', 'fd00:ec2::254', 'fe80::a9fe:a9fe', '168.63.129.16'])
+    for (const one of [
+      '169.254.169.254',
+      '::ffff:169.254.169.254',
+      '64:ff9b::a9fe:a9fe',
+      'fd00:ec2::254',
+      'fd20:ce::254',
+      'fe80::a9fe:a9fe',
+      '168.63.129.16',
+      '64:ff9b::a83f:8110',
+      '64:ff9b::6464:64c8',
+    ])
       assert.ok(isMetadataAddress(one), one)
   })
 })
