@@ -1,9 +1,11 @@
-import type { AgentGroup } from 'aims/provisioning'
+import type { SpiffeId } from 'aims/identifiers'
+import { type AgentGroup, type AttestedAgent, isServedBy } from 'aims/provisioning'
 import type { EntryChange, EntryRegistry } from '../entries.ts'
 
 /** An entry that changed. */
 export interface ChangedEntry {
   readonly id: string
+  readonly spiffeId: SpiffeId
   /** Whom it named before its changes, oldest first; `undefined`: the agent beside the server. Empty: it is new. */
   readonly former: readonly (readonly AgentGroup[] | undefined)[]
 }
@@ -12,6 +14,8 @@ export interface ChangedEntry {
 export interface EntryChanges {
   /** Entries that changed after a revision; `undefined`: that is too long ago, and everything must be told. */
   since(revision: number): readonly ChangedEntry[] | undefined
+  /** The identities that an agent could serve before an entry was changed or deleted, as far as that is remembered. */
+  formerlyOf(agent: AttestedAgent): readonly SpiffeId[]
   /** A bundle changed after this revision. */
   isBundleNewer(revision: number): boolean
 }
@@ -38,11 +42,13 @@ export function createEntryChanges(options: {
   let since = revision()
   let bundleAt = since
 
-  entries.onChange(({ id, before }: EntryChange) => {
+  entries.onChange(({ id, before, after }: EntryChange) => {
+    const spiffeId = (after ?? before)?.spiffeId
+    if (spiffeId === undefined) return
     const known = changes.get(id)?.former ?? []
     const former = before === undefined || holds(known, before.agents) ? known : [...known, before.agents]
     changes.delete(id)
-    changes.set(id, { id, former, at: revision() })
+    changes.set(id, { id, spiffeId, former, at: revision() })
     const [oldest] = changes.values()
     if (oldest !== undefined && (changes.size > MAX_CHANGED || former.length > MAX_FORMER)) {
       // What is forgotten must be told in full.
@@ -59,6 +65,10 @@ export function createEntryChanges(options: {
 
   return {
     since: (seen) => (seen < since ? undefined : [...changes.values()].filter(({ at }) => at > seen)),
+    formerlyOf: (agent) =>
+      [...changes.values()]
+        .filter(({ former }) => former.some((agents) => agents !== undefined && isServedBy({ agents }, agent)))
+        .map(({ spiffeId }) => spiffeId),
     isBundleNewer: (seen) => bundleAt > seen,
   }
 }

@@ -374,11 +374,16 @@ describe('a banned agent', () => {
     const own = await entryFor(['join-token:name:taken'])
     const shared = await entryFor(['join-token:name:taken'], ['join-token:name:not-taken'])
     const foreign = await entryFor(['join-token:name:not-taken'])
+    // What it could serve until a moment ago: the keys may still be in its memory.
+    const [moved, gone] = [await entryFor(['join-token:name:taken']), await entryFor(['join-token:name:taken'])]
+    const { id: _, revision: first, ...rest } = await admin.showEntry(moved)
+    await admin.updateEntry(moved, { ...rest, agents: [['join-token:name:not-taken']] }, first)
+    await admin.deleteEntry(gone)
     const before = await revokedNow()
     assert.deepEqual(((await ban(agent.id)) as JsonObject).revoked, [])
     assert.deepEqual(await revokedNow(), before)
 
-    const subjects = [agent.svid.spiffeId, ...[own, shared].map((id) => `spiffe://example.com/job/${id}`)]
+    const subjects = [agent.svid.spiffeId, ...[own, shared, moved, gone].map((id) => `spiffe://example.com/job/${id}`)]
     assert.deepEqual(((await ban(agent.id, '?revoke=true')) as JsonObject).revoked, subjects)
     const added = (await revokedNow()).filter((value) => !before.includes(value))
     assert.deepEqual(added.toSorted(), subjects.toSorted())

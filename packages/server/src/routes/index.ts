@@ -100,12 +100,7 @@ export function serverRoutes(deps: RouteDependencies): readonly Route[] {
       ...federationRoutes(federation, authorities),
       ...attestedThingRoutes(deps.things, deps.observer),
       ...agentRoutes({ ...deps, ...nodes, trustDomain: config.trustDomain }),
-      ...agentsRoutes(
-        nodes.agents,
-        agentBan({ ...deps.endings, entries, agents: nodes.agents }),
-        nodes.attestation,
-        authorities,
-      ),
+      ...agentsRoutes(nodes.agents, agentBan({ ...deps.endings, ...nodes, entries }), nodes.attestation, authorities),
       ...joinTokenRoutes(nodes.tokens, deps.clock, deps.observer),
       ...attestationRoutes(nodes.session, deps.evidence, deps.trust),
       trustRoute(deps.trust, entries),
