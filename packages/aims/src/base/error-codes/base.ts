@@ -25,6 +25,7 @@ export const BASE_CODES = {
   'cbor.too_large': 'the CBOR is larger, or has more items, than the reader allows',
   'pem.malformed': 'no well-formed PEM block of the label expected here',
   'http.malformed': 'not a well-formed HTTP/1.1 message',
+  'http.malformed_field': 'a header field is not a well-formed structured field (RFC 9651)',
   'http.too_large': 'the HTTP message has more fields or bytes than the reader allows',
   'storage.unwritable': 'a file or its directory cannot be opened, created or written: check path, owner and mode',
   'storage.locked': 'another process is using the data: stop it first, or use another data directory',
