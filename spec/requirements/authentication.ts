@@ -96,6 +96,13 @@ export const authentication: readonly Requirement[] = [
     ['16', 'MUST', 'planned', 'foreign signatures do not break parsing'],
     ['17', 'SHOULD NOT', 'planned', 'failures are answered with 401'],
   ]),
+  ...topic('authentication', 'rfc9421', 'RFC 9421, RFC 9530 and RFC 9651', [
+    ['01', 'MUST', 'implemented', 'the algorithm is the one of the key; alg of a message must agree and never chooses'],
+    ['02', 'MUST', 'implemented', 'what the verifier requires must be covered, whole and as it is'],
+    ['03', 'MUST', 'implemented', 'a component that is absent, twice, unknown, or of two lines has no value'],
+    ['04', 'MUST', 'implemented', 'structured fields are parsed as RFC 9651 says; base64 has one spelling'],
+    ['05', 'MUST', 'implemented', 'Content-Digest is computed over the content as sent; weak digests do not count'],
+  ]),
   ...topic('authentication', 'http', 'AIMS security rules, H1 to H5', [
     ['01', 'OURS', 'implemented', 'H1: strict HTTP/1 parsing; an error closes the connection'],
     ['02', 'OURS', 'implemented', 'H2: caps on headers, body and JSON before authentication; requests are not decompressed'],
