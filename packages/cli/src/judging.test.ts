@@ -123,7 +123,7 @@ for (const [what, given] of AIMS_ACCEPTED) {
     assert.equal(accepted, true, JSON.stringify(result))
     assert.deepEqual(
       [result.subject, result.origin, result.method, result.profile, result.covers],
-      [sub, 'spiffe://example.com', 'wit+wpt', 'aims-00', { method: true, target: true, body: false }],
+      [sub, 'spiffe://example.com', 'wit+wpt', 'aims-00', { method: true, target: true, body: false, response: false }],
     )
   })
 }

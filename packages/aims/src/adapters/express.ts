@@ -3,6 +3,7 @@ import type { Request, RequestHandler } from 'express'
 import type { Authenticator } from '../authentication/authenticate.ts'
 import type { Principal } from '../authentication/principal.ts'
 import { type AdapterOptions, sendProblem, toIncomingRequest } from './incoming.ts'
+import { signWhereDemanded } from './signing-response.ts'
 
 export type { AdapterOptions } from './incoming.ts'
 
@@ -24,7 +25,9 @@ export function authenticated(authenticator: Authenticator, options: AdapterOpti
     const id = randomUUID()
     request.correlationId = id
     try {
-      request.principal = await authenticator.authenticate(toIncomingRequest(request, id, options), options)
+      const principal = await authenticator.authenticate(toIncomingRequest(request, id, options), options)
+      request.principal = principal
+      signWhereDemanded(response, authenticator, principal, id, options)
     } catch (error) {
       return sendProblem(response, authenticator.problem(error, id, options))
     }

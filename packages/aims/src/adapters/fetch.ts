@@ -3,6 +3,10 @@ import { type ProofRequest, proofHeaders } from '../authentication/wpt/create.ts
 import { type Clock, systemClock } from '../base/clock.ts'
 import type { WitSource } from '../credentials/wit/source.ts'
 import { requireSecure } from './plaintext.ts'
+import { readStream } from './read-stream.ts'
+import { type HttpSignatureOptions, responseTooLarge, type SignedExchange, signedExchange } from './signed-exchange.ts'
+
+export type { HttpSignatureOptions } from './signed-exchange.ts'
 
 /** Whom a proving `fetch` talks to, and how. */
 export interface ProvingFetchOptions {
@@ -16,13 +20,15 @@ export interface ProvingFetchOptions {
   readonly clock?: Clock
   /** Header fields, lower-case, whose tokens the proof binds when they are sent. Default none; `txn-token` always is. */
   readonly contextTokens?: readonly string[]
+  /** Sign each request, and check the response, in place of a proof token. Default: a proof token. */
+  readonly httpSignature?: HttpSignatureOptions
   /** Send over http although others can read and change it on the way. Always allowed to this machine itself. */
   readonly acceptPlaintext?: true
 }
 
 /**
- * A `fetch` that proves who sends each request, for its method, target and body. Bodies are read whole before they are
- * sent. Redirects are an error unless `redirect` is `manual`: a proof is for one target.
+ * A `fetch` that proves who sends each request, for its method, target and body, by a proof token or with
+ * `httpSignature` by a signature. Bodies are read whole before they are sent. Redirects are an error unless `redirect` is `manual`: a proof is for one target.
  *
  * Throws TypeError without an audience, for plain http to another machine, and for an `Authorization` that the profile cannot carry.
  *
@@ -40,15 +46,35 @@ export function provingFetch(wits: WitSource, options: ProvingFetchOptions): typ
     requireSecure(url.protocol, url.hostname, options.acceptPlaintext)
     const wit = wits.wit()
     const body = request.body === null ? undefined : new Uint8Array(await request.arrayBuffer())
+    const { method, signal } = request
+    const target = `${url.pathname}${url.search}`
+    const audience = typeof options.audience === 'string' ? options.audience : options.audience(url)
+    const redirect = request.redirect === 'manual' ? 'manual' : 'error'
+    const headers = new Headers(request.headers)
+    const send = (fields: { readonly [field: string]: string }): Promise<Response> => {
+      for (const [name, value] of Object.entries(fields)) headers.set(name, value)
+      return fetch(url, { ...init, method, headers, redirect, signal, ...(body === undefined ? {} : { body }) })
+    }
+    if (options.httpSignature !== undefined) {
+      // What fetch decompresses, it can no longer compare.
+      headers.set('accept-encoding', 'identity')
+      const given = { method, target, audience, headers: [...headers], body }
+      const exchange = signedExchange(wit, given, options.httpSignature, {
+        clock,
+        lifetime: options.lifetime,
+        contextTokens,
+      })
+      return verified(await send(exchange.headers), exchange)
+    }
     const bound = contextTokens.filter((field) => request.headers.has(field))
     const accessToken = PROFILE_RULES[wit.profile].bindsAccessToken ? bearerOf(request) : undefined
     if (accessToken === undefined && request.headers.has('authorization')) {
       throw new TypeError(`profile ${wit.profile} has no place for another Authorization`)
     }
     const proof: ProofRequest = {
-      method: request.method,
-      target: `${url.pathname}${url.search}`,
-      audience: typeof options.audience === 'string' ? options.audience : options.audience(url),
+      method,
+      target,
+      audience,
       body,
       accessToken,
       txnToken: request.headers.get('txn-token') ?? undefined,
@@ -56,14 +82,16 @@ export function provingFetch(wits: WitSource, options: ProvingFetchOptions): typ
         ? {}
         : { otherTokens: Object.fromEntries(bound.map((f) => [f, request.headers.get(f) ?? ''])) }),
     }
-    const headers = new Headers(request.headers)
-    for (const [name, value] of Object.entries(proofHeaders(wit, proof, { now: clock(), ...lifetime }))) {
-      headers.set(name, value)
-    }
-    const redirect = request.redirect === 'manual' ? 'manual' : 'error'
-    const { method, signal } = request
-    return fetch(url, { ...init, method, headers, redirect, signal, ...(body === undefined ? {} : { body }) })
+    return send(proofHeaders(wit, proof, { now: clock(), ...lifetime }))
   }
+}
+
+// Read whole and judged before anybody sees any of it.
+async function verified(response: Response, exchange: SignedExchange): Promise<Response> {
+  const { status, statusText, headers } = response
+  const body = await readStream(response.body, exchange.maxBody, responseTooLarge)
+  exchange.verify({ status, headers: [...headers], body })
+  return new Response(response.body === null ? null : body, { status, statusText, headers })
 }
 
 function bearerOf(request: Request): string | undefined {

@@ -6,11 +6,14 @@ import type { ProblemResponse } from '../authentication/problem.ts'
 import type { IncomingRequest } from '../authentication/request.ts'
 import type { RouteRequirements } from '../authentication/route.ts'
 import { AimsError } from '../base/errors.ts'
+import { type BodyRefusals, readMessage } from './read-message.ts'
 
 /** What a route asks of its callers, and bounds for what an adapter reads before it knows them. */
 export interface AdapterOptions extends RouteRequirements {
   /** Bytes of a body that a proof names, read to check its digest. Default 262,144. */
   readonly maxBody?: number
+  /** Bytes of a response that a caller wants signed: it is kept until it is complete. Default 1,048,576. */
+  readonly maxSignedBody?: number
 }
 
 export const MAX_BODY = 262_144
@@ -26,7 +29,7 @@ export function toIncomingRequest(request: IncomingMessage, id: string, options:
     // Express rewrites `url` below a mount path, and keeps the one on the wire here.
     target: ('originalUrl' in request ? String(request.originalUrl) : request.url) ?? '',
     headers: toRawHeaders(request.rawHeaders),
-    body: () => readBody(request, options.maxBody ?? MAX_BODY),
+    body: () => readMessage(request, options.maxBody ?? MAX_BODY, REFUSALS),
     peerCertificates: socket instanceof TLSSocket ? peerCertificatesOf(socket) : undefined,
   }
 }
@@ -48,33 +51,7 @@ export function sendProblem(response: ServerResponse, { status, headers, body }:
   response.writeHead(status, headers).end(body)
 }
 
-function readBody(request: IncomingMessage, limit: number): Promise<Uint8Array> {
-  if (request.readableDidRead) throw new TypeError('the body was read before the caller was authenticated')
-  const lost = (): AimsError => new AimsError('proof.body_mismatch', 'the body did not arrive')
-  // It says so once, and that may have been before we listen.
-  if (request.destroyed) return Promise.reject(lost())
-  return new Promise((resolve, reject) => {
-    const chunks: Buffer[] = []
-    let length = 0
-    const settle = (finish: () => void): void => {
-      request.off('readable', onReadable).off('close', onClose)
-      finish()
-    }
-    const onReadable = (): void => {
-      for (let chunk: Buffer | null = request.read(); chunk !== null; chunk = request.read()) {
-        length += chunk.length
-        chunks.push(chunk)
-      }
-      if (length > limit) {
-        settle(() => reject(new AimsError('authentication.body_too_large', `the body has more than ${limit} bytes`)))
-      } else if (request.complete) {
-        const body = Buffer.concat(chunks)
-        settle(() => resolve(body))
-        // Before the stream says that it has ended: to whoever reads next, nothing was read yet.
-        if (length > 0) request.unshift(body)
-      }
-    }
-    const onClose = (): void => settle(() => reject(lost()))
-    request.on('readable', onReadable).on('close', onClose)
-  })
+const REFUSALS: BodyRefusals = {
+  lost: () => new AimsError('proof.body_mismatch', 'the body did not arrive'),
+  tooLarge: (limit) => new AimsError('authentication.body_too_large', `the body has more than ${limit} bytes`),
 }

@@ -3,9 +3,11 @@ import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http
 import type { Authenticator } from '../authentication/authenticate.ts'
 import type { Principal } from '../authentication/principal.ts'
 import { type AdapterOptions, sendProblem, toIncomingRequest } from './incoming.ts'
+import { signWhereDemanded } from './signing-response.ts'
 
 export type { AdapterOptions } from './incoming.ts'
 export { type ProvingRequestOptions, provingRequest } from './proving-request.ts'
+export type { HttpSignatureOptions } from './signed-exchange.ts'
 
 /**
  * Handles a request whose caller is known. The request is as it came: its body was not read, or can be read again.
@@ -38,6 +40,7 @@ export function protect(
     } catch (error) {
       return sendProblem(response, authenticator.problem(error, id, options))
     }
+    signWhereDemanded(response, authenticator, principal, id, options)
     await handler(request, response, principal, id)
   }
 }

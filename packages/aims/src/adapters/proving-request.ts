@@ -2,8 +2,18 @@ import { Agent as HttpAgent, type IncomingMessage, request as requestHttp } from
 import { Agent as HttpsAgent, request as requestHttps } from 'node:https'
 import { type ProofRequest, proofHeaders } from '../authentication/wpt/create.ts'
 import { type Clock, systemClock } from '../base/clock.ts'
+import { AimsError } from '../base/errors.ts'
 import type { WitSource } from '../credentials/wit/source.ts'
+import { toRawHeaders } from './incoming.ts'
 import { requireSecure } from './plaintext.ts'
+import { type BodyRefusals, readMessage } from './read-message.ts'
+import {
+  type HttpSignatureOptions,
+  pairsOf,
+  responseTooLarge,
+  type SignedExchange,
+  signedExchange,
+} from './signed-exchange.ts'
 
 /** How to prove oneself, and what to send. */
 export interface ProvingRequestOptions extends Pick<ProofRequest, 'accessToken' | 'txnToken' | 'otherTokens'> {
@@ -26,6 +36,8 @@ export interface ProvingRequestOptions extends Pick<ProofRequest, 'accessToken' 
   readonly lifetime?: number
   /** Default: the machine's. */
   readonly clock?: Clock
+  /** Sign the request, and check the response, in place of a proof token. Default: a proof token. */
+  readonly httpSignature?: HttpSignatureOptions
   /** Send over http although others can read and change it on the way. Always allowed to this machine itself. */
   readonly acceptPlaintext?: true
 }
@@ -34,10 +46,11 @@ const sharedHttp = new HttpAgent({ keepAlive: true })
 const sharedHttps = new HttpsAgent({ keepAlive: true })
 
 /**
- * Sends one request with a proof of who sends it, for its method, target and body. Redirects are not followed: a proof
- * is for one target.
+ * Sends one request with a proof of who sends it, for its method, target and body: a proof token, or with
+ * `httpSignature` a signature. Redirects are not followed: a proof is for one target.
  *
- * @throws {@link AimsError} when the source has no valid WIT
+ * @throws {@link AimsError} when the source has no valid WIT; with `httpSignature`, `signature.*` and those of the
+ *   service's WIT for a response that is not what was asked for
  * @throws TypeError for plain http to another machine, and for an agent that does not verify servers
  */
 export function provingRequest(url: string | URL, options: ProvingRequestOptions): Promise<IncomingMessage> {
@@ -56,8 +69,25 @@ export function provingRequest(url: string | URL, options: ProvingRequestOptions
   if (body !== undefined) headers['content-length'] = body.length
   if (txnToken !== undefined) headers['txn-token'] = txnToken
   if (accessToken !== undefined) headers.authorization = `Bearer ${accessToken}`
-  Object.assign(headers, proofHeaders(wits.wit(), proven, { now: clock(), lifetime }))
+  const exchange =
+    options.httpSignature === undefined
+      ? undefined
+      : signedExchange(
+          wits.wit(),
+          { method, target, audience, body, headers: pairsOf(headers) },
+          options.httpSignature,
+          {
+            clock,
+            lifetime,
+            contextTokens: Object.keys(otherTokens ?? {}),
+          },
+        )
+  Object.assign(headers, exchange?.headers ?? proofHeaders(wits.wit(), proven, { now: clock(), lifetime }))
   return new Promise((resolve, reject) => {
+    const answer = (response: IncomingMessage): void => {
+      if (exchange === undefined) resolve(response)
+      else verified(response, exchange).then(resolve, reject)
+    }
     const request = (isSecure ? requestHttps : requestHttp)(
       {
         method,
@@ -70,9 +100,26 @@ export function provingRequest(url: string | URL, options: ProvingRequestOptions
         ...(isSecure ? { rejectUnauthorized: true } : {}),
         ...(options.signal === undefined ? {} : { signal: options.signal }),
       },
-      resolve,
+      answer,
     )
     request.on('error', reject)
     request.end(body)
   })
+}
+
+const REFUSALS: BodyRefusals = {
+  lost: () => new AimsError('signature.digest_mismatch', 'the response did not arrive'),
+  tooLarge: responseTooLarge,
+}
+
+// Read whole and judged before anybody sees any of it.
+async function verified(response: IncomingMessage, exchange: SignedExchange): Promise<IncomingMessage> {
+  try {
+    const body = await readMessage(response, exchange.maxBody, REFUSALS)
+    exchange.verify({ status: response.statusCode ?? 0, headers: toRawHeaders(response.rawHeaders), body })
+    return response
+  } catch (error) {
+    response.destroy()
+    throw error
+  }
 }

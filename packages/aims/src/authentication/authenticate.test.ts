@@ -76,9 +76,10 @@ for (const profile of PROFILES) {
       id: 'spiffe://example.com/agent/calendar-bot',
       trustDomain: 'example.com',
       method: 'wit+wpt',
+      assurance: 'proof',
       profile,
       credential: { type: 'wit', id: (principal as { credential: { id: string } }).credential.id },
-      covers: { method: true, target: true, body: false },
+      covers: { method: true, target: true, body: false, response: false },
       expiresAt: NOW + 3600,
     })
     const types = events.map(({ type }) => type)
@@ -580,7 +581,7 @@ test('a JWT-SVID tells who calls where bearer tokens are allowed, and covers not
     covers: object
   }
   assert.equal(principal.method, 'jwt-svid')
-  assert.deepEqual(principal.covers, { method: false, target: false, body: false })
+  assert.deepEqual(principal.covers, { method: false, target: false, body: false, response: false })
   await assert.rejects(service({ bundles }).authenticate({ headers }), { code: 'authentication.missing' })
   const other = service({ bundles, methods: ['jwt-svid'], jwtAudience: 'https://other.example' })
   await assert.rejects(other.authenticate({ headers }), { code: 'credential.audience_mismatch' })

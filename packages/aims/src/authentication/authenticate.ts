@@ -6,11 +6,15 @@ import { refusalOf } from './audit.ts'
 import { bearerJudge } from './by-bearer.ts'
 import { certificateJudge } from './by-certificate.ts'
 import { proofJudge } from './by-proof.ts'
+import { signatureJudge } from './by-signature.ts'
 import { type Carried, readCarriage } from './carriage.ts'
+import type { ResponseSigner } from './http-signature/responses.ts'
+import { demandsResponse } from './http-signature/verify-request.ts'
 import type { AuthenticationMethod, Principal } from './principal.ts'
 import { type ProblemResponse, problemFor } from './problem.ts'
 import type { AuthenticatorOptions, IncomingRequest, Judge } from './request.ts'
 import { bindingOf, methodsOf, type RouteRequirements, requirePeer } from './route.ts'
+import { sharedState } from './shared-state.ts'
 import { DEFAULT_MAX_LIFETIME } from './wpt/verify.ts'
 
 /** Tells who calls. */
@@ -20,13 +24,18 @@ export interface Authenticator {
    * Verifies the identity behind a request. Says nothing about permission: that is `authorize`.
    *
    * A refusal is recorded with the observer before it is thrown. Header fields that claim an identity, such as
-   * `X-Forwarded-*`, are never looked at.
+   * `X-Forwarded-*`, are never looked at, except where a configured proxy has proved itself on this connection.
    *
    * @param route - What this route asks for beyond what the service does. Default: nothing.
-   * @throws {@link AimsError} `authentication.*`, `proof.*`, `credential.*`, `x509.*`
+   * @throws {@link AimsError} `authentication.*`, `proof.*`, `signature.*`, `credential.*`, `x509.*`
    * @throws TypeError for a route that accepts a method the service does not
    */
   authenticate(request: IncomingRequest, route?: RouteRequirements): Promise<Principal>
+  /**
+   * With what the response to the request of this very principal must be signed, because its caller demands it or the
+   * service always does. `undefined`: it goes out as it is. The adapters ask.
+   */
+  responseSigner(principal: Principal): ResponseSigner | undefined
   /** What to answer when `authenticate` has thrown `error` for the request with this id, under the same route. */
   problem(error: unknown, id: string, route?: RouteRequirements): ProblemResponse
 }
@@ -35,17 +44,25 @@ export interface Authenticator {
  * Makes the verifier of a service's requests.
  *
  * @throws TypeError when a rule it needs is missing: a service without an audience does not start.
- * @see wimse-spiffe digest section 9.1; draft-ietf-wimse-wpt-02
+ * @see wimse-spiffe digest section 9.1; draft-ietf-wimse-wpt-02; draft-ietf-wimse-http-signature-07
  */
 export function createAuthenticator(options: AuthenticatorOptions): Authenticator {
-  const { observer, clock = systemClock, methods = ['wit+wpt', 'mtls'] } = options
+  const { observer, clock = systemClock, methods = ['http-signature', 'wit+wpt', 'mtls'] } = options
   if (options.audiences.length === 0 || options.audiences.includes('')) {
     throw new TypeError('an authenticator needs its own audiences')
   }
   requireTimeOptions(0, options.clockSkew ?? DEFAULT_CLOCK_SKEW, options.maxLifetime ?? DEFAULT_MAX_LIFETIME)
+  if (methods.includes('forwarded') && (options.proxies ?? []).length === 0) {
+    throw new TypeError('forwarded needs proxies: whose word counts, and for whom')
+  }
+  const shared = sharedState(options)
+  const signers = new WeakMap<Principal, ResponseSigner>()
+  const byCertificate = certificateJudge(options)
   const byMethod: { readonly [method in AuthenticationMethod]: Judge } = {
-    'wit+wpt': proofJudge(options),
-    mtls: certificateJudge(options),
+    'http-signature': signatureJudge(options, shared, clock, signers),
+    'wit+wpt': proofJudge(options, shared),
+    mtls: byCertificate,
+    forwarded: byCertificate,
     'jwt-svid': bearerJudge(options),
   }
 
@@ -59,12 +76,13 @@ export function createAuthenticator(options: AuthenticatorOptions): Authenticato
     const carried = readCarriage(request.headers)
     const method = chooseMethod(carried, request, accepted)
     const binding = bindingOf(options.requireBinding, route)
-    const principal = await byMethod[method]({ request, carried, binding, now, id })
+    const principal = await byMethod[method]({ request, carried, accepted, binding, now, id })
     requirePeer(principal.id, options.peer, route.peer)
     return principal
   }
   return {
     methods,
+    responseSigner: (principal) => signers.get(principal),
     problem: (error, id, route = {}) => problemFor(error, id, route.accept ?? methods),
     async authenticate(request, route = {}) {
       const id = request.id ?? randomUUID()
@@ -85,12 +103,20 @@ function chooseMethod(
   methods: readonly AuthenticationMethod[],
 ): AuthenticationMethod {
   const offered: AuthenticationMethod[] = []
+  if (carried.kind === 'signature') offered.push('http-signature')
   if (carried.kind === 'proof') offered.push('wit+wpt')
-  if (request.peerCertificates !== undefined && request.peerCertificates.length > 0) offered.push('mtls')
+  // Which of the two it is, the certificate tells.
+  if (request.peerCertificates !== undefined && request.peerCertificates.length > 0) offered.push('mtls', 'forwarded')
   if (carried.kind === 'bearer') offered.push('jwt-svid')
   const method = offered.find((one) => methods.includes(one))
+  if (carried.kind === 'signature' && method !== 'http-signature' && demandsResponse(carried.signature)) {
+    throw new AimsError(
+      'signature.cannot_sign',
+      'the caller demands a signed response, and signatures are not accepted',
+    )
+  }
   if (method !== undefined) return method
-  if (methods.length === 1 && methods[0] === 'mtls') {
+  if (methods.every((one) => one === 'mtls' || one === 'forwarded')) {
     throw new AimsError('authentication.no_client_certificate', 'the client presented no certificate')
   }
   if (offered.some((one) => one !== 'jwt-svid')) {

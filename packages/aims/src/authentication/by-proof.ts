@@ -1,33 +1,24 @@
 import { AimsError } from '../base/errors.ts'
-import type { Profile } from '../credentials/profile.ts'
 import { requireNotRevoked } from '../credentials/revocation/require.ts'
-import { cachingWitVerifier } from '../credentials/wit/cache.ts'
-import type { VerifiedWit } from '../credentials/wit/wit.ts'
 import { compatUseOf } from './audit.ts'
 import { type RawHeaders, singleField } from './carriage.ts'
-import { createMemoryHighWaterMark } from './high-water/high-water-mark.ts'
 import { makePrincipal } from './principal.ts'
 import { DEFAULT_PROFILES, requireProfile, requireProfileFor } from './profile-policy.ts'
-import { PROFILE_RULES } from './profile-rules.ts'
-import type { AuthenticatorOptions, IncomingRequest, Judge } from './request.ts'
+import { type AuthenticatorOptions, type Judge, readBody } from './request.ts'
+import type { SharedState } from './shared-state.ts'
 import { checkBody, checkProof, consumeProof, type ProofExpectations } from './wpt/verify.ts'
 
 /** Judges by a WIT and the proof that its key made for this request. */
-export function proofJudge(options: AuthenticatorOptions): Judge {
+export function proofJudge(options: AuthenticatorOptions, { verifyWit, marks }: SharedState): Judge {
   const { profiles = DEFAULT_PROFILES, observer, contextTokens = [], replays, revocations } = options
-  const enabled = new Set(profiles.map(({ profile }) => profile))
-  const marks = options.highWaterMarks ?? (enabled.size > 1 ? createMemoryHighWaterMark() : undefined)
   const rules = rulesOf(options)
-  const verifiers = new Map<Profile, WitVerifier>()
-  for (const profile of enabled) verifiers.set(profile, witVerifier(profile, options))
 
   return async ({ request, carried, binding, now, id }) => {
     if (carried.kind !== 'proof') throw new TypeError('the request carries no proof')
     const { profile, accessToken, txnToken } = carried
     requireProfile(profiles, profile)
-    const wit = verifiers.get(profile)?.(carried.wit, now)
-    if (wit === undefined) throw new TypeError('no verifier for an enabled profile')
-    requireProfileFor(profiles, wit, now)
+    const wit = verifyWit(profile, carried.wit, now)
+    requireProfileFor(profiles, profile, wit, now)
     const { headers } = request
     const proof = checkProof(carried.proof, {
       ...rules,
@@ -83,17 +74,6 @@ function rulesOf({
   }
 }
 
-type WitVerifier = (token: string, now: number) => VerifiedWit
-
-function witVerifier(profile: Profile, options: AuthenticatorOptions): WitVerifier {
-  const { bundles, clockSkew, issuers, confirmationKeys, audiences, witAudience = audiences[0] ?? '' } = options
-  const rules = { bundles, profile, ...(clockSkew === undefined ? {} : { clockSkew }) }
-  if (!PROFILE_RULES[profile].namesMaker) return cachingWitVerifier(rules)
-  if (issuers === undefined) throw new TypeError(`profile ${profile} needs issuers`)
-  const keys = confirmationKeys === undefined ? {} : { confirmationKeys }
-  return cachingWitVerifier({ ...rules, ...keys, issuers, audience: witAudience })
-}
-
 const NO_TOKENS = {}
 
 function contextTokensOf(headers: RawHeaders, fields: readonly string[]): { readonly [field: string]: string } {
@@ -108,10 +88,4 @@ function contextTokensOf(headers: RawHeaders, fields: readonly string[]): { read
     tokens[field] = value
   }
   return tokens
-}
-
-const NO_BODY = new Uint8Array()
-
-function readBody({ body = NO_BODY }: IncomingRequest): Uint8Array | Promise<Uint8Array> {
-  return typeof body === 'function' ? body() : body
 }

@@ -1,6 +1,9 @@
 import { AimsError, type AimsErrorCode } from '../base/errors.ts'
 import { decodeUnverifiedTyp } from '../base/jose.ts'
 import { PROFILES, type Profile } from '../credentials/profile.ts'
+import { selectSignature } from './http-signature/select.ts'
+import { type SignatureProfile, shapeOf } from './http-signature/shapes.ts'
+import type { UnverifiedSignature } from './message-signatures/signature.ts'
 import { type Location, PROFILE_RULES } from './profile-rules.ts'
 
 /** Header fields as they came, in order, with every repetition. Never a joined or parsed view of them. */
@@ -16,6 +19,12 @@ export type Carried =
       readonly accessToken?: string
       readonly txnToken?: string
     }
+  | {
+      readonly kind: 'signature'
+      readonly profile: SignatureProfile
+      readonly wit: string
+      readonly signature: UnverifiedSignature
+    }
   | { readonly kind: 'bearer'; readonly token: string }
   | { readonly kind: 'none' }
 
@@ -25,12 +34,14 @@ export type Carried =
  *
  * @throws {@link AimsError} `authentication.duplicate_field`, `.malformed_field`, `.mixed_profiles`, `.missing_proof`,
  *   `.missing_credential`, `.wit_as_bearer`; `proof.wrong_type`, `proof.malformed`, `credential.wrong_type`,
- *   `credential.malformed`
+ *   `credential.malformed`; `signature.malformed`, `.too_large`, `.ambiguous`, `.missing`
  * @see draft-ietf-wimse-wpt-02, section "Presenting"; wimse-wpt-01 and s2s-03 for the older fields
  */
 export function readCarriage(headers: RawHeaders): Carried {
   const found = findTokens(headers)
   const profile = profileOf(found)
+  const signature = found.isSigned ? selectSignature(headers) : undefined
+  if (signature !== undefined) return signed(found, profile, signature)
   if (profile === undefined) return withoutProof(found)
   const rules = PROFILE_RULES[profile]
   const proof = found.tokens.get(rules.proof.location)
@@ -72,6 +83,8 @@ interface Token {
 interface Found {
   readonly tokens: ReadonlyMap<Location, Token>
   readonly txnToken: string | undefined
+  /** There is a `Signature-Input`, by whomever. */
+  readonly isSigned: boolean
 }
 
 const WIT_TYPES: ReadonlySet<string> = new Set(PROFILES.map((profile) => PROFILE_RULES[profile].wit.typ))
@@ -86,8 +99,11 @@ const FIELDS = new Map<number, Field>(
 
 function findTokens(headers: RawHeaders): Found {
   const values: { [field in Field]?: string } = {}
+  let isSigned = false
   for (const [name, value] of headers) {
     const field = FIELDS.get(name.length)
+    // Signatures may be added to on the way, and so be on several lines.
+    if (name.length === SIGNATURE_INPUT.length) isSigned ||= name.toLowerCase() === SIGNATURE_INPUT
     if (field === undefined || field !== name.toLowerCase()) continue
     // Node and proxies keep one of several, and not all the same one.
     if (values[field] !== undefined) {
@@ -106,8 +122,10 @@ function findTokens(headers: RawHeaders): Found {
   }
   const proof = values['workload-proof-token']
   if (proof !== undefined) tokens.set('workload-proof-token', readToken(proof, 'proof.malformed'))
-  return { tokens, txnToken: values['txn-token'] }
+  return { tokens, txnToken: values['txn-token'], isSigned }
 }
+
+const SIGNATURE_INPUT = 'signature-input'
 
 const CREDENTIALS = /^([A-Za-z]+) +([^ ].*)$/
 const JWT = /^[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+$/
@@ -177,6 +195,19 @@ function isProofLocation(location: Location, typ: string | undefined): boolean {
     : asProof.length > 0
 }
 
+// A signature is a proof by itself. Beside another there would be two, and of two one could be somebody else's.
+function signed({ tokens }: Found, profile: Profile | undefined, signature: UnverifiedSignature): Carried {
+  if (profile !== undefined) {
+    throw new AimsError('authentication.mixed_profiles', 'a proof token and an HTTP signature in one request')
+  }
+  const wit = tokens.get('workload-identity-token')
+  if (wit === undefined) {
+    throw new AimsError('authentication.missing_credential', 'the signature came without its WIT')
+  }
+  requireWitType(wit, 'wimse')
+  return { kind: 'signature', profile: shapeOf(signature).profile, wit: wit.token, signature }
+}
+
 function requireWitType({ typ }: Token, profile: Profile): void {
   const { wit } = PROFILE_RULES[profile]
   if (typ === wit.typ) return
@@ -188,12 +219,13 @@ function requireWitType({ typ }: Token, profile: Profile): void {
   throw new AimsError(isOther ? 'authentication.missing_credential' : 'credential.wrong_type', 'no WIT with the proof')
 }
 
-function withoutProof({ tokens }: Found): Carried {
+function withoutProof({ tokens, isSigned }: Found): Carried {
   const wit = tokens.get('workload-identity-token')
   const bearer = tokens.get('authorization-bearer')
   const bearerIsWit = bearer?.typ !== undefined && WIT_TYPES.has(bearer.typ)
   if (wit !== undefined) {
     if (wit.typ !== undefined && WIT_TYPES.has(wit.typ)) {
+      if (isSigned) throw new AimsError('signature.missing', 'no signature has the tag of WIMSE')
       throw new AimsError('authentication.missing_proof', 'a WIT without a proof authenticates nobody')
     }
     throw new AimsError(bearerIsWit ? 'proof.wrong_type' : 'credential.wrong_type', 'typ is not that of a WIT')

@@ -1,10 +1,35 @@
 export { type Authenticator, createAuthenticator } from './authenticate.ts'
+export type { TrustedProxy } from './by-forwarding.ts'
 export { type Carried, type RawHeaders, readCarriage } from './carriage.ts'
 export {
   createMemoryHighWaterMark,
   type HighWaterMark,
 } from './high-water/high-water-mark.ts'
 export { openSqliteHighWaterMark, type SqliteHighWaterMark } from './high-water/sqlite.ts'
+export type { ResponseSigner, ResponseSigning } from './http-signature/responses.ts'
+export type { SignatureProfile } from './http-signature/shapes.ts'
+export {
+  type AnsweredRequest,
+  type MessageSigningOptions,
+  type SignableRequest,
+  type SignableResponse,
+  type SignatureHeaders,
+  type SignedRequest,
+  signRequest,
+  signResponse,
+} from './http-signature/sign.ts'
+export {
+  type RequestSignatureExpectations,
+  type SignedRequestExpectations,
+  type VerifiedRequestSignature,
+  verifyRequestSignature,
+} from './http-signature/verify-request.ts'
+export {
+  type IncomingResponse,
+  type ResponseExpectations,
+  type VerifiedResponse,
+  verifyResponse,
+} from './http-signature/verify-response.ts'
 export { requireLiveCertificate } from './mtls/chain.ts'
 export {
   type ClientTlsOptions,
@@ -22,9 +47,23 @@ export {
   type ServerTlsOptions,
   serverTlsOptions,
 } from './mtls/server.ts'
-export { type AuthenticationMethod, assumePrincipal, type Principal, type PrincipalFacts } from './principal.ts'
+export {
+  AUTHENTICATION_METHODS,
+  type AuthenticationAssurance,
+  type AuthenticationMethod,
+  assumePrincipal,
+  type Covers,
+  type Principal,
+  type PrincipalFacts,
+} from './principal.ts'
 export { type ProblemResponse, problemFor } from './problem.ts'
-export type { CompatProfileRule, CurrentProfileRule, ProfilePolicy, ProfileRule } from './profile-policy.ts'
+export type {
+  CompatProfileRule,
+  CurrentProfileRule,
+  ProfilePolicy,
+  ProfileRule,
+  ProofProfile,
+} from './profile-policy.ts'
 export {
   createMemoryReplayStore,
   type MemoryReplayStore,

@@ -1,12 +1,37 @@
 import { createSealer, type Sealed, type Unsealed } from '../base/seal.ts'
 import type { AttestedFacts } from '../credentials/attested.ts'
 import type { Delegation } from '../credentials/delegation/delegation.ts'
-import type { Profile } from '../credentials/profile.ts'
 import type { VerifiedX509Svid } from '../credentials/x509-svid/x509-svid.ts'
 import { type TrustDomain, trustDomainOf, type WorkloadId } from '../identifiers/spiffe-id.ts'
+import type { ProofProfile } from './profile-policy.ts'
+
+/**
+ * How callers prove themselves, strongest first:
+ *
+ * - `http-signature`: the key in its WIT signed this request, and may demand the same of the answer;
+ * - `wit+wpt`: the key in its WIT made a token for this audience, once;
+ * - `mtls`: the connection is the workload's;
+ * - `forwarded`: a proxy that proved itself by its certificate says whose request it passes on;
+ * - `jwt-svid`: somebody holds the token.
+ */
+export const AUTHENTICATION_METHODS = ['http-signature', 'wit+wpt', 'mtls', 'forwarded', 'jwt-svid'] as const
 
 /** How a caller proved itself. */
-export type AuthenticationMethod = 'wit+wpt' | 'mtls' | 'jwt-svid'
+export type AuthenticationMethod = (typeof AUTHENTICATION_METHODS)[number]
+
+/**
+ * What a method comes down to. `proof`: the caller showed us that it has the key. `vouched`: somebody who did says so.
+ * `bearer`: the caller knows a secret that whoever saw it knows too.
+ */
+export type AuthenticationAssurance = 'proof' | 'vouched' | 'bearer'
+
+const ASSURANCES: { readonly [method in AuthenticationMethod]: AuthenticationAssurance } = {
+  'http-signature': 'proof',
+  'wit+wpt': 'proof',
+  mtls: 'proof',
+  forwarded: 'vouched',
+  'jwt-svid': 'bearer',
+}
 
 /**
  * A caller that has proved who it is. Only `authenticate` makes one, and `authorize` accepts nothing else: neither a copy
@@ -17,12 +42,19 @@ export interface Principal extends Sealed<'Principal'> {
   readonly id: WorkloadId
   readonly trustDomain: TrustDomain
   readonly method: AuthenticationMethod
-  /** `wit+wpt` only. */
-  readonly profile?: Profile
+  /** Follows from the method. Not that of attestation, which is in `attested`. */
+  readonly assurance: AuthenticationAssurance
+  /** `wit+wpt` and `http-signature` only. */
+  readonly profile?: ProofProfile
+  /** `forwarded` only: who vouches. */
+  readonly via?: WorkloadId
   /** Names the credential without being one: serial number, `jti` or thumbprint of the confirmed key. */
   readonly credential: { readonly type: string; readonly id: string }
-  /** What the proof covered: a bearer token covers nothing, mTLS covers the connection. */
-  readonly covers: { readonly method: boolean; readonly target: boolean; readonly body: boolean }
+  /**
+   * What the proof covered: a bearer token covers nothing, mTLS covers the connection. `response`: the caller can tell
+   * that the answer is ours and to this request.
+   */
+  readonly covers: Covers
   /** Seconds since the epoch, of the credential. */
   readonly expiresAt: number
   /** What the issuer of the credential found out by attestation, where the credential says so. */
@@ -31,8 +63,18 @@ export interface Principal extends Sealed<'Principal'> {
   readonly delegation?: Delegation
 }
 
-/** What is known of a principal; the rest follows from its identifier. */
-export type PrincipalFacts = Omit<Unsealed<Principal>, 'kind' | 'trustDomain'>
+/** What of the exchange a proof is about. */
+export interface Covers {
+  readonly method: boolean
+  readonly target: boolean
+  readonly body: boolean
+  readonly response: boolean
+}
+
+/** What is known of a principal; the rest follows from its identifier and its method. `covers.response` defaults to false. */
+export type PrincipalFacts = Omit<Unsealed<Principal>, 'kind' | 'trustDomain' | 'assurance' | 'covers'> & {
+  readonly covers: Omit<Covers, 'response'> & { readonly response?: boolean }
+}
 
 const sealer = createSealer<Principal>()
 
@@ -41,6 +83,7 @@ export function makePrincipal({
   id,
   method,
   profile,
+  via,
   credential,
   covers,
   expiresAt,
@@ -52,9 +95,16 @@ export function makePrincipal({
     id,
     trustDomain: trustDomainOf(id),
     method,
+    assurance: ASSURANCES[method],
     ...(profile === undefined ? {} : { profile }),
+    ...(via === undefined ? {} : { via }),
     credential: Object.freeze({ type: credential.type, id: credential.id }),
-    covers: Object.freeze({ method: covers.method, target: covers.target, body: covers.body }),
+    covers: Object.freeze({
+      method: covers.method,
+      target: covers.target,
+      body: covers.body,
+      response: covers.response ?? false,
+    }),
     expiresAt,
     ...(attested === undefined ? {} : { attested }),
     ...(delegation === undefined ? {} : { delegation: frozen(delegation) }),
@@ -71,7 +121,7 @@ export function certificatePrincipal({ subject, serialNumber, expiresAt }: Verif
     id: subject,
     method: 'mtls',
     credential: { type: 'x509-svid', id: serialNumber },
-    covers: { method: true, target: true, body: true },
+    covers: { method: true, target: true, body: true, response: true },
     expiresAt,
   })
 }

@@ -15,7 +15,7 @@ export interface ProblemResponse {
  * check failed is in the audit record with this id, and nowhere else.
  *
  * @param error - What `authenticate` threw. Anything but a refusal becomes 500.
- * @see draft-ietf-wimse-wpt-02, on errors; RFC 9110 section 11.6.1; RFC 9457
+ * @see draft-ietf-wimse-wpt-02 and draft-ietf-wimse-http-signature-07, on errors; RFC 9110 section 11.6.1; RFC 9457
  */
 export function problemFor(error: unknown, id: string, methods: readonly AuthenticationMethod[]): ProblemResponse {
   const { status, code, title } = answerTo(error, methods)
@@ -53,9 +53,11 @@ function answerTo(error: unknown, methods: readonly AuthenticationMethod[]): Ans
     return { status: 503, code: 'authentication.unavailable', title: 'Proofs cannot be checked now' }
   }
   if (code === 'authentication.body_too_large') return { status: 413, code, title: 'Body too large' }
-  if (NOT_ABOUT_PROOFS.includes(code)) return refused(400)
+  if (code === 'signature.cannot_sign') return { status: 501, code, title: 'Responses cannot be signed here' }
+  if (NOT_ABOUT_PROOFS.includes(code) || code.startsWith('signature.')) return refused(400)
   // A faulty WIT is a faulty request (workload-creds); a faulty bearer token is not.
-  if (code.startsWith('credential.') && methods.includes('wit+wpt')) return refused(400)
+  const takesWits = methods.includes('wit+wpt') || methods.includes('http-signature')
+  if (code.startsWith('credential.') && takesWits) return refused(400)
   const canTryAgain = challengeOf(methods) !== '' && code !== 'authentication.peer_unexpected'
   if (code === 'authentication.missing') return { ...refused(canTryAgain ? 401 : 403), code }
   return refused(canTryAgain ? 401 : 403)

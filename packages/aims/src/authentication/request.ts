@@ -4,8 +4,10 @@ import type { BundleSource } from '../credentials/bundle/bundle.ts'
 import type { RevocationSource } from '../credentials/revocation/revocation.ts'
 import type { KeyRegistry } from '../credentials/wit/confirmation.ts'
 import type { IdMatcher } from '../identifiers/matcher.ts'
+import type { TrustedProxy } from './by-forwarding.ts'
 import type { Carried, RawHeaders } from './carriage.ts'
 import type { HighWaterMark } from './high-water/high-water-mark.ts'
+import type { ResponseSigning } from './http-signature/responses.ts'
 import type { AuthenticationMethod, Principal } from './principal.ts'
 import type { ProfilePolicy } from './profile-policy.ts'
 import type { ReplayStore } from './replay/replay-store.ts'
@@ -45,8 +47,15 @@ export interface AuthenticatorOptions {
   readonly profiles?: ProfilePolicy
   /** What each caller has used before, for when more than one profile is on. Default: in memory. */
   readonly highWaterMarks?: HighWaterMark
-  /** Default `wit+wpt` and `mtls`. `jwt-svid` is a bearer token: who sees it can use it. */
+  /**
+   * Default `http-signature`, `wit+wpt` and `mtls`. `jwt-svid` is a bearer token: who sees it can use it. `forwarded`
+   * needs `proxies`.
+   */
   readonly methods?: readonly AuthenticationMethod[]
+  /** With what responses are signed, for callers that demand it. Default: their requests are refused, with 501. */
+  readonly responses?: ResponseSigning
+  /** Proxies that end TLS, and what is believed of them. Default none: what a proxy says is never looked at. */
+  readonly proxies?: readonly TrustedProxy[]
   /** What every proof must name. Default: what it names is checked, and it need not name anything. */
   readonly requireBinding?: RequiredBinding
   /** Which credentials were revoked, asked at every request. Default: none is checked, and each lives until it expires. */
@@ -77,6 +86,8 @@ export interface AuthenticatorOptions {
 export interface Case {
   readonly request: IncomingRequest
   readonly carried: Carried
+  /** The methods that count here. */
+  readonly accepted: readonly AuthenticationMethod[]
   /** What a proof must name of the request here. */
   readonly binding: RequiredBinding
   readonly now: number
@@ -85,3 +96,10 @@ export interface Case {
 
 /** Verifies by one method. @throws {@link AimsError} when it does not hold */
 export type Judge = (given: Case) => Principal | Promise<Principal>
+
+const NO_BODY = new Uint8Array()
+
+/** The body of a request. Asked for once nothing but it is left to check. */
+export function readBody({ body = NO_BODY }: IncomingRequest): Uint8Array | Promise<Uint8Array> {
+  return typeof body === 'function' ? body() : body
+}

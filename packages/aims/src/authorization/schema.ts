@@ -24,7 +24,7 @@ entity Agent in [AgentGroup, TrustDomain] {
   id: String,
   path: String,           // "/agent/calendar-bot"
   trustDomain: String,    // "example.com"
-  method: String,         // "wit+wpt", "mtls", "jwt-svid"
+  method: String,         // "http-signature", "wit+wpt", "mtls", "forwarded", "jwt-svid"
   profile: String,        // "wimse", "aims-00" ...; "none" where there are none
   credential: String,     // kind of credential: "wit", "x509-svid" ...
   covers: { method: Bool, target: Bool, body: Bool },  // what the proof is bound to

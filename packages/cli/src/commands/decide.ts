@@ -1,4 +1,4 @@
-import { type AuthenticationMethod, assumePrincipal, type Principal } from 'aims/authentication'
+import { AUTHENTICATION_METHODS, type AuthenticationMethod, assumePrincipal, type Principal } from 'aims/authentication'
 import { authorize, createCedarEngine, httpAction, serviceResource, toolCall } from 'aims/authorization'
 import { AimsError } from 'aims/base'
 import { PROFILES, type Profile } from 'aims/credentials'
@@ -20,8 +20,6 @@ interface Options {
   readonly json?: true
 }
 
-const METHODS: readonly AuthenticationMethod[] = ['wit+wpt', 'mtls', 'jwt-svid']
-
 /** `aims decide`: what a policy set would say, for an agent assumed to be authenticated. Nothing is recorded. */
 export function define(command: Command): void {
   command
@@ -31,7 +29,7 @@ export function define(command: Command): void {
     .option('--method <name>', 'HTTP method', 'GET')
     .option('--path <path>', 'path of the request')
     .option('--tool <name>', 'an MCP tool of the service instead of a method and path')
-    .option('--authenticated-by <method>', METHODS.join(', '), 'wit+wpt')
+    .option('--authenticated-by <method>', AUTHENTICATION_METHODS.join(', '), 'wit+wpt')
     .option('--profile <name>', PROFILES.join(', '), 'wimse')
     .option('--json', 'print one JSON object and nothing else')
     .addHelpText(
@@ -69,17 +67,25 @@ function readId(option: string, text: string): WorkloadId {
 
 function assumedPrincipal(options: Options): Principal {
   const id = readId('--agent', options.agent)
-  const method = METHODS.find((name) => name === options.authenticatedBy)
+  const method = AUTHENTICATION_METHODS.find((name) => name === options.authenticatedBy)
   const profile = PROFILES.find((name): name is Profile => name === options.profile)
-  if (method === undefined) throw new UsageError(`--authenticated-by takes one of ${METHODS.join(', ')}`)
+  if (method === undefined) throw new UsageError(`--authenticated-by takes one of ${AUTHENTICATION_METHODS.join(', ')}`)
   if (profile === undefined) throw new UsageError(`--profile takes one of ${PROFILES.join(', ')}`)
-  const all = method !== 'jwt-svid'
+  const all = method !== 'jwt-svid' && method !== 'forwarded'
   return assumePrincipal({
     id,
     method,
-    ...(method === 'wit+wpt' ? { profile } : {}),
-    credential: { type: method === 'mtls' ? 'x509-svid' : method === 'jwt-svid' ? 'jwt-svid' : 'wit', id: 'assumed' },
+    ...(method === 'wit+wpt' || method === 'http-signature' ? { profile } : {}),
+    credential: { type: CREDENTIALS[method], id: 'assumed' },
     covers: { method: all, target: all, body: all },
     expiresAt: Number.MAX_SAFE_INTEGER,
   })
+}
+
+const CREDENTIALS: { readonly [method in AuthenticationMethod]: string } = {
+  'http-signature': 'wit',
+  'wit+wpt': 'wit',
+  mtls: 'x509-svid',
+  forwarded: 'x509-svid',
+  'jwt-svid': 'jwt-svid',
 }

@@ -1,4 +1,4 @@
-import { assumePrincipal, type Principal } from 'aims/authentication'
+import { AUTHENTICATION_METHODS, assumePrincipal, type Principal } from 'aims/authentication'
 import {
   type AccessRequest,
   createAuthorizer,
@@ -15,7 +15,6 @@ import type { Route } from '../http/route.ts'
 import type { Schema } from '../http/schema.ts'
 import { objectBody, textMember, textsMember } from './read.ts'
 
-const METHODS = ['wit+wpt', 'mtls', 'jwt-svid'] as const
 const TEXT = { type: 'string', maxLength: 2048 } as const
 const FLAG = { type: 'boolean' } as const
 
@@ -27,7 +26,7 @@ const BODY: Schema = {
       description: 'Who the caller has authenticated, and how',
       properties: {
         id: TEXT,
-        method: { ...TEXT, enum: METHODS },
+        method: { ...TEXT, enum: AUTHENTICATION_METHODS },
         profile: { ...TEXT, enum: PROFILES },
         credential: { type: 'object', properties: { type: TEXT, id: TEXT }, required: ['type', 'id'] },
         delegation: {
@@ -101,7 +100,7 @@ function accessRequest(body: JsonObject): AccessRequest {
 // The word of the service that asks, whose own identity has been verified.
 function principal(given: JsonObject): Principal {
   const id = parseWorkloadSpiffeId(textMember(given, 'id'))
-  const method = METHODS.find((one) => one === given.method) ?? 'jwt-svid'
+  const method = AUTHENTICATION_METHODS.find((one) => one === given.method) ?? 'jwt-svid'
   const profile = PROFILES.find((one) => one === given.profile)
   const covers = isJsonObject(given.covers) ? given.covers : {}
   const credential = isJsonObject(given.credential) ? given.credential : {}

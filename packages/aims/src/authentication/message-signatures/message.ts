@@ -22,6 +22,7 @@ export interface ResponseMessage {
   readonly request?: RequestMessage
 }
 
+/** What can be signed. */
 export type Message = RequestMessage | ResponseMessage
 
 export function isRequest(message: Message): message is RequestMessage {

@@ -418,7 +418,7 @@ test('authenticate() takes the certificates of a connection, verifies them once,
   const principal = await authenticator.authenticate(request)
   assert.equal(principal.id, agent.spiffeId)
   assert.equal(principal.method, 'mtls')
-  assert.deepEqual(principal.covers, { method: true, target: true, body: true })
+  assert.deepEqual(principal.covers, { method: true, target: true, body: true, response: true })
   mine.set(emptyBundle(ca.bundle.trustDomain))
   await assert.rejects(authenticator.authenticate(request), { code: 'x509.untrusted_domain' })
   mine.set(foreign.bundle)

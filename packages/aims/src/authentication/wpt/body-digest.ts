@@ -1,4 +1,4 @@
-import { hash } from 'node:crypto'
+import { contentDigest } from '../message-signatures/content-digest.ts'
 
 /**
  * The claim with which our proofs bind the body of a request, beside the claims of the draft. Its value has the form of
@@ -13,5 +13,5 @@ export const BODY_DIGEST_CLAIM = 'urn:uuid:81f1ebb5-1cae-4b16-8f93-c41ef76b02fb'
 
 /** The digest of a body as {@link BODY_DIGEST_CLAIM} carries it. */
 export function bodyDigest(body: Uint8Array): string {
-  return `sha-256=:${hash('sha256', body, 'base64')}:`
+  return contentDigest(body)
 }

@@ -1,9 +1,9 @@
-import { randomBytes } from 'node:crypto'
 import { trimBlanks } from '../../base/blanks.ts'
 import { sha256Base64url } from '../../base/bytes.ts'
 import { signJwsLocally } from '../../base/jose.ts'
 import type { Wit } from '../../credentials/wit/source.ts'
 import { PROFILE_RULES } from '../profile-rules.ts'
+import { randomId } from '../random-id.ts'
 import { BODY_DIGEST_CLAIM, bodyDigest } from './body-digest.ts'
 
 /** The request a proof is made for. */
@@ -115,17 +115,4 @@ function hashOf(wit: ProvingWit): string {
   const hash = sha256Base64url(wit.token)
   hashes.set(wit, hash)
   return hash
-}
-
-// Randomness is drawn for many identifiers at once: a call for 16 bytes costs as much as one for 4096.
-const pool = Buffer.allocUnsafeSlow(4096)
-let poolAt = pool.length
-
-function randomId(): string {
-  if (poolAt === pool.length) {
-    pool.set(randomBytes(pool.length))
-    poolAt = 0
-  }
-  poolAt += 16
-  return pool.toString('base64url', poolAt - 16, poolAt)
 }

@@ -7,7 +7,9 @@ import { type Sealed, sealInTypes } from '../../base/seal.ts'
 import { DEFAULT_CLOCK_SKEW, requireTimeOptions } from '../../credentials/lifetime.ts'
 import type { Profile } from '../../credentials/profile.ts'
 import { VERIFIED_WITS, type VerifiedWit } from '../../credentials/wit/wit.ts'
+import { isOnOrigin, ownAudience } from '../audience.ts'
 import { PROFILE_RULES, type ProfileRules } from '../profile-rules.ts'
+import { consume } from '../replay/consume.ts'
 import type { ReplayStore } from '../replay/replay-store.ts'
 import { BODY_DIGEST_CLAIM, bodyDigest } from './body-digest.ts'
 
@@ -164,22 +166,7 @@ export function checkBody(proof: CheckedProof, body: Uint8Array | undefined, req
  * @throws {@link AimsError} `proof.replayed`, `proof.replay_store_full`, `proof.replay_store_unavailable`
  */
 export function consumeProof(proof: CheckedProof, replays: ReplayStore, now: number): void | Promise<void> {
-  try {
-    const answer = replays.consume(proof.replayKey, proof.retainUntil, now)
-    return typeof answer === 'boolean' ? requireFresh(answer) : answer.then(requireFresh).catch(failedStore)
-  } catch (error) {
-    failedStore(error)
-  }
-}
-
-// `true` and nothing else: a store that answers anything odd has not said that the proof is fresh.
-function requireFresh(isFresh: boolean): void {
-  if (isFresh !== true) throw new AimsError('proof.replayed', 'the jti of the proof was used before')
-}
-
-function failedStore(cause: unknown): never {
-  if (AimsError.is(cause)) throw cause
-  throw new AimsError('proof.replay_store_unavailable', 'the replay store failed', { cause })
+  return consume(replays, proof.replayKey, proof.retainUntil, now, 'proof.replayed')
 }
 
 function toVerifiedProof(proof: CheckedProof, coversBody: boolean): VerifiedProof {
@@ -218,21 +205,13 @@ function checkSignature(jws: UnverifiedJws, wit: VerifiedWit, rules: ProfileRule
 
 // One audience as a string: a proof that is good at two services could be used at each.
 // A URI is compared without its query and fragment, as the draft says. An audience of ours that has one is meant whole.
-function checkAudience(
-  claims: JsonObject,
-  { audiences, origins, target }: ProofExpectations,
-  { namesMaker }: ProfileRules,
-): string {
+function checkAudience(claims: JsonObject, names: ProofExpectations, { namesMaker }: ProfileRules): string {
   const given = requiredText(claims, 'aud')
-  if (audiences.includes(given)) return given
-  const audience = namesMaker ? given : given.replace(QUERY_OR_FRAGMENT, '')
-  if (audiences.includes(audience)) return audience
-  const path = target?.split('?', 1)[0]
-  if (path !== undefined && isOnOrigin(audience, path, origins)) return audience
+  const audience = ownAudience(given, names, names.target, namesMaker)
+  if (audience !== undefined) return audience
   throw new AimsError('proof.audience_mismatch', 'the proof is for another service')
 }
 
-const QUERY_OR_FRAGMENT = /[?#].*$/s
 const MAX_AGE = 60
 const MAX_COMPAT_LIFETIME = 300
 
@@ -306,11 +285,6 @@ function checkTarget(claims: JsonObject, { target, origins, requireBinding }: Pr
   if (htu !== target && !isOnOrigin(htu, target, origins))
     throw new AimsError('proof.target_mismatch', 'the proof was made for another target')
   return true
-}
-
-// A target without the slash would go on with the name of the host: `https://api.example.com` and `.evil.example/`.
-function isOnOrigin(uri: string, target: string, origins: readonly string[] = []): boolean {
-  return target.startsWith('/') && origins.some((origin) => uri === `${origin}${target}`)
 }
 
 function checkTokens(claims: JsonObject, expected: ProofExpectations, rules: ProfileRules): void {

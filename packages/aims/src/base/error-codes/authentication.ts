@@ -66,6 +66,7 @@ export const AUTHENTICATION_CODES = {
   'authentication.peer_unexpected': 'the peer is authentic but is not the one expected',
   'authentication.no_client_certificate': 'the TLS client presented no certificate',
   'authentication.body_too_large': 'the body is larger than this service reads to check its digest',
+  'authentication.not_vouched': 'the proxy is known, and may not speak for the caller that it names',
   'authentication.refused':
     'what a caller is told: the proof of identity was not accepted; the record with the id says why',
   'authentication.unavailable':

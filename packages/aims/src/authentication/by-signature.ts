@@ -1,0 +1,79 @@
+import { AimsError } from '../base/errors.ts'
+import { requireNotRevoked } from '../credentials/revocation/require.ts'
+import { compatUseOf } from './audit.ts'
+import { checkSignedBody } from './http-signature/check.ts'
+import { type ResponseSigner, responseSigner } from './http-signature/responses.ts'
+import { SIGNATURE_SHAPES } from './http-signature/shapes.ts'
+import {
+  checkRequestSignature,
+  consumeNonce,
+  type RequestSignatureExpectations,
+} from './http-signature/verify-request.ts'
+import { makePrincipal, type Principal } from './principal.ts'
+import { DEFAULT_PROFILES, requireProfile, requireProfileFor } from './profile-policy.ts'
+import { type AuthenticatorOptions, type Judge, readBody } from './request.ts'
+import type { SharedState } from './shared-state.ts'
+
+/** Judges by a WIT and the signature that its key made over this request. */
+export function signatureJudge(
+  options: AuthenticatorOptions,
+  { verifyWit, marks }: SharedState,
+  clock: () => number,
+  signers: WeakMap<Principal, ResponseSigner>,
+): Judge {
+  const { profiles = DEFAULT_PROFILES, observer, replays, revocations, responses } = options
+  const rules = rulesOf(options)
+
+  return async ({ request, carried, now, id }) => {
+    if (carried.kind !== 'signature') throw new TypeError('the request carries no signature')
+    const { profile, signature } = carried
+    requireProfile(profiles, profile)
+    const wit = verifyWit('wimse', carried.wit, now)
+    requireProfileFor(profiles, profile, wit, now)
+    const checked = checkRequestSignature(request, signature, { ...rules, wit, now })
+    const { method, target } = request
+    const answered = { method, target, nonce: checked.nonce, profile }
+    // Before the nonce is used up: a caller that is told no here may ask again without the demand.
+    const signer = responseSigner(responses, checked.demandsResponse, answered, clock)
+    const body = checkSignedBody(checked, await readBody(request))
+    if (marks !== undefined && (await marks.admit(wit.subject, SIGNATURE_SHAPES[profile].generation)) !== true) {
+      throw new AimsError('authentication.downgrade', 'the caller has used a stronger profile before')
+    }
+    const consuming = consumeNonce(checked, replays, now)
+    if (consuming !== undefined) await consuming
+    // Last of all, because the body may have taken its time.
+    const { subject, issuedAt, confirmation } = wit
+    const keyThumbprint = () => confirmation.thumbprint
+    requireNotRevoked(revocations, { kind: 'wit', subject, issuedAt, id: wit.id, keyThumbprint }, now)
+    const principal = makePrincipal({
+      id: subject,
+      method: 'http-signature',
+      profile,
+      credential: { type: 'wit', id: wit.id ?? confirmation.thumbprint },
+      covers: { method: true, target: true, body, response: signer !== undefined },
+      expiresAt: wit.expiresAt,
+      ...(wit.attested === undefined ? {} : { attested: wit.attested }),
+      ...(wit.delegation === undefined ? {} : { delegation: wit.delegation }),
+    })
+    if (signer !== undefined) signers.set(principal, signer)
+    if (profile !== 'wimse') await observer.record(compatUseOf(request, principal, id))
+    return principal
+  }
+}
+
+// What is the same for every request.
+function rulesOf({
+  audiences,
+  origins,
+  maxLifetime,
+  clockSkew,
+  contextTokens,
+}: AuthenticatorOptions): Omit<RequestSignatureExpectations, 'wit' | 'now'> {
+  return {
+    audiences,
+    ...(origins === undefined ? {} : { origins }),
+    ...(maxLifetime === undefined ? {} : { maxLifetime }),
+    ...(clockSkew === undefined ? {} : { clockSkew }),
+    ...(contextTokens === undefined ? {} : { contextTokens }),
+  }
+}
