@@ -101,6 +101,19 @@ test('files are planned, applied, changed, and pruned only when told and in thei
   assert.equal((await entry('apply', fleet, '--reuse-retired')).exit, 0)
 })
 
+test('the plan of a fleet is applied as it was reviewed, however long it is', async () => {
+  const fleet = Array.from({ length: 1000 }, (_, i) => ({
+    spiffeId: `spiffe://example.com/many/${i}`,
+    selectors: [`unix:user:many-${i}`, 'unix:group:many'],
+    owner: 'many',
+  }))
+  const saved = join(scratch, 'many-plan.json')
+  const plan = await entry('plan', put('many.json', JSON.stringify(fleet)), '--out', saved)
+  assert.equal(plan.exit, 0)
+  const { exit, result } = await entry('apply', '--plan', saved)
+  assert.deepEqual([exit, (result.applied as Line[] | undefined)?.length], [0, 1000])
+})
+
 test('a plan in plain words', async () => {
   const words: string[] = []
   const write = output.write

@@ -2,14 +2,21 @@ import { closeSync, openSync, readSync } from 'node:fs'
 import { PROFILES, type Profile } from 'aims/credentials'
 import { FailedError, UsageError } from './exit.ts'
 
-const MAX_INPUT = 4 * 1024 * 1024
+const MIB = 1024 * 1024
+const MAX_INPUT = 4 * MIB
 
-/** Reads a file, or standard input for `-`. Inputs are credentials and bundles: more than 4 MiB is refused. */
-export function readInput(path: string): Buffer {
+/** Limits of JSON about a whole fleet: some ten thousand entries, as programs print them. */
+export const FLEET: { readonly maxLength: number; readonly maxMembers: number } = {
+  maxLength: 64 * MIB,
+  maxMembers: 4_000_000,
+}
+
+/** Reads a file, or standard input for `-`. Inputs are credentials and bundles: more than `max` bytes, 4 MiB, are refused. */
+export function readInput(path: string, max: number = MAX_INPUT): Buffer {
   try {
     const from = path === '-' ? 0 : openSync(path, 'r')
     try {
-      return readAll(from, path)
+      return readAll(from, path, max)
     } finally {
       if (from !== 0) closeSync(from)
     }
@@ -21,7 +28,7 @@ export function readInput(path: string): Buffer {
 }
 
 // Not readFileSync: it fails for a pipe whose writer is slower than we are, and reads a device without end.
-function readAll(from: number, path: string): Buffer {
+function readAll(from: number, path: string, max: number): Buffer {
   const chunks: Buffer[] = []
   let length = 0
   for (;;) {
@@ -29,7 +36,7 @@ function readAll(from: number, path: string): Buffer {
     const count = readSome(from, chunk)
     if (count === 0) return Buffer.concat(chunks)
     length += count
-    if (length > MAX_INPUT) throw new FailedError('operation.input_too_large', `${path} is larger than 4 MiB`)
+    if (length > max) throw new FailedError('operation.input_too_large', `${path} is larger than ${max / MIB} MiB`)
     chunks.push(chunk.subarray(0, count))
   }
 }

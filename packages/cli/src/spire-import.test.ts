@@ -129,6 +129,7 @@ for (const [what, spire, reason] of [
   ['a value that our attestor never shows', [entry('/x', ['unix:uid:root'])], /unix:uid takes/],
   ['no selectors', [entry('/x', [])], /selectors is empty/],
   ['an end', [entry('/x', ['unix:uid:1'], { expires_at: '1912345678' })], /expires/],
+  ['an end that cannot be read', [entry('/x', ['unix:uid:1'], { expires_at: 'soon' })], /expires/],
   ['a downstream server', [entry('/x', ['unix:uid:1'], { downstream: true })], /downstream/],
   ['a store', [entry('/x', ['unix:uid:1'], { store_svid: true })], /stored/],
   ['a wildcard name', [entry('/x', ['unix:uid:1'], { dns_names: ['*.example.com'] })], /dnsNames/],
@@ -150,6 +151,12 @@ test('a parent that is a join token or unknown is no machine here, and a note sa
     assert.equal(entries[0]?.entry.agents, undefined)
     assert.match(entries[0]?.notes[0] ?? '', /no equal/)
   }
+})
+
+test('the registry of a fleet is read whole', async () => {
+  const fleet = Array.from({ length: 1000 }, (_, i) => entry(`/many/${i}`, [`unix:user:many-${i}`]))
+  const { exit, result } = await importing('--out', join(scratch, 'many'), file({ entries: fleet }))
+  assert.deepEqual([exit, result.entries], [0, 1000])
 })
 
 test('what is left out makes the exit code 1, and a file that is none of these 2', async () => {

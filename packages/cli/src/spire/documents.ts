@@ -1,5 +1,6 @@
 import { isJsonObject, type JsonObject, type JsonValue, parseJson } from 'aims/base'
 import { UsageError } from '../exit.ts'
+import { FLEET } from '../input.ts'
 
 /** What `spire-server ... -output json` and `bundle ... -format spiffe` printed, put together. */
 export interface SpireDocuments {
@@ -13,7 +14,7 @@ export interface SpireDocuments {
 export function readSpireDocument(text: string, file: string): SpireDocuments {
   const nothing: SpireDocuments = { entries: [], agents: [], bundles: [] }
   if (text.startsWith('***')) return { ...nothing, bundles: listedBundles(text, file) }
-  const document = parseJson(text)
+  const document = parseJson(text, FLEET)
   if (!isJsonObject(document)) throw unknown(file)
   const { entries, agents, keys, id, bundles } = document
   if (bundles !== undefined)

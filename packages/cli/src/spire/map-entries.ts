@@ -104,7 +104,7 @@ function mapEntry(
   if (one.downstream === true)
     throw new Unmapped('it is a downstream server: see authorities above others, and set that up apart')
   if (one.store_svid === true) throw new Unmapped('its SVIDs are stored elsewhere: here a workload fetches them itself')
-  if (Number(one.expires_at ?? 0) > 0)
+  if (Number(one.expires_at ?? 0) !== 0)
     throw new Unmapped('it expires, and entries here do not: register it, and delete it in time')
   const selectors = list(one.selectors).map(selectorOf)
   for (const selector of selectors) requireShown(selector)

@@ -5,7 +5,7 @@ import { parseBundle } from 'aims/credentials'
 import { parseTrustDomain } from 'aims/identifiers'
 import type { Command } from 'commander'
 import { EXIT, UsageError } from '../../exit.ts'
-import { readInput } from '../../input.ts'
+import { FLEET, readInput } from '../../input.ts'
 import { output, print } from '../../output.ts'
 import { readSpireDocument, type SpireDocuments } from '../../spire/documents.ts'
 import { type MappingOptions, mapSpireEntries, type SpireMapping } from '../../spire/map-entries.ts'
@@ -60,7 +60,7 @@ export function defineImport(command: Command): void {
 }
 
 function together(files: readonly string[]): SpireDocuments {
-  const all = files.map((file) => readSpireDocument(readInput(file).toString('utf8'), file))
+  const all = files.map((file) => readSpireDocument(readInput(file, FLEET.maxLength).toString('utf8'), file))
   return {
     entries: all.flatMap(({ entries }) => entries),
     agents: all.flatMap(({ agents }) => agents),

@@ -12,7 +12,7 @@ import type { FiledEntry, ServerPlan } from 'aims-server'
 import type { Command } from 'commander'
 import { placeOf, readEntryFiles } from '../../entries/entry-files.ts'
 import { EXIT, UsageError } from '../../exit.ts'
-import { readInput } from '../../input.ts'
+import { FLEET, readInput } from '../../input.ts'
 import { output, print } from '../../output.ts'
 import { administer, type ServerOptions, serverOptions } from '../../server-options.ts'
 
@@ -70,7 +70,7 @@ export function definePlan(command: Command): void {
 
 // A plan of ours, written by whoever may apply it: the server looks at every change of it.
 function keptPlan(path: string): { readonly changes: readonly JsonObject[]; readonly reuseRetired: boolean } {
-  const { changes, reuseRetired } = parseJsonObject(readInput(path))
+  const { changes, reuseRetired } = parseJsonObject(readInput(path, FLEET.maxLength), FLEET)
   if (!Array.isArray(changes) || !changes.every(isJsonObject)) {
     throw new UsageError('--plan takes a file that aims entry plan --out wrote')
   }
