@@ -1,8 +1,10 @@
 // A backup of a server that works, what is refused of it, and what comes back when it is restored.
 import assert from 'node:assert/strict'
+import { execFileSync } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import {
   appendFileSync,
+  chmodSync,
   copyFileSync,
   cpSync,
   mkdirSync,
@@ -10,6 +12,7 @@ import {
   readdirSync,
   readFileSync,
   rmSync,
+  statSync,
   writeFileSync,
 } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -96,6 +99,22 @@ for (const [what, code, change] of [
     (d: string) => appendFileSync(join(d, 'store.sqlite'), 'x'),
   ],
   ['the log is missing', 'operation.backup_invalid', (d: string) => rmSync(join(d, 'log.sqlite'))],
+  [
+    'the log is a pipe',
+    'operation.backup_invalid',
+    (d: string) => {
+      rmSync(join(d, 'log.sqlite'))
+      execFileSync('mkfifo', [join(d, 'log.sqlite')])
+    },
+  ],
+  [
+    'the manifest is a pipe',
+    'operation.backup_invalid',
+    (d: string) => {
+      rmSync(join(d, 'manifest.json'))
+      execFileSync('mkfifo', [join(d, 'manifest.json')])
+    },
+  ],
   ['the manifest is missing', 'operation.backup_invalid', (d: string) => rmSync(join(d, 'manifest.json'))],
   [
     'the manifest names another time',
@@ -133,7 +152,11 @@ test('what an operator keeps in the data directory stays when a server starts an
 
 test('a restored server has its entries, log and keys, and the log tells of it', async () => {
   const config = await elsewhere()
-  await restoreBackup(config, { from: backup })
+  // As on a disk that keeps no modes.
+  const open = changed((d) => readdirSync(d).forEach((name) => void chmodSync(join(d, name), 0o644)))
+  await restoreBackup(config, { from: open })
+  const modes = ['store.sqlite', 'log.sqlite'].map((name) => statSync(join(config.dataDirectory, name)).mode & 0o777)
+  assert.deepEqual(modes, [0o600, 0o600])
   const server = await startServer(config, { log: () => undefined })
   const api = apiClient({ socketPath: server.socketPath })
   assert.ok((await adminClient(api).listEntries()).length >= 20)

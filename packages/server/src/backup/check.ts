@@ -1,4 +1,4 @@
-import { existsSync } from 'node:fs'
+import { statSync } from 'node:fs'
 import { join } from 'node:path'
 import { AimsError } from 'aims/base'
 import { databaseSource, formatVerifierKey, verifyLog } from 'aims/monitoring'
@@ -35,7 +35,11 @@ export async function checkBackup(
   const manifest = readManifest(directory, key)
   for (const name of BACKUP_FILES) {
     const path = join(directory, name)
-    if (!existsSync(path) || (await hashFile(path)) !== manifest.files[name]) {
+    // A pipe would hold the reader for ever.
+    if (
+      statSync(path, { throwIfNoEntry: false })?.isFile() !== true ||
+      (await hashFile(path)) !== manifest.files[name]
+    ) {
       throw new AimsError('operation.backup_invalid', `${name} is not the file that the manifest names`)
     }
   }

@@ -93,7 +93,8 @@ export function readManifest(directory: string, key: KeyEncryptionKey | undefine
 function parse(directory: string): JsonObject {
   const path = join(directory, MANIFEST)
   try {
-    if (statSync(path).size > MAX_LENGTH) throw invalid('the manifest is too large')
+    const stat = statSync(path)
+    if (!stat.isFile() || stat.size > MAX_LENGTH) throw invalid('the manifest is no file of a usable size')
     return parseJsonObject(readFileSync(path))
   } catch (cause) {
     throw new AimsError('operation.backup_invalid', 'the backup has no manifest that can be read', { cause })

@@ -1,5 +1,16 @@
 import { randomUUID } from 'node:crypto'
-import { closeSync, copyFileSync, fsyncSync, mkdirSync, openSync, readdirSync, renameSync, rmSync } from 'node:fs'
+import {
+  chmodSync,
+  closeSync,
+  copyFileSync,
+  fsyncSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  renameSync,
+  rmSync,
+  statSync,
+} from 'node:fs'
 import { basename, dirname, join } from 'node:path'
 import { AimsError, type AuditEvent, type Clock, systemClock } from 'aims/base'
 import { AuditLog } from 'aims/monitoring'
@@ -181,7 +192,10 @@ function restoredEvent({ id, createdAt, trustDomain, logSize }: BackupManifest):
 
 function copy(from: string, to: string): void {
   try {
+    if (!statSync(from).isFile()) throw new Error('not a file')
     copyFileSync(from, to)
+    // Whatever it was where the backup was kept.
+    chmodSync(to, 0o600)
   } catch (cause) {
     throw new AimsError('operation.backup_invalid', `${from}: cannot be read`, { cause })
   }
