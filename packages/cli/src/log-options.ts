@@ -1,6 +1,6 @@
-import { existsSync, statSync } from 'node:fs'
+import { statSync } from 'node:fs'
 import { join } from 'node:path'
-import { DEV_DIRECTORY } from './dev-directory.ts'
+import { DEV_DIRECTORY, findDevFile } from './dev-directory.ts'
 import { FailedError, UsageError } from './exit.ts'
 
 /** The option of commands that read a log: what `Command.option` takes. */
@@ -13,7 +13,7 @@ export const LOG_OPTION = [
 export function logOf({ log }: { readonly log?: string }): string {
   const named = log ?? process.env.AIMS_DATA_DIRECTORY
   if (named !== undefined) return named
-  if (existsSync(join(DEV_DIRECTORY, 'log.sqlite'))) return DEV_DIRECTORY
+  if (findDevFile('log.sqlite') !== undefined) return DEV_DIRECTORY
   throw new UsageError('give --log: there is no log of aims dev below this directory')
 }
 

@@ -1,9 +1,8 @@
-import { existsSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { type ApiClient, apiClient, isJsonObject, type JsonObject } from 'aims/base'
 import { type AdminClient, adminClient, type ConfigSources, type Configuration, loadConfig } from 'aims-server'
 import type { Command } from 'commander'
-import { DEV_DIRECTORY } from './dev-directory.ts'
+import { findDevFile } from './dev-directory.ts'
 import { FailedError } from './exit.ts'
 
 /** How a command finds the server. */
@@ -58,8 +57,8 @@ async function socketOf({ socket, config }: ServerOptions): Promise<string> {
   const named = socket ?? process.env.AIMS_API_SOCKET
   if (named !== undefined) return resolve(named)
   if (config !== undefined) return (await configOf({ config }))['api.socket']
-  const development = resolve(DEV_DIRECTORY, 'api.sock')
-  return existsSync(development) ? development : '/var/lib/aims/api.sock'
+  const development = findDevFile('api.sock')
+  return development === undefined ? '/var/lib/aims/api.sock' : resolve(development)
 }
 
 /** The configuration from a file, the environment, and what the command line says. */

@@ -1,11 +1,11 @@
-import { existsSync, mkdirSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdirSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import type { AttestationType } from 'aims/attestation'
 import { type AimsError, encodePem } from 'aims/base'
 import { parseTrustDomain, trustDomainOf } from 'aims/identifiers'
 import { type ConnectedIdentity, connect, connectWorkload, ENDPOINT_VARIABLE } from 'aims/provisioning'
 import type { Command } from 'commander'
-import { DEV_DIRECTORY } from '../dev-directory.ts'
+import { findDevFile } from '../dev-directory.ts'
 import { findEvidenceType } from '../evidence-types.ts'
 import { UsageError } from '../exit.ts'
 import { print, type Result, visible } from '../output.ts'
@@ -85,8 +85,7 @@ function sayWaiting({ message, code }: AimsError): void {
 }
 
 function socketOfDev(): string | undefined {
-  const socket = join(DEV_DIRECTORY, 'workload.sock')
-  return process.env[ENDPOINT_VARIABLE] === undefined && existsSync(socket) ? socket : undefined
+  return process.env[ENDPOINT_VARIABLE] === undefined ? findDevFile('workload.sock') : undefined
 }
 
 // Other commands take the path of a socket as it is; so does this one.
