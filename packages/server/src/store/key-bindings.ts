@@ -4,6 +4,11 @@ import type { ConfirmationKey, ConfirmationRegistry, KeyBindings } from 'aims/pr
 
 /** Most bindings kept at once: about 150 MB. Beyond it nothing is issued rather than unchecked. */
 const MAX_BINDINGS = 1_000_000
+/**
+ * Of them, how many one subject may have: whoever has its credentials issued, such as one agent on another host, must not use
+ * up what all need. Sub-agents are counted by the limits of their agent.
+ */
+const MAX_OF_ONE = 50_000
 
 /** Remembers whose key is whose, as long as a credential for it can be valid. */
 export interface StoredKeyBindings extends KeyBindings, ConfirmationRegistry {
@@ -15,8 +20,11 @@ export interface StoredKeyBindings extends KeyBindings, ConfirmationRegistry {
   purge(now: number): void
 }
 
-/** Key bindings and `aims-00` confirmation keys in the store. */
-export function openKeyBindings(db: DatabaseSync): StoredKeyBindings {
+/** Key bindings and `aims-00` confirmation keys in the store. `maxOfOne`: keys that one subject may have at a time. */
+export function openKeyBindings(
+  db: DatabaseSync,
+  { maxOfOne = MAX_OF_ONE }: { readonly maxOfOne?: number } = {},
+): StoredKeyBindings {
   // One statement decides and writes: two requests at once cannot both win.
   const bind = db.prepare(`
     INSERT INTO key_bindings VALUES ($thumbprint, $subject, $expires)
@@ -26,6 +34,17 @@ export function openKeyBindings(db: DatabaseSync): StoredKeyBindings {
     INSERT INTO confirmation_keys VALUES ($subject, $kid, $jwk, $expires)
     ON CONFLICT (subject, kid) DO UPDATE SET jwk = $jwk, expires_at = max(expires_at, $expires)`)
   const find = db.prepare('SELECT jwk FROM confirmation_keys WHERE subject = ? AND kid = ? AND expires_at > ?')
+  const owner = db.prepare('SELECT subject FROM key_bindings WHERE thumbprint = ?')
+  const expire = db.prepare('DELETE FROM key_bindings WHERE expires_at <= ? RETURNING subject')
+  const held = new Map<string, number>()
+  for (const row of db.prepare('SELECT subject, count(*) AS n FROM key_bindings GROUP BY subject').all()) {
+    held.set(String(row.subject), Number(row.n))
+  }
+  const change = (subject: string, by: number): void => {
+    const left = (held.get(subject) ?? 0) + by
+    if (left > 0) held.set(subject, left)
+    else held.delete(subject)
+  }
   let count = Number(db.prepare('SELECT count(*) AS n FROM key_bindings').get()?.n)
 
   const bindNow: StoredKeyBindings['bindNow'] = ({ thumbprint, subject, expiresAt, now }) => {
@@ -39,7 +58,22 @@ export function openKeyBindings(db: DatabaseSync): StoredKeyBindings {
   }
 
   return {
-    bind: async (binding) => bindNow(binding),
+    async bind(binding) {
+      const { thumbprint, subject } = binding
+      const before = storing('store', () => owner.get(thumbprint))?.subject
+      if (before !== subject && (held.get(subject) ?? 0) >= maxOfOne) {
+        throw new AimsError(
+          'operation.busy',
+          'the subject has too many keys at a time: they count until their credentials end',
+        )
+      }
+      const isBound = bindNow(binding)
+      if (isBound && before !== subject) {
+        change(subject, 1)
+        if (before !== undefined) change(String(before), -1)
+      }
+      return isBound
+    },
     bindNow,
     async register({ subject, kid, jwk, expiresAt }: ConfirmationKey) {
       storing('store', () =>
@@ -52,7 +86,7 @@ export function openKeyBindings(db: DatabaseSync): StoredKeyBindings {
       return typeof jwk === 'string' && thumbprintOf(jwk) === kid ? jwk : undefined
     },
     purge(now) {
-      db.prepare('DELETE FROM key_bindings WHERE expires_at <= ?').run(now)
+      for (const { subject } of expire.all(now)) change(String(subject), -1)
       db.prepare('DELETE FROM confirmation_keys WHERE expires_at <= ?').run(now)
       count = Number(db.prepare('SELECT count(*) AS n FROM key_bindings').get()?.n)
     },

@@ -77,6 +77,28 @@ test('what has expired is forgotten', async () => {
   }
 })
 
+test('one subject does not use up the room for keys, and gets it back when its credentials have expired', async () => {
+  const db = openStore(':memory:')
+  const open = () => openKeyBindings(db, { maxOfOne: 2 })
+  const bindings = open()
+  const bind = (thumbprint: string, subject = bot, to = bindings, now = NOW) =>
+    to.bind({ thumbprint, subject, expiresAt: now + 10, now })
+  const refused = { code: 'operation.busy' }
+  assert.deepEqual([await bind('a'), await bind('b'), await bind('a')], [true, true, true])
+  await assert.rejects(bind('c'), refused)
+  // It has its own for longer, others have theirs, and what is refused counts nothing.
+  assert.deepEqual([await bind('b'), await bind('c', other), await bind('a', other)], [true, true, false])
+  assert.equal(await bind('d', other), true)
+  await assert.rejects(bind('e', other), refused)
+  await assert.rejects(bind('e', bot, open()), refused)
+  // One that has expired may be another's; then it counts there.
+  assert.equal(await bind('a', parseSpiffeId('spiffe://example.com/third'), bindings, NOW + 10), true)
+  assert.equal(await bind('f', bot, bindings, NOW + 10), true)
+  bindings.purge(NOW + 10)
+  assert.equal(await bind('g', bot, bindings, NOW + 10), true)
+  await assert.rejects(bind('h', bot, bindings, NOW + 10), refused)
+})
+
 test('a key that lies under the name of another one is not found', async () => {
   const db = openStore(':memory:')
   const bindings = openKeyBindings(db)
