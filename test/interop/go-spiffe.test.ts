@@ -12,18 +12,32 @@ import { mtlsAgent } from 'aims/authentication'
 import { isExactly, parseSpiffeId } from 'aims/identifiers'
 import { connectWorkload } from 'aims/provisioning'
 import { adminClient } from 'aims-server'
-import { startTrustDomain, startWhoAmI } from '../support/trust-domain.ts'
+import { startTrustDomain, startWhoAmI, type TestTrustDomain } from '../support/trust-domain.ts'
 
 const program = fileURLToPath(new URL('../../interop/go-spiffe', import.meta.url))
 const hasGo = spawnSync('go', ['version']).status === 0
 const GO = 'spiffe://example.com/interop/go'
 const TYPESCRIPT = 'spiffe://example.com/interop/typescript'
 
-test('go-spiffe fetches, validates, sees a rotation, and speaks mTLS with us in both directions', {
-  skip: hasGo ? false : 'no Go on this machine',
-  timeout: 300_000,
-}, async () => {
-  const domain = await startTrustDomain()
+const SKIP = { skip: hasGo ? false : 'no Go on this machine', timeout: 300_000 }
+
+test('go-spiffe fetches, validates, sees a rotation, and speaks mTLS with us in both directions', SKIP, async () => {
+  await convince(await startTrustDomain())
+})
+
+test('it does the same where the CA is below another server, in its constraints', SKIP, async () => {
+  const above = await startTrustDomain({ 'keys.lifetime': '14d', 'keys.downstreamTtl': '7d' })
+  try {
+    const uid = `unix:uid:${process.getuid?.()}`
+    await above.register({ spiffeId: 'spiffe://example.com/servers/east', selectors: [uid], downstream: true })
+    const upstream = { aims: { server: `https://127.0.0.1:${above.port}`, workload: above.address } }
+    await convince(await startTrustDomain({ 'keys.lifetime': '4d', 'keys.upstream': upstream }))
+  } finally {
+    await above.close()
+  }
+})
+
+async function convince(domain: TestTrustDomain): Promise<void> {
   const binary = join(domain.directory, 'go-spiffe')
   const built = spawnSync('go', ['build', '-o', binary, '.'], { cwd: program, encoding: 'utf8' })
   assert.equal(built.status, 0, built.stderr)
@@ -70,7 +84,7 @@ test('go-spiffe fetches, validates, sees a rotation, and speaks mTLS with us in 
   } finally {
     await domain.close()
   }
-})
+}
 
 test('go-spiffe follows our bundle endpoint over a rotation, and we fetch from its handler', {
   skip: hasGo ? false : 'no Go on this machine',

@@ -27,8 +27,8 @@ export interface TestTrustDomain {
   close(): Promise<void>
 }
 
-/** Starts `example.com`. */
-export async function startTrustDomain(): Promise<TestTrustDomain> {
+/** Starts `example.com`. @param settings - Of the server and the agent, beside those that they need. */
+export async function startTrustDomain(settings: object = {}): Promise<TestTrustDomain> {
   const directory = mkdtempSync(join(tmpdir(), 'aims-interop-'))
   const config = await loadConfig({
     env: {},
@@ -37,6 +37,7 @@ export async function startTrustDomain(): Promise<TestTrustDomain> {
       dataDirectory: join(directory, 'data'),
       'listen.port': 0,
       'agent.socket': join(directory, 'workload.sock'),
+      ...settings,
     },
   })
   const server = await startServer(config)

@@ -21,6 +21,7 @@ const RIGHTS: { readonly [access in Access]: readonly Access[] } = {
   reporter: ['public', 'reporter'],
   registrar: ['public', 'reporter', 'registrar'],
   agent: ['public', 'reporter', 'agent'],
+  downstream: ['public', 'reporter', 'downstream'],
   admin: ['public', 'reporter', 'registrar', 'agent', 'admin'],
 }
 
@@ -121,8 +122,10 @@ function callerOf(svid: VerifiedX509Svid, { agents, delegations, findBySubject }
   if (isAgentId(subject)) {
     return { ...proven, access: new Set(RIGHTS.agent), agent: agents.present(subject, svid.serialNumber) }
   }
-  const access = accessOfEntry(findBySubject(subject), delegations)
-  return { ...proven, access: new Set(access === 'admin' ? OPERATOR : RIGHTS[access]) }
+  const entry = findBySubject(subject)
+  const access = accessOfEntry(entry, delegations)
+  const further = entry?.downstream === true ? RIGHTS.downstream : []
+  return { ...proven, access: new Set([...(access === 'admin' ? OPERATOR : RIGHTS[access]), ...further]) }
 }
 
 // Whose entry was deleted is nobody here, also while the last certificate lives (O5).

@@ -13,6 +13,7 @@ import { keepDoing } from './chores.ts'
 import { allowedHosts, ttlRules } from './config/derived.ts'
 import type { Configuration } from './config/settings.ts'
 import { type DataDirectory, openDataDirectory } from './data-directory.ts'
+import { createDownstream } from './downstream/downstream.ts'
 import { createEntryRegistry, type EntryRegistry } from './entries.ts'
 import { openFederation } from './federation/open.ts'
 import { openWebEndpoint } from './federation/web-endpoint.ts'
@@ -150,6 +151,16 @@ async function start(config: Configuration, options: ServerOptions, undo: (() =>
     matchEntries: entries.match,
   })
 
+  const downstream = createDownstream({
+    trustDomain,
+    authorities,
+    neighbours: storage.neighbours,
+    bindings: core.bindings,
+    ttl: config['keys.downstreamTtl'],
+    clock,
+    observer,
+    findBySubject: entries.findBySubject,
+  })
   const bundles: BundleSource = {
     bundleFor: (wanted) => (wanted === trustDomain ? authorities.bundle() : undefined),
   }
@@ -169,6 +180,7 @@ async function start(config: Configuration, options: ServerOptions, undo: (() =>
     evidence,
     things,
     nodes,
+    downstream,
     federation,
     changes,
     engine,
@@ -243,6 +255,7 @@ async function start(config: Configuration, options: ServerOptions, undo: (() =>
     say(`aims server: ${error instanceof Error ? error.message : 'tick failed'}`)
   const stopChores = keepDoing(
     [
+      downstream.prune,
       authorities.advance,
       keepOwnSvid,
       federation.advance,

@@ -10,6 +10,7 @@ import { openRollbackGuard, type RollbackGuard } from './rollback/guard.ts'
 import { openStore } from './store/database.ts'
 import { type KeyStore, loadOrCreateLogKey, openKeyStore } from './store/key-store.ts'
 import { type Meta, openMeta, requireUnchanged } from './store/meta.ts'
+import { type NeighbourStore, openNeighbours } from './store/neighbours.ts'
 import { openSeal, type Seal } from './store/seal.ts'
 
 /** What an operator says about the data. */
@@ -26,6 +27,7 @@ export interface Storage {
   readonly wrapping: KeyEncryptionKey
   readonly seal: Seal
   readonly log: AuditLog
+  readonly neighbours: NeighbourStore
   readonly keyManager: ConfiguredManager | undefined
   readonly rollback: RollbackGuard
   /** @param options.remember - Whether the last state is remembered. Default true. */
@@ -91,7 +93,8 @@ export function openStorage(
       opened.close()
       db.close()
     }
-    return { db, meta, keys, wrapping, seal, log, keyManager, rollback, close }
+    const neighbours = openNeighbours(db, seal, config.trustDomain)
+    return { db, meta, keys, neighbours, wrapping, seal, log, keyManager, rollback, close }
   } catch (error) {
     log?.close()
     db.close()

@@ -40,6 +40,8 @@ export interface RegistrationEntry {
   readonly shared: boolean
   /** May use the administration API. */
   readonly admin: boolean
+  /** Is an identity server below this one: may have its CA certified and its token keys published. Absent: not. */
+  readonly downstream?: true
   /** Trust domains whose bundles the workload gets beside its own. Where there is no relationship it gets none. */
   readonly federatesWith: readonly TrustDomain[]
   /** What evidence must show beyond the selectors: an appraisal policy, read by the server's verifiers. */
@@ -116,6 +118,7 @@ export function parseEntry(input: JsonValue, rules: EntryRules): RegistrationEnt
     purpose: text('purpose', input.purpose ?? '', 1024),
     shared: flag('shared', input.shared ?? false),
     admin: flag('admin', input.admin ?? false),
+    ...(flag('downstream', input.downstream ?? false) ? { downstream: true } : {}),
     federatesWith: foreignDomains(input.federatesWith, rules.trustDomain),
     ...optionalObject('attestation', input.attestation),
     ...optionalObject('manifest', input.manifest),
@@ -145,6 +148,7 @@ const MEMBERS: ReadonlySet<string> = new Set<keyof RegistrationEntry>([
   'purpose',
   'shared',
   'admin',
+  'downstream',
   'federatesWith',
   'attestation',
   'manifest',

@@ -1,6 +1,7 @@
 export { type AgentGroup, type AttestedAgent, isAgentGroup, isServedBy } from './agent-group.ts'
 export { collectorsOf } from './connect/collectors.ts'
 export { type Connected, type ConnectedVia, type ConnectOptions, connect, type Environment } from './connect/connect.ts'
+export { type DownstreamProofPurpose, downstreamProofNonce } from './downstream/proof.ts'
 export {
   CREDENTIAL_TYPES,
   type CredentialType,

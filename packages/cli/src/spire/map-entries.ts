@@ -102,7 +102,9 @@ function mapEntry(
 ): Omit<MappedEntry, 'from'> {
   const notes: string[] = []
   if (one.downstream === true)
-    throw new Unmapped('it is a downstream server: see authorities above others, and set that up apart')
+    throw new Unmapped(
+      'it is a downstream server: a SPIRE server cannot be below AIMS, another AIMS can (docs/operations.md)',
+    )
   if (one.store_svid === true) throw new Unmapped('its SVIDs are stored elsewhere: here a workload fetches them itself')
   if (Number(one.expires_at ?? 0) !== 0)
     throw new Unmapped('it expires, and entries here do not: register it, and delete it in time')

@@ -126,6 +126,12 @@ export const duration: SettingType<number> = {
   },
 }
 
+export const optionalDuration: SettingType<number | undefined> = {
+  name: 'duration or null',
+  fromText: toNumber,
+  read: (value, base) => (value === null ? undefined : duration.read(value, base)),
+}
+
 const SECONDS: { readonly [unit: string]: number } = { s: 1, m: 60, h: 3600, d: 86_400 }
 
 /** Compatibility profiles with the day after which they are off again, e.g. `aims-00: 2027-03-31`. */

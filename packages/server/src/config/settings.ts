@@ -13,6 +13,7 @@ import {
   idPrefixes,
   objectByName,
   oneOf,
+  optionalDuration,
   optionalPath,
   optionalPort,
   optionalText,
@@ -50,6 +51,7 @@ export interface Configuration {
   readonly 'keys.publishAhead': number
   readonly 'keys.manager': JsonObject
   readonly 'keys.upstream': JsonObject
+  readonly 'keys.downstreamTtl': number | undefined
   readonly 'bundle.refreshHint': number
   readonly 'bundle.web.host': string
   readonly 'bundle.web.port': number | undefined
@@ -188,7 +190,12 @@ export const SETTINGS: { readonly [Key in keyof Configuration]: Setting<Configur
   'keys.upstream': {
     type: objectByName,
     default: { value: {} },
-    doc: 'What signs the CAs of this server. Empty: they sign themselves. `file` with `certificate`, `key` and, where the root is elsewhere, `bundle`: a CA on disk, see [upstream authority](operations.md#upstream-authority).',
+    doc: 'What signs the CAs of this server. Empty: they sign themselves. `file` with `certificate`, `key` and, where the root is elsewhere, `bundle`: a CA on disk; `aims` with `server` and `workload`: a server above this one; see [upstream authority](operations.md#upstream-authority).',
+  },
+  'keys.downstreamTtl': {
+    type: optionalDuration,
+    default: { value: undefined },
+    doc: 'How long the CA of a server below this one may live. Without it there are none: its own CAs certify no others. See [servers below others](operations.md#servers-below-others).',
   },
   'bundle.refreshHint': {
     type: duration,

@@ -4,9 +4,9 @@ import type { Schema } from './schema.ts'
 
 /**
  * What a caller must be allowed to do. Whoever may administer may do all; an agent may report; a registrar changes the
- * entries that were delegated to it.
+ * entries that were delegated to it. Being a server below this one is a right apart: administrators do not have it.
  */
-export type Access = 'public' | 'reporter' | 'registrar' | 'agent' | 'admin'
+export type Access = 'public' | 'reporter' | 'registrar' | 'agent' | 'downstream' | 'admin'
 
 /** Where a route can be reached: the Unix socket of this machine, or the HTTPS listener. */
 export type Entrance = 'unix' | 'https'

@@ -21,6 +21,7 @@ import {
   type AuthorityPurpose,
   type KeyInfo,
 } from './authority-types.ts'
+import { createPublication } from './publication.ts'
 
 const AUTOMATIC: Omit<Actor, 'correlationId'> = { name: 'aims:server', method: 'schedule' }
 
@@ -38,12 +39,18 @@ export async function openAuthorities(options: AuthoritiesOptions): Promise<Auth
   const oneAtATime = serializer()
   const keys = new Map<string, StoredKey>()
   for (const key of store.load()) if (key.purpose !== 'audit-log') keys.set(key.id, key)
-  const look = () => snapshotOf(trustDomain, [...keys.values()], meta, options.refreshHint)
+  const neighbours = options.neighbours
+  const look = () => {
+    const bundles = neighbours?.list().map(({ bundle }) => bundle)
+    return snapshotOf(trustDomain, [...keys.values()], meta, options.refreshHint, bundles)
+  }
   let current = look()
 
   const take = async (step: Step, actor: Actor): Promise<void> => {
     const isNew = !keys.has(step.subject.id)
     try {
+      // Above first: what signs here is to be known there before.
+      if (isNew && step.subject.purpose !== 'x509-ca') await publication.publish([...keys.values(), step.subject])
       await write(step, actor)
     } catch (error) {
       // What was not written is nobody's key.
@@ -68,9 +75,23 @@ export async function openAuthorities(options: AuthoritiesOptions): Promise<Auth
       if (removes) keys.delete(key.id)
       else keys.set(key.id, key)
     }
+    renew()
+  }
+  const renew = (): void => {
     current = look()
     for (const listener of listeners) listener()
   }
+  const exchange: Authorities['exchange'] = async (change, event) => {
+    await observer.record(event)
+    seal.transaction(() => {
+      if (neighbours === undefined) throw new TypeError('there is no store of neighbours')
+      change(neighbours)
+      meta.advance('revision')
+      meta.advance('bundle_sequence')
+    })
+    renew()
+  }
+  const publication = createPublication(options, exchange)
   const ownOf = (purpose: AuthorityPurpose) => [...keys.values()].filter((key) => key.purpose === purpose)
   const automatic = (): Actor => ({ ...AUTOMATIC, correlationId: randomUUID() })
   const advanceOne = async (purpose: AuthorityPurpose): Promise<void> => {
@@ -106,7 +127,14 @@ export async function openAuthorities(options: AuthoritiesOptions): Promise<Auth
     bundle: () => current.bundle,
     standing: () => current.standing,
     list: () => [...keys.values()].map(describe),
-    advance: () => oneAtATime(advanceAll),
+    advance: () =>
+      oneAtATime(async () => {
+        const failures: unknown[] = []
+        for (const work of [advanceAll, () => publication.keepUp([...keys.values()])]) {
+          await work().catch((error: unknown) => failures.push(error))
+        }
+        if (failures.length > 0) throw failures[0]
+      }),
     rotate: (purpose, actor, { immediately = false } = {}) =>
       oneAtATime(async () => {
         await take(await rotationStep(ownOf(purpose), purpose, immediately, options), actor)
@@ -116,6 +144,7 @@ export async function openAuthorities(options: AuthoritiesOptions): Promise<Auth
     activate: (purpose, actor, { force = false } = {}) => command(purpose, { action: 'activate', force }, actor),
     taint: (purpose, id, actor) => command(purpose, { action: 'taint', id }, actor),
     revoke: (purpose, id, actor) => command(purpose, { action: 'revoke', id }, actor),
+    exchange: (change, event) => oneAtATime(() => exchange(change, event)),
     onChange(listener) {
       listeners.add(listener)
       return () => listeners.delete(listener)

@@ -20,11 +20,17 @@ export function snapshotOf(
   keys: readonly StoredKey[],
   meta: Meta,
   refreshHint: number,
+  neighbours: readonly TrustBundle[] = [],
 ): AuthoritySnapshot {
   const of = (purpose: KeyPurpose) => keys.filter((key) => key.purpose === purpose)
   const active = (purpose: KeyPurpose) => of(purpose).find(({ state }) => state === 'active')
-  const tokenKeys = (purpose: KeyPurpose) =>
-    new Map(of(purpose).map(({ key: { kid, publicKey, alg } }) => [kid, verificationKey(publicKey, { alg, kid })]))
+  const tokenKeys = (purpose: 'jwt' | 'wit'): TrustBundle['jwtAuthorities'] =>
+    new Map([
+      ...neighbours.flatMap((one) => [...(purpose === 'jwt' ? one.jwtAuthorities : one.witAuthorities)]),
+      ...of(purpose).map(
+        ({ key: { kid, publicKey, alg } }) => [kid, verificationKey(publicKey, { alg, kid })] as const,
+      ),
+    ])
   const standing = (purpose: KeyPurpose) => of(purpose).filter(({ state }) => state !== 'tainted')
   const kids = (purpose: KeyPurpose) => standing(purpose).map(({ key }) => key.kid)
   const authority = ({ key, certificate, chain = [] }: StoredKey): readonly X509Authority[] =>
@@ -36,7 +42,7 @@ export function snapshotOf(
     wit: active('wit')?.key,
     bundle: {
       trustDomain,
-      x509Authorities: rootsOf(of('x509-ca')),
+      x509Authorities: rootsOf(of('x509-ca'), neighbours),
       jwtAuthorities: tokenKeys('jwt'),
       witAuthorities: tokenKeys('wit'),
       sequence: BigInt(meta.counter('bundle_sequence')),
@@ -53,7 +59,8 @@ export function snapshotOf(
 }
 
 // What others trust: the roots, each once, however many CAs of this server hang below it.
-function rootsOf(cas: readonly StoredKey[]): readonly Uint8Array[] {
-  const roots = cas.map(({ certificate, chain }) => chain?.at(-1) ?? certificate).filter((root) => root !== undefined)
+function rootsOf(cas: readonly StoredKey[], neighbours: readonly TrustBundle[]): readonly Uint8Array[] {
+  const own = cas.map(({ certificate, chain }) => chain?.at(-1) ?? certificate).filter((root) => root !== undefined)
+  const roots = [...own, ...neighbours.flatMap(({ x509Authorities }) => x509Authorities)]
   return [...new Map(roots.map((root) => [Buffer.from(root).toString('base64'), root])).values()]
 }

@@ -6,6 +6,7 @@ import type { AuthorityKey, StoredKey } from '../store/key-store.ts'
 import type { AuthoritiesOptions, AuthorityPurpose } from './authority-types.ts'
 import { generateManaged, within } from './managers/key-manager.ts'
 import { tryAuthority } from './trial.ts'
+import type { UpstreamCa } from './upstream.ts'
 
 // Certificates begin a little in the past, for clocks that are behind; retired keys stay a little longer.
 const SKEW = 60
@@ -170,12 +171,14 @@ async function createKey(
   options: AuthoritiesOptions,
 ): Promise<StoredKey> {
   const { lifetime } = options
+  // Before a key is made: whoever is away will not certify it either.
+  const above = purpose === 'x509-ca' ? await options.upstream?.load() : undefined
   const key = await makeKey(`${options.trustDomain} ${purpose}`, options)
   const life = { createdAt: now, activateAt, expiresAt: Math.floor(activateAt + lifetime), dropAt: 0 }
   const base: StoredKey = { id: randomUUID(), purpose, state, ...life, key }
   if (purpose !== 'x509-ca') return base
   try {
-    return await certify(base, now, options)
+    return await certify(base, now, above, options)
   } catch (error) {
     await destroyKey(base, options)
     throw error
@@ -185,25 +188,22 @@ async function createKey(
 async function certify(
   base: StoredKey,
   now: number,
-  { trustDomain, lifetime, upstream }: AuthoritiesOptions,
+  above: UpstreamCa | undefined,
+  { trustDomain, lifetime, pathLength = 0 }: AuthoritiesOptions,
 ): Promise<StoredKey> {
   const { key, activateAt } = base
-  const above = await upstream?.load()
-  const common = { trustDomain, notBefore: Math.floor(now) - SKEW, pathLength: 0 }
+  const common = { trustDomain, notBefore: Math.floor(now) - SKEW, notAfter: base.expiresAt, pathLength }
   if (above === undefined) {
-    const certificate = await issueCaCertificate({ ...common, notAfter: base.expiresAt, signer: key })
+    const certificate = await issueCaCertificate({ ...common, signer: key })
     return { ...base, certificate }
   }
-  const { authority, path } = above
+  const { certificate, chain, expiresAt } = await above.certify({ ...common, key })
   // Shorter lives would have keys follow one another all the time.
-  if (authority.expiresAt < activateAt + lifetime / 2) {
+  if (expiresAt < activateAt + lifetime / 2) {
     throw new AimsError('provisioning.upstream_expiring', 'the upstream CA ends too early')
   }
-  const expiresAt = Math.min(base.expiresAt, authority.expiresAt)
-  const request = { ...common, notAfter: expiresAt, issuer: authority, subjectKey: key.publicKey }
-  const certificate = await issueCaCertificate(request)
-  await tryAuthority({ trustDomain, signer: key, certificate, chain: path }, now)
-  return { ...base, expiresAt, certificate, chain: path }
+  await tryAuthority({ trustDomain, signer: key, certificate, chain }, now)
+  return { ...base, expiresAt, certificate, chain }
 }
 
 function makeKey(label: string, { manager }: AuthoritiesOptions): AuthorityKey | Promise<AuthorityKey> {

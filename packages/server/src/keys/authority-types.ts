@@ -1,10 +1,11 @@
-import type { Clock, Observer } from 'aims/base'
+import type { AuditEvent, Clock, Observer } from 'aims/base'
 import type { TrustBundle } from 'aims/credentials'
 import type { TrustDomain } from 'aims/identifiers'
 import type { AuthorityKeys } from 'aims/provisioning'
 import type { Actor } from '../entries.ts'
 import type { KeyPurpose, KeyStore, StoredKey } from '../store/key-store.ts'
 import type { Meta } from '../store/meta.ts'
+import type { NeighbourStore } from '../store/neighbours.ts'
 import type { Seal } from '../store/seal.ts'
 import type { ConfiguredManager } from './managers/configured.ts'
 import type { Upstream } from './upstream.ts'
@@ -29,7 +30,7 @@ export interface Authorities extends AuthorityKeys {
   list(): readonly KeyInfo[]
   /** All keys of the bundle but the tainted ones. */
   standing(): StandingSigners
-  /** Does what is due: prepares, activates and drops keys. Call it every few seconds. */
+  /** Does what is due: prepares, activates and drops keys, and tells the server above. Call it every few seconds. */
   advance(): Promise<void>
   /**
    * Brings the next rotation forward: a new key is published now and signs after the publication delay.
@@ -63,6 +64,8 @@ export interface Authorities extends AuthorityKeys {
    * @throws {@link AimsError} `provisioning.authority_not_found`, `.authority_active`, `.authority_state`
    */
   revoke(purpose: AuthorityPurpose, id: string, actor: Actor): Promise<KeyInfo>
+  /** Changes what other servers of the trust domain have published here. It is in the log before it takes effect. */
+  exchange(change: (neighbours: NeighbourStore) => void, event: AuditEvent): Promise<void>
   /** Calls `listener` after every change. @returns a function that ends it */
   onChange(listener: () => void): () => void
 }
@@ -84,6 +87,10 @@ export interface AuthoritiesOptions {
   readonly refreshHint: number
   /** Where new keys are made. Absent: here, and kept in the store. */
   readonly manager?: ConfiguredManager | undefined
+  /** What other servers of the trust domain have published here. Absent: there are none. */
+  readonly neighbours?: NeighbourStore | undefined
+  /** How many CAs may stand below those of this server. Default 0. */
+  readonly pathLength?: number
   /** What certifies new CAs. Absent: they certify themselves. */
   readonly upstream?: Upstream | undefined
 }

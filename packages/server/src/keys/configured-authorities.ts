@@ -12,7 +12,7 @@ export function openConfiguredAuthorities(
   parts: { readonly storage: Storage; readonly ttls: TtlRules; readonly clock: Clock; readonly observer: Observer },
 ): Promise<Authorities> {
   const { storage, ttls, clock, observer } = parts
-  const { trustDomain } = config
+  const { trustDomain, 'keys.downstreamTtl': downstreamTtl } = config
   return openAuthorities({
     trustDomain,
     seal: storage.seal,
@@ -22,9 +22,12 @@ export function openConfiguredAuthorities(
     observer,
     lifetime: config['keys.lifetime'],
     publishAhead: config['keys.publishAhead'],
-    maxTtl: { 'x509-ca': ttls.x509.max, jwt: ttls.jwt.max, wit: ttls.wit.max },
+    // A root is needed as long as the CAs of servers below it live.
+    maxTtl: { 'x509-ca': Math.max(ttls.x509.max, downstreamTtl ?? 0), jwt: ttls.jwt.max, wit: ttls.wit.max },
     refreshHint: config['bundle.refreshHint'],
     manager: storage.keyManager,
-    upstream: configuredUpstream(config['keys.upstream'], trustDomain),
+    neighbours: storage.neighbours,
+    pathLength: downstreamTtl === undefined ? 0 : 1,
+    upstream: configuredUpstream(config['keys.upstream'], trustDomain, clock),
   })
 }

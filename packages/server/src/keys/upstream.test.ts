@@ -5,7 +5,7 @@ import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, test } from 'node:test'
-import { encodePem, WorkloadKey } from 'aims/base'
+import { encodePem, systemClock, WorkloadKey } from 'aims/base'
 import { bundleSource, createX509Authority, issueCaCertificate, issueX509Svid, verifyX509Svid } from 'aims/credentials'
 import { parseTrustDomain, parseWorkloadSpiffeId } from 'aims/identifiers'
 import {
@@ -69,7 +69,7 @@ function optionsFor(setting: Parameters<typeof configuredUpstream>[0]): Authorit
     publishAhead: 50,
     maxTtl: { 'x509-ca': 100, jwt: 100, wit: 100 },
     refreshHint: 60,
-    upstream: configuredUpstream(setting, trustDomain),
+    upstream: configuredUpstream(setting, trustDomain, systemClock),
   })
 }
 
@@ -185,10 +185,20 @@ test('an upstream CA whose key others can read is refused', async () => {
 for (const [what, setting] of [
   ['another kind', { vault: {} }],
   ['no key', { file: { certificate: '/ca.pem' } }],
+  ['two of them', { file: {}, aims: {} }],
+  ['no server above', { aims: { workload: 'unix:///run/aims/upstream.sock' } }],
+  ['a server without TLS', { aims: { server: 'http://127.0.0.1:1', workload: 'unix:///run/aims/upstream.sock' } }],
+  ['no identity', { aims: { server: 'https://127.0.0.1:1' } }],
+  [
+    'two identities',
+    { aims: { server: 'https://127.0.0.1:1', workload: 'unix:///s', evidence: ['github'], bundle: '/b' } },
+  ],
+  ['evidence without a bundle', { aims: { server: 'https://127.0.0.1:1', evidence: ['github'] } }],
+  ['an unknown type of evidence', { aims: { server: 'https://127.0.0.1:1', evidence: ['githb'], bundle: '/b' } }],
   ['an unknown setting', { file: { certificate: '/ca.pem', key: '/ca.key', root: '/r.pem' } }],
 ] as const) {
   test(`keys.upstream, refused: ${what}`, () => {
-    assert.throws(() => configuredUpstream(setting, trustDomain), { code: 'operation.config_invalid' })
+    assert.throws(() => configuredUpstream(setting, trustDomain, systemClock), { code: 'operation.config_invalid' })
   })
 }
 

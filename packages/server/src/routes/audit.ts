@@ -9,6 +9,7 @@ const REPORTABLE: { readonly [access in Exclude<Access, 'public'>]: readonly str
   registrar: [],
   // What an agent refuses never reaches the issuer.
   agent: ['attestation', 'provisioning.refused', 'provisioning.rejected'],
+  downstream: [],
   admin: ['operation', 'policy'],
 }
 

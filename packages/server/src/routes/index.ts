@@ -4,6 +4,7 @@ import type { Issuer } from 'aims/provisioning'
 import type { EvidenceIssuance } from '../attestation/evidence-issuance.ts'
 import type { ChangeFeed } from '../change-feed.ts'
 import type { Configuration } from '../config/settings.ts'
+import type { Downstream } from '../downstream/downstream.ts'
 import type { EntryRegistry } from '../entries.ts'
 import type { Federation } from '../federation/federation.ts'
 import type { Route } from '../http/route.ts'
@@ -24,6 +25,7 @@ import { auditRoutes } from './audit.ts'
 import { authorityRoutes } from './authorities.ts'
 import { authorizationRoutes } from './authorization.ts'
 import { backupRoutes } from './backups.ts'
+import { downstreamRoutes } from './downstream.ts'
 import { entryRoutes } from './entries.ts'
 import { entryPlanRoutes } from './entry-plans.ts'
 import { federationRoutes } from './federation.ts'
@@ -46,6 +48,7 @@ export interface RouteDependencies {
   readonly evidence: EvidenceIssuance
   readonly things: AttestedThings
   readonly nodes: Nodes
+  readonly downstream: Downstream
   readonly federation: Federation
   readonly changes: ChangeFeed
   readonly engine: PolicyEngine | undefined
@@ -97,6 +100,7 @@ export function serverRoutes(deps: RouteDependencies): readonly Route[] {
       ...entryRoutes(entries, delegations),
       ...entryPlanRoutes(entries, delegations),
       ...authorityRoutes(authorities, deps.bindings, deps.clock),
+      ...downstreamRoutes(deps.downstream, authorities),
       ...federationRoutes(federation, authorities),
       ...attestedThingRoutes(deps.things, deps.observer),
       ...agentRoutes({ ...deps, ...nodes, trustDomain: config.trustDomain }),

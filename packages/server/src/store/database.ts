@@ -92,6 +92,12 @@ export const SCHEMA: readonly SchemaStep[] = [
 `,
     down: 'DROP TABLE federation;',
   },
+  {
+    up: `
+  CREATE TABLE neighbours (id TEXT PRIMARY KEY, document TEXT NOT NULL, received_at REAL NOT NULL) STRICT, WITHOUT ROWID;
+`,
+    down: 'DROP TABLE neighbours;',
+  },
 ]
 
 /** How to open a store. */

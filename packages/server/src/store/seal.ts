@@ -15,6 +15,7 @@ type SealedTable =
   | 'join_tokens'
   | 'revocations'
   | 'federation'
+  | 'neighbours'
 
 /** Keeps one value over all rows that matter, so that a row that went, came or was changed by others is found out. */
 export interface Seal {
@@ -39,6 +40,7 @@ const TABLES: readonly SealedTable[] = [
   'retired_entries',
   'revocations',
   'federation',
+  'neighbours',
 ]
 const LABEL = 'seal'
 const ROW_LABEL = 'sealed row'

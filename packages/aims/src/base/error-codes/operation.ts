@@ -59,6 +59,10 @@ export const OPERATION_CODES = {
     'the key manager did not answer in time: nothing was issued; look at it, and try again',
   'operation.key_manager_invalid': 'the key manager answered with a signature or key that is not the right one',
   'operation.key_manager_missing': 'a stored key is in a key manager that is not configured: set keys.manager to it',
+  'operation.upstream_unreachable': 'the upstream server, or the identity to ask it with, is not there: see the cause',
+  'operation.upstream_refused':
+    'the upstream server does not do this: has the entry of this server downstream: true, and keys.downstreamTtl a value there',
+  'operation.upstream_invalid': 'the upstream server answered with a certificate or bundle that is not the right one',
   'operation.upstream_unreadable': 'the files of keys.upstream cannot be read, or hold no way from a CA to a root',
   'operation.server_unreachable': 'the server does not answer: is it running, and is this its socket or address',
   'operation.server_timeout': 'the server did not answer in time',

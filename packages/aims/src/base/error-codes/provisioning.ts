@@ -47,6 +47,7 @@ export const PROVISIONING_CODES = {
   'provisioning.ambiguous_identity': 'the evidence fits several entries: name the SPIFFE ID that is wanted',
   'provisioning.profile_disabled': 'the profile of the entry is not enabled on this server',
   'provisioning.authority_expired': 'the signing authority is too close to its end: rotate it',
+  'provisioning.no_downstream': 'this server certifies no servers below it: set keys.downstreamTtl, and rotate its CA',
   'provisioning.upstream_expiring':
     'the upstream CA ends before a CA of this server has lived half of keys.lifetime: renew it',
   'provisioning.upstream_unusable':

@@ -134,6 +134,7 @@ type OidName =
   | 'keyUsage'
   | 'subjectAltName'
   | 'basicConstraints'
+  | 'nameConstraints'
   | 'authorityKeyId'
   | 'extendedKeyUsage'
   | 'organization'
@@ -146,6 +147,7 @@ export const OID: { readonly [name in OidName]: Uint8Array } = {
   keyUsage: encodeOid('2.5.29.15'),
   subjectAltName: encodeOid('2.5.29.17'),
   basicConstraints: encodeOid('2.5.29.19'),
+  nameConstraints: encodeOid('2.5.29.30'),
   authorityKeyId: encodeOid('2.5.29.35'),
   extendedKeyUsage: encodeOid('2.5.29.37'),
   organization: encodeOid('2.5.4.10'),

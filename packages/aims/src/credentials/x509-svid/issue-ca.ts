@@ -29,6 +29,8 @@ interface CaRequestBase {
   readonly notAfter: number
   /** How many CAs may stand between this one and a leaf. Default: no limit. */
   readonly pathLength?: number
+  /** Adds a critical name constraint: whatever is issued below has no URI of another trust domain. Default false. */
+  readonly isConfined?: boolean
 }
 
 /** A root signs itself; an intermediate gets its key certified by `issuer`. */
@@ -79,6 +81,7 @@ export async function issueCaCertificate(request: CaCertificateRequest): Promise
         writeSubjectAltName(to, false, trustDomainId(trustDomain))
         writeAuthorityKeyId(to, issuer?.keyId ?? keyId)
         writeSubjectKeyId(to, keyId)
+        if (request.isConfined === true) writeNameConstraint(to, trustDomain)
         writeExtension(to, OID.keyUsage, true, () => to.raw(CERT_AND_CRL_SIGN))
         writeExtension(to, OID.basicConstraints, true, () => {
           const fields = to.mark()
@@ -100,6 +103,17 @@ function requirePathLength({ pathLength, issuer }: CaCertificateRequest): number
   if (allowed === 0) throw new AimsError('x509.path_length', 'the issuer may not certify further CAs')
   if (allowed === undefined) return pathLength
   return Math.min(pathLength ?? allowed - 1, allowed - 1)
+}
+
+// permittedSubtrees with one URI. A host without a leading dot is that host alone (RFC 5280 section 4.2.1.10).
+function writeNameConstraint(to: DerWriter, trustDomain: TrustDomain): void {
+  writeExtension(to, OID.nameConstraints, true, () => {
+    const constraints = to.mark()
+    to.ascii(0x86, trustDomain)
+    to.wrap(TAG.sequence, constraints)
+    to.wrap(0xa0, constraints)
+    to.wrap(TAG.sequence, constraints)
+  })
 }
 
 // O=<trust domain>, CN=SPIFFE CA <key identifier>. The key identifier keeps the names of successive CAs apart: two CAs

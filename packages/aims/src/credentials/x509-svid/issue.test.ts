@@ -7,6 +7,7 @@ import { join } from 'node:path'
 import { test } from 'node:test'
 import { connect, createServer, type TLSSocket } from 'node:tls'
 import { buildCa, keyUsage, NOW, subjectAltName, testKey, uri } from '../../../../../test/support/certificates.ts'
+import { makeCertificate, newKey, type PkiCertificate } from '../../../../../test/support/vendor-pki.ts'
 import { AimsError } from '../../base/errors.ts'
 import { type Signer, spkiBytes, WorkloadKey } from '../../base/keys.ts'
 import { encodePem } from '../../base/pem.ts'
@@ -345,4 +346,66 @@ for (const [text, code] of [
       { code },
     )
   })
+}
+
+// A CA that is confined to its trust domain, and leaves that its key signs all the same.
+const confinedKey = newKey('P-256')
+async function confined(root: X509Authority): Promise<PkiCertificate> {
+  const request = { trustDomain, issuer: root, subjectKey: confinedKey.spki, notBefore, notAfter: NOW + 7200 }
+  const der = Buffer.from(await issueCaCertificate({ ...request, pathLength: 0, isConfined: true }))
+  const subject = Buffer.from(parseCertificate(der).subject)
+  return { der, pem: encodePem('CERTIFICATE', der), key: confinedKey, subject, notAfter: NOW + 7200, fingerprint: '' }
+}
+
+for (const [what, id, code] of [
+  ['of its trust domain', 'spiffe://example.com/agent/bot', undefined],
+  ['of another trust domain', 'spiffe://other.example/agent/bot', 'x509.name_constraints'],
+  ['of a trust domain below', 'spiffe://sub.example.com/agent/bot', 'x509.name_constraints'],
+] as const) {
+  test(`below a confined CA, a leaf ${what} is ${code === undefined ? 'taken' : 'refused'}, and openssl agrees`, async () => {
+    const root = await rootAuthority(signer)
+    const issuer = await confined(root)
+    const leaf = makeCertificate({
+      subject: 'leaf',
+      issuer,
+      key: newKey('P-256'),
+      notBefore,
+      notAfter,
+      extensions: [
+        { oid: '2.5.29.15', critical: true, value: Buffer.from('03020780', 'hex') },
+        { oid: '2.5.29.17', value: der(0x30, der(0x86, Buffer.from(id))) },
+        { oid: '2.5.29.35', value: der(0x30, der(0x80, caKeyIdOf(issuer))) },
+      ],
+    })
+    const own = parseTrustDomain(id.split('/')[2] ?? '')
+    const bundles = bundleSource({ ...emptyBundle(own), x509Authorities: [root.certificate.raw] })
+    const verify = () => verifyX509Svid([leaf.der, issuer.der], { bundles, now: NOW }).subject
+    if (code === undefined) assert.equal(verify(), id)
+    else assert.throws(verify, { code })
+    assert.deepEqual(parseCertificate(issuer.der).extensions.nameConstraints?.permitted?.uris, ['example.com'])
+    if (spawnSync('openssl', ['version']).status !== 0) return
+    const dir = mkdtempSync(join(tmpdir(), 'aims-confined-'))
+    try {
+      const file = (name: string, pem: string): string => {
+        writeFileSync(join(dir, name), pem)
+        return join(dir, name)
+      }
+      const rootPem = file('root.pem', encodePem('CERTIFICATE', root.certificate.raw))
+      const chain = ['-untrusted', file('ca.pem', issuer.pem), file('leaf.pem', leaf.pem)]
+      const args = ['verify', '-x509_strict', '-attime', String(NOW), '-CAfile', rootPem, ...chain]
+      const { status, stdout, stderr } = spawnSync('openssl', args, { encoding: 'utf8' })
+      if (code === undefined) assert.equal(status, 0, stderr)
+      else assert.match(stdout + stderr, /permitted subtree violation/)
+    } finally {
+      rmSync(dir, { recursive: true })
+    }
+  })
+}
+
+function caKeyIdOf(issuer: PkiCertificate): Buffer {
+  return Buffer.from(parseCertificate(issuer.der).extensions.subjectKeyId ?? [])
+}
+
+function der(tag: number, content: Uint8Array): Buffer {
+  return Buffer.concat([Buffer.of(tag, content.length), content])
 }
