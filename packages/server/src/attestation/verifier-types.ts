@@ -38,6 +38,7 @@ import {
 } from 'aims/attestation'
 import { type JsonObject, outbound, parsePem } from 'aims/base'
 import { highestSeen, rememberingTpm } from './remembering.ts'
+import { revocationListFile } from './revocation-list-file.ts'
 import {
   type Field,
   type Fields,
@@ -187,12 +188,23 @@ export const VERIFIER_TYPES: readonly VerifierType[] = [
   ),
   define(
     'x509-pop',
-    { authorities: pathField('needed', 'PEM file of the CAs whose machine certificates are trusted.') },
-    ({ authorities }) => {
+    {
+      authorities: pathField('needed', 'PEM file of the CAs whose machine certificates are trusted.'),
+      revocationLists: pathField(
+        'none: revocation is not looked at',
+        'File of CRLs, PEM or one as DER, of every CA in the chains; read again when it changes. A CRL that is stale refuses all.',
+      ),
+    },
+    ({ authorities, revocationLists }) => {
       if (authorities === undefined) throw new Error('authorities must be named')
       const blocks = parsePem(readFileSync(authorities, 'latin1'))
       if (blocks.length === 0) throw new Error('"authorities": a PEM file with certificates is needed')
-      return x509PopVerifier({ authorities: blocks.map(({ bytes }) => bytes) })
+      const trust = { authorities: blocks.map(({ bytes }) => bytes) }
+      if (revocationLists === undefined) return x509PopVerifier(trust)
+      const lists = revocationListFile(revocationLists)
+      // A wrong path is told at the start.
+      lists()
+      return x509PopVerifier({ ...trust, revocationLists: lists })
     },
   ),
   define(

@@ -61,6 +61,16 @@ describe('types of evidence', () => {
     ['a region without such a name', { 'aws-sts': { regions: ['x/y'] } }, /"attestation.aws-sts"/],
     ['half of an API server', { kubernetes: { clusters: { a: { server: 'https://k:6443' } } } }, /belong together/],
     ['a cluster it is not in', { kubernetes: { clusters: { a: { inCluster: true } } } }, /runs in the cluster/],
+    [
+      'revocation lists that are not there',
+      { 'x509-pop': { authorities, revocationLists: '/absent' } },
+      /revocation lists cannot be read/,
+    ],
+    [
+      'revocation lists that are certificates',
+      { 'x509-pop': { authorities, revocationLists: authorities } },
+      /blocks of X509 CRL/,
+    ],
     ['a cluster that is no object', { kubernetes: { clusters: { a: 1 } } }, /a map by name/],
     ['an unknown setting of a cluster', { kubernetes: { clusters: { a: { isuer: 'x' } } } }, /settings are issuer/],
   ]

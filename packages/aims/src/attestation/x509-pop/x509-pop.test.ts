@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { sign } from 'node:crypto'
+import { sign, X509Certificate } from 'node:crypto'
 import { describe, test } from 'node:test'
 import fc from 'fast-check'
 import {
@@ -9,6 +9,7 @@ import {
   extendedUsage,
   type KeyKind,
   makeCertificate,
+  makeCrl,
   makeRoot,
   NOT_AFTER,
   NOT_BEFORE,
@@ -239,4 +240,62 @@ describe('refused is', () => {
       { numRuns: 300 },
     )
   })
+})
+
+describe('with revocation lists', () => {
+  const rootList = makeCrl({ issuer: root })
+  const siteList = makeCrl({ issuer: intermediate })
+  const judge = (...lists: readonly Uint8Array[]) =>
+    x509PopVerifier({ authorities: [root.der], revocationLists: () => lists }).authenticate(show(), {
+      now: NOW,
+      expected,
+    })
+
+  test('a certificate that no list names passes', async () => {
+    const { result } = await judge(rootList, siteList, makeCrl({ issuer: other, serials: [0x1234] }))
+    assert.equal(result.selectors[0], 'x509-pop:subject-cn:web-1')
+  })
+
+  test('lists are asked for each time', async () => {
+    let lists = [rootList, siteList]
+    const one = x509PopVerifier({ authorities: [root.der], revocationLists: () => lists })
+    await one.authenticate(show(), { now: NOW, expected })
+    lists = [rootList, makeCrl({ issuer: intermediate, serials: [0x1234] })]
+    await assert.rejects(async () => one.authenticate(show(), { now: NOW, expected }), { code: 'attestation.revoked' })
+  })
+
+  const serialOf = ({ der }: PkiCertificate): bigint => BigInt(`0x${new X509Certificate(der).serialNumber}`)
+  const rows: readonly (readonly [string, string, readonly Uint8Array[]])[] = [
+    [
+      'the machine was revoked',
+      'attestation.revoked',
+      [rootList, makeCrl({ issuer: intermediate, serials: [0x1234] })],
+    ],
+    [
+      'its CA was revoked',
+      'attestation.revoked',
+      [makeCrl({ issuer: root, serials: [serialOf(intermediate)] }), siteList],
+    ],
+    ['the list of a CA is not there', 'attestation.collateral_missing', [rootList]],
+    ['no list is there', 'attestation.collateral_missing', []],
+    [
+      'a list is stale',
+      'attestation.collateral_expired',
+      [rootList, makeCrl({ issuer: intermediate, nextUpdate: NOW - 1 })],
+    ],
+    [
+      'a list is from the future',
+      'attestation.collateral_expired',
+      [rootList, makeCrl({ issuer: intermediate, thisUpdate: NOW + 1 })],
+    ],
+    [
+      'somebody else signed a list',
+      'attestation.collateral_invalid',
+      [rootList, makeCrl({ issuer: other, issuerName: intermediate.subject })],
+    ],
+    ['a list cannot be read', 'attestation.collateral_malformed', [rootList, Buffer.from('list')]],
+  ]
+  for (const [what, code, lists] of rows) {
+    test(`evidence is refused when ${what}`, () => assert.rejects(async () => judge(...lists), { code }))
+  }
 })

@@ -4,6 +4,7 @@ import { hexList, readPolicyFields, textList } from '../appraisal/policy-fields.
 import type { ExpectedBinding } from '../binding.ts'
 import { type Authenticated, authenticatedEvidence, type EvidenceContext, type EvidenceVerifier } from '../evidence.ts'
 import { toHex } from '../packaging.ts'
+import { checkRevocation, parseRevocationList } from '../x509/revocation.ts'
 import { verifyVendorSignature } from '../x509/signature.ts'
 import {
   COMMON_NAME,
@@ -26,6 +27,11 @@ import { parsePop, popMessage, popScheme } from './evidence.ts'
 export interface X509PopTrust {
   /** CA certificates, DER. Each ends a chain, root or not. */
   readonly authorities: readonly Uint8Array[]
+  /**
+   * Revocation lists as of now, DER: asked for each time. Every CA of a chain must have one that is signed by it and in its
+   * window. Absent: revocation is not looked at.
+   */
+  readonly revocationLists?: () => readonly Uint8Array[]
 }
 
 /** What the certificate says, authenticated. */
@@ -61,16 +67,22 @@ const CLEAN = /^[^\p{Cc}\ufffd]{1,256}$/u
  *
  * The leaf must be no CA, may sign (keyUsage), and, when it has an extended key usage, be for TLS clients.
  *
- * Does not look at revocation: give out certificates that end soon, or ban the agent.
+ * Looks at revocation where there are lists; otherwise give out certificates that end soon, or ban the agent.
  *
- * @see RFC 5280 section 6.1
+ * @see RFC 5280 sections 6.1 and 6.3
  */
-export function x509PopVerifier({ authorities }: X509PopTrust): EvidenceVerifier<X509PopClaims, X509PopPolicy> {
+export function x509PopVerifier({
+  authorities,
+  revocationLists,
+}: X509PopTrust): EvidenceVerifier<X509PopClaims, X509PopPolicy> {
   const trusted = authorities.map(parseVendorCertificate)
+  const requireUnrevoked = (chain: VendorChain, now: number): void => {
+    if (revocationLists !== undefined) checkRevocation(chain, revocationLists().map(parseRevocationList), now)
+  }
   return {
     type: 'x509-pop',
     maxSize: MAX_EVIDENCE,
-    authenticate: (evidence, context) => authenticate(evidence, trusted, context),
+    authenticate: (evidence, context) => authenticate(evidence, trusted, context, requireUnrevoked),
     readPolicy: (document: JsonObject) =>
       readPolicyFields<X509PopPolicy>(document, { authorities: hexList(32), subjectCns: textList }),
     appraise: ({ claims }, policy) => {
@@ -93,6 +105,7 @@ function authenticate(
   evidence: Uint8Array,
   trusted: readonly VendorCertificate[],
   { now, expected }: EvidenceContext,
+  requireUnrevoked: (chain: VendorChain, now: number) => void,
 ): Authenticated<X509PopClaims> {
   const { chain: sent, signature } = parsePop(evidence)
   const [leaf, ...others] = sent.map(parseVendorCertificate)
@@ -100,6 +113,7 @@ function authenticate(
   const roots = new Set(trusted.map(({ fingerprint }) => fingerprint))
   const chain = validateVendorChain({ leaf, candidates: [...others, ...trusted], roots, now })
   requireMachine(leaf)
+  requireUnrevoked(chain, now)
   checkPossession(leaf, signature, expected)
   return authenticatedEvidence<X509PopClaims>(described(leaf, chain, now))
 }
