@@ -63,6 +63,7 @@ const COLLECTORS: readonly LocalCollector[] = [
   },
   {
     type: 'x509-pop',
+    isHere: (env) => isSet(env.AIMS_MACHINE_CERTIFICATE) && isSet(env.AIMS_MACHINE_KEY),
     create: (env) => {
       const [certificates, key] = [needed(env, 'AIMS_MACHINE_CERTIFICATE'), needed(env, 'AIMS_MACHINE_KEY')]
       return x509PopCollector(() => ({ certificates: Buffer.from(readFile(certificates)), key: readFile(key) }))
@@ -83,6 +84,9 @@ const COLLECTORS: readonly LocalCollector[] = [
   },
 ]
 
+// Nobody can show these of himself: the kernel and the container engine are asked by whoever is on the same host.
+const SEEN_BY_AGENTS: ReadonlySet<string> = new Set<AttestationType>(['unix', 'docker'])
+
 /** The types that are found without a word, in order. */
 export const FOUND_TYPES: readonly AttestationType[] = COLLECTORS.flatMap(({ type, isHere }) => {
   return isHere === undefined ? [] : [type]
@@ -102,6 +106,10 @@ export function collectorsOf(types: readonly string[], environment: Environment)
   return types.map((type) => {
     const found = COLLECTORS.find((one) => one.type === type)
     if (found !== undefined) return found.create(environment)
+    if (SEEN_BY_AGENTS.has(type)) {
+      const fix = 'give this process the socket of that agent, and name it in SPIFFE_ENDPOINT_SOCKET'
+      throw new AimsError('provisioning.no_evidence', `${type} is what an agent sees of processes on its host: ${fix}`)
+    }
     const known = COLLECTORS.map((one) => one.type).join(', ')
     const isType = ATTESTATION_TYPES.some((one) => one === type)
     const why = isType ? `evidence of ${type} needs a collector of your own` : 'AIMS_EVIDENCE names no type of evidence'

@@ -59,6 +59,10 @@ describe('where nothing fits', () => {
     for (const [evidence, message] of [
       ['gihub', /names no type/],
       ['sgx', /a collector of your own/],
+      ['docker', /what an agent sees.*SPIFFE_ENDPOINT_SOCKET/],
+      ['unix', /what an agent sees.*SPIFFE_ENDPOINT_SOCKET/],
+      ['join-token', /AIMS_JOIN_TOKEN_FILE is not set/],
+      ['x509-pop', /AIMS_MACHINE_CERTIFICATE is not set/],
       ['aws-sts', /AWS_REGION is not set/],
       ['azure-msi', /AIMS_AZURE_RESOURCE is not set/],
     ] as const) {
@@ -115,11 +119,17 @@ describe('the order', () => {
 describe('evidence', () => {
   test('that the environment shows is found, and no other', () => {
     const found = (env: object): readonly string[] => findCollectors({ ...env }).map(({ type }) => type)
-    assert.deepEqual(FOUND_TYPES, ['github', 'kubernetes'])
+    assert.deepEqual(FOUND_TYPES, ['github', 'kubernetes', 'x509-pop'])
     assert.deepEqual(found({}), [])
     assert.deepEqual(found({ ...github, ACTIONS_ID_TOKEN_REQUEST_TOKEN: '' }), [])
     assert.deepEqual(found(github), ['github'])
     assert.deepEqual(found({ KUBERNETES_SERVICE_HOST: '10.0.0.1' }), ['kubernetes'])
+    const machine = { AIMS_MACHINE_CERTIFICATE: '/etc/aims/machine.pem', AIMS_MACHINE_KEY: '/etc/aims/machine.key' }
+    assert.deepEqual(found(machine), ['x509-pop'])
+    assert.deepEqual(found({ ...machine, AIMS_MACHINE_KEY: '' }), [])
+    assert.deepEqual(found({ ...machine, ...github }), ['github', 'x509-pop'])
+    // A token is good once: it is not spent unless somebody says so.
+    assert.deepEqual(found({ AIMS_JOIN_TOKEN: 't' }), [])
     // Clouds set these, too: their metadata services are not asked for it.
     assert.deepEqual(found({ AWS_REGION: 'eu-central-1', GOOGLE_CLOUD_PROJECT: 'p', AZURE_CLIENT_ID: 'c' }), [])
   })

@@ -70,8 +70,8 @@ const AGENT_SOCKET = '/run/aims/workload.sock'
  * 1. the options: `address` is a Workload API, `server` or `evidence` an identity server;
  * 2. `SPIFFE_ENDPOINT_SOCKET`;
  * 3. the default socket of an agent, when it exists;
- * 4. `AIMS_SERVER`, recognised by the bundle in `AIMS_BUNDLE`, with the evidence that `AIMS_EVIDENCE` names, else that of GitHub
- *    Actions or Kubernetes, which their environment shows.
+ * 4. `AIMS_SERVER`, recognised by the bundle in `AIMS_BUNDLE`, with the evidence that `AIMS_EVIDENCE` names, else all that the
+ *    environment shows of GitHub Actions, Kubernetes, and a machine certificate.
  *
  * Asks no metadata service and opens no device unless its type is named. The result says what was used (`via`).
  *
