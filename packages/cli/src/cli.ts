@@ -2,8 +2,9 @@ import { AimsError } from 'aims/base'
 import { Command, CommanderError } from 'commander'
 import { EXIT, FailedError, UsageError } from './exit.ts'
 import { exitCodeFor } from './exit-codes.ts'
+import { withExitCodes } from './help.ts'
 import { meaningOf } from './meaning.ts'
-import { print, visible } from './output.ts'
+import { output, print, visible } from './output.ts'
 import { VERSION } from './version.ts'
 
 /** A command module defines its options and action on the command it is given. */
@@ -45,7 +46,10 @@ export async function run(args: readonly string[]): Promise<number> {
     .description('Agent Identity Management System: identity, credentials, proof, policy and evidence for AI agents')
     .version(VERSION)
     .exitOverride()
-    .configureOutput({ writeErr: (text) => process.stderr.write(json ? '' : text) })
+    .configureOutput({
+      writeOut: (text) => output.write(text),
+      writeErr: (text) => process.stderr.write(json ? '' : text),
+    })
   // Set by the action that runs; a command that sets nothing has done its work.
   process.exitCode = EXIT.ok
   const chosen = COMMANDS[args[0] ?? '']
@@ -69,6 +73,7 @@ export async function run(args: readonly string[]): Promise<number> {
 
 // Subcommands behave like their parent: no exit of their own, errors as JSON where asked.
 function inherit(command: Command): void {
+  withExitCodes(command)
   for (const child of command.commands) {
     child.exitOverride()
     child.copyInheritedSettings(command)

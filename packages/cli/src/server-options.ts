@@ -4,6 +4,7 @@ import { type AdminClient, adminClient, type ConfigSources, type Configuration, 
 import type { Command } from 'commander'
 import { findDevFile } from './dev-directory.ts'
 import { FailedError } from './exit.ts'
+import { withExamples } from './help.ts'
 
 /** How a command finds the server. */
 export interface ServerOptions {
@@ -12,16 +13,16 @@ export interface ServerOptions {
   readonly json?: true
 }
 
-/** Adds the options of commands that speak to the server, and an example to the help. */
-export function serverOptions(command: Command, example: string): Command {
-  return command
+/** Adds the options of commands that speak to the server, and examples to the help. */
+export function serverOptions(command: Command, ...examples: readonly string[]): Command {
+  const complete = command
     .option(
       '--socket <path>',
       "the server's API socket; default AIMS_API_SOCKET, the configuration, or that of aims dev",
     )
     .option('--config <file>', 'configuration file, to find the socket')
     .option('--json', 'print one JSON object and nothing else')
-    .addHelpText('after', `\nExample:\n  $ ${example}`)
+  return withExamples(complete, ...examples)
 }
 
 /** A client of the server these options mean. Close it. */

@@ -26,5 +26,6 @@ export { type KeyEncryptionKey, readKeyEncryptionKey } from './keys/key-encrypti
 export { examineKeyManager } from './keys/managers/configured.ts'
 export { type FiledEntry, readEntryFile } from './registration/entry-file.ts'
 export type { PlanRequest, ServerPlan } from './registration/planning.ts'
+export { type ExaminedRollback, examineRollback } from './rollback/examine.ts'
 export { type RunningServer, type ServerOptions, startServer } from './server.ts'
 export { downgradeStore, type SteppedBack } from './store/step-back.ts'

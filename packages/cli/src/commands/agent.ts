@@ -1,5 +1,6 @@
 import { startAgent } from 'aims-agent'
 import type { Command } from 'commander'
+import { withExamples } from '../help.ts'
 import { print } from '../output.ts'
 import { runUntilStopped } from '../running.ts'
 import { configOf } from '../server-options.ts'
@@ -8,14 +9,9 @@ import { defineRetire } from './retire.ts'
 
 /** `aims agent`: the node agent, until it is told to stop; below it, what operators decide about agents on other hosts. */
 export function define(command: Command): void {
-  command
+  const complete = command
     .option('--config <file>', 'configuration file (YAML or JSON); settings may also come from AIMS_* variables')
     .option('--json', 'print one JSON object when ready')
-    .addHelpText(
-      'after',
-      '\nExamples:\n  $ aims agent --config /etc/aims/aims.yaml\n' +
-        '  $ AIMS_JOIN_TOKEN="$(cat token)" aims agent --config /etc/aims/agent.yaml   # with agent.server: on another host',
-    )
     .action(async (options: { config?: string; json?: true }) => {
       const config = await configOf(options)
       const agent = await startAgent(config)
@@ -26,6 +22,14 @@ export function define(command: Command): void {
       )
       await runUntilStopped(agent)
     })
+  withExamples(
+    complete,
+    'aims agent --config /etc/aims/aims.yaml',
+    'AIMS_JOIN_TOKEN="$(cat token)" aims agent --config /etc/aims/agent.yaml   # with agent.server: on another host',
+    'aims agent list',
+    'aims agent ban join-token:name:edge',
+    "aims agent retire spiffe://example.com/agent/calendar-bot --reason 'replaced by planner'",
+  )
   defineNodes(command)
   defineRetire(command)
 }

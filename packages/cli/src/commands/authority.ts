@@ -1,6 +1,7 @@
 import { isJsonObject, type JsonObject, type JsonValue } from 'aims/base'
 import type { Command } from 'commander'
 import { UsageError } from '../exit.ts'
+import { withExamples } from '../help.ts'
 import { output, print, visible } from '../output.ts'
 import { ask, type ServerOptions, serverOptions } from '../server-options.ts'
 
@@ -14,11 +15,20 @@ const PURPOSES = ['x509-ca', 'jwt', 'wit']
 
 /** `aims authority`: the keys that sign for the trust domain, step by step. */
 export function define(command: Command): void {
+  withExamples(
+    command,
+    'aims authority list',
+    'aims authority prepare --purpose x509-ca    # then, once it was published for keys.publishAhead:',
+    'aims authority activate --purpose x509-ca   # and, when the old one is not to be relied on:',
+    'aims authority taint --purpose x509-ca      # and, when all have new credentials:',
+    'aims authority revoke --purpose x509-ca',
+  )
   serverOptions(
     command
       .command('list')
       .description('show the signing keys with their state: prepared, active, retired, tainted')
       .option('--purpose <purpose>', `only those of one purpose: ${PURPOSES.join(', ')}`),
+    'aims authority list',
     'aims authority list --purpose x509-ca',
   ).action(async (options: ServerOptions & { readonly purpose?: string }) => {
     if (options.purpose !== undefined) requirePurpose(options.purpose)
@@ -45,13 +55,31 @@ export function define(command: Command): void {
     command,
     'taint',
     'have all that a retired authority signed replaced at once; it stays in the bundle',
-    'aims authority taint --purpose x509-ca --id 3f0c...',
+    'aims authority taint --purpose x509-ca',
   )
   step(
     command,
     'revoke',
     'take a tainted (or never used) authority out of the bundle at once',
-    'aims authority revoke --purpose x509-ca --id 3f0c...',
+    'aims authority revoke --purpose x509-ca',
+  )
+}
+
+/** The state that an authority must be in for a step that names one. */
+const FITTING: { readonly [step in StepName]?: string } = { taint: 'retired', revoke: 'tainted' }
+
+// What is destroyed is not guessed: without --id there must be exactly one.
+async function onlyOne(step: StepName, options: StepOptions): Promise<string | undefined> {
+  const state = FITTING[step]
+  if (state === undefined) return undefined
+  const { keys } = await ask(options, { method: 'GET', path: '/v1/keys' })
+  const fitting = (Array.isArray(keys) ? keys.filter(isJsonObject) : []).filter(
+    (key) => key.purpose === options.purpose && key.state === state,
+  )
+  const [one, ...others] = fitting
+  if (one !== undefined && others.length === 0) return String(one.id)
+  throw new UsageError(
+    `${fitting.length} authorities are ${state}: name one with --id, as aims authority list shows it`,
   )
 }
 
@@ -62,7 +90,7 @@ function step(parent: Command, name: StepName, description: string, example: str
     .command(name)
     .description(description)
     .requiredOption('--purpose <purpose>', `what it signs: ${PURPOSES.join(', ')}`)
-  if (name === 'taint' || name === 'revoke') command.requiredOption('--id <id>', 'which one, as list shows it')
+  if (name in FITTING) command.option('--id <id>', 'which one, as list shows it; default: the one that is there to be')
   if (name === 'activate') {
     command.option(
       '--force-unpublished',
@@ -76,9 +104,10 @@ function step(parent: Command, name: StepName, description: string, example: str
         'aims: forced: verifiers that have not fetched the bundle since will refuse what is signed now\n',
       )
     }
+    const id = options.id ?? (await onlyOne(name, options))
     const body = {
       purpose: options.purpose,
-      ...(options.id === undefined ? {} : { id: options.id }),
+      ...(id === undefined ? {} : { id }),
       ...(options.forceUnpublished === true ? { force: true } : {}),
     }
     const { key } = await ask(options, { method: 'POST', path: `/v1/keys/${name}`, body })

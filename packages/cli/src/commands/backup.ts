@@ -4,6 +4,7 @@ import { AimsError } from 'aims/base'
 import { checkBackup, downloadBackup, readKeyEncryptionKey } from 'aims-server'
 import type { Command } from 'commander'
 import { EXIT, UsageError } from '../exit.ts'
+import { withExamples } from '../help.ts'
 import { readInput } from '../input.ts'
 import { print, refusal } from '../output.ts'
 import { connect, type ServerOptions, serverOptions } from '../server-options.ts'
@@ -20,23 +21,29 @@ interface VerifyOptions {
 
 /** `aims backup`: a copy of store and log of a server that runs, and the check of such a copy. */
 export function define(command: Command): void {
+  withExamples(
+    command,
+    'aims backup --to /srv/backups/2026-11-26',
+    'aims backup verify --from /srv/backups/2026-11-26 --key-file /etc/aims/kek',
+    'aims restore --from /srv/backups/2026-11-26 --config aims.yaml   # into an empty data directory',
+  )
   serverOptions(
     command
       .command('create', { isDefault: true })
-      .description('copy store and log of a server that runs into a new directory; --to alone does this')
+      .description('copy store and log of a server that runs into a new directory; aims backup alone does this')
       .requiredOption('--to <directory>', 'is created; holds manifest.json, store.sqlite and log.sqlite'),
     'aims backup --to /srv/backups/2026-11-26',
   ).action(create)
 
-  command
+  const check = command
     .command('verify')
     .description('check a backup: hashes, the log and its checkpoint, and with the key the seal of the store')
     .requiredOption('--from <directory>', 'the backup')
     .option('--key-file <path>', 'the key-encryption key it was made under')
     .option('--checkpoint <file>', 'a checkpoint you kept: the log must continue it; repeatable', collect, [])
     .option('--json', 'print one JSON object and nothing else')
-    .addHelpText('after', '\nExample:\n  $ aims backup verify --from /srv/backups/2026-11-26 --key-file /etc/aims/kek')
     .action(verify)
+  withExamples(check, 'aims backup verify --from /srv/backups/2026-11-26 --key-file /etc/aims/kek')
 }
 
 async function create(options: ServerOptions & { readonly to: string }): Promise<void> {

@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict'
-import { chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { chmodSync, cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, test } from 'node:test'
+import { apiClient } from 'aims/base'
 import { loadConfig, startServer } from 'aims-server'
 import { aims } from '../../../../test/support/cli.ts'
 
@@ -61,6 +62,51 @@ test('a key manager is asked for its keys, and what keeps it from answering is n
     assert.equal(finding?.ok, false)
     assert.match(finding?.found ?? '', new RegExp(code))
   }
+})
+
+test('the rollback memory is looked at as a start would, and is changed by nobody', async () => {
+  const [dataDirectory, config, file] = [join(root, 'remembering'), join(root, 'rollback.json'), join(root, 'memory')]
+  const overrides = { trustDomain: 'example.com', dataDirectory, 'listen.port': 0, 'rollback.file': file }
+  const found = async (change: object = {}) => {
+    const settings = { trustDomain: 'example.com', dataDirectory, rollback: { file }, ...change }
+    writeFileSync(config, JSON.stringify(settings))
+    const [line] = (await aims('doctor', `--config=${config}`)).results
+    const findings = line?.findings as readonly {
+      readonly check: string
+      readonly ok: boolean
+      readonly found: string
+    }[]
+    const finding = findings.find(({ check }) => check === 'rollback memory')
+    return [finding?.ok, finding?.found.replace(/^.*\[|\]$/g, '')]
+  }
+  assert.deepEqual((await found())[0], true)
+  const server = await startServer(await loadConfig({ env: {}, overrides }), { log: () => undefined })
+  assert.equal((await found())[0], true)
+  await server.close()
+  const memory = readFileSync(file)
+  assert.equal((await found())[0], true)
+  assert.deepEqual(readFileSync(file), memory)
+
+  const rows: readonly (readonly [() => void, string])[] = [
+    [() => rmSync(file), 'operation.rollback_memory_missing'],
+    [() => writeFileSync(file, '{}\nx\n'), 'operation.rollback_memory_invalid'],
+    [() => writeFileSync(file, ''), 'operation.rollback_memory_invalid'],
+  ]
+  for (const [spoil, code] of rows) {
+    spoil()
+    assert.deepEqual(await found(), [false, code])
+    writeFileSync(file, memory)
+  }
+  assert.deepEqual(await found({ trustDomain: 'other.example' }), [false, 'operation.rollback_memory_invalid'])
+  const older = join(root, 'older')
+  cpSync(dataDirectory, older, { recursive: true })
+  const again = await startServer(await loadConfig({ env: {}, overrides }), { log: () => undefined })
+  const api = apiClient({ socketPath: again.socketPath })
+  const entry = { spiffeId: 'spiffe://example.com/service/one', selectors: ['unix:uid:1'], owner: 'me' }
+  await api.send({ method: 'POST', path: '/v1/entries', body: entry })
+  api.close()
+  await again.close()
+  assert.deepEqual(await found({ dataDirectory: older }), [false, 'operation.store_rolled_back'])
 })
 
 test('types of evidence are examined as the server does, with the collateral they cannot do without', async () => {

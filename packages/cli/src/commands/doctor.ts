@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { loadPeerCredentialProvider } from 'aims/attestation'
 import { apiClient } from 'aims/base'
 import { loadPolicyDirectory } from 'aims/policy'
-import { type Configuration, examineKeyManager, examineVerifiers } from 'aims-server'
+import { type Configuration, examineKeyManager, examineRollback, examineVerifiers } from 'aims-server'
 import type { Command } from 'commander'
 import { bad, type Finding, good, privateDirectory, privateFile, socketDirectory } from '../doctor-findings.ts'
 import { examineRemoteAgent } from '../doctor-remote-agent.ts'
@@ -44,6 +44,7 @@ async function examine(options: { readonly config?: string }): Promise<readonly 
   findings.push(
     privateDirectory('data directory', config.dataDirectory),
     privateFile('key-encryption key', config.keyEncryptionKeyFile),
+    rollback(config),
     socketDirectory('Workload API socket', config['agent.socket']),
     await keyManager(config),
     ...evidence(config),
@@ -90,6 +91,24 @@ function evidence({ attestation, dataDirectory }: Configuration): readonly Findi
     })
   } catch (error) {
     return [bad('evidence', error, 'mend the setting named; docs/configuration.md lists those of each type')]
+  }
+}
+
+// What is remembered of store and log elsewhere, so that older copies of them are found out.
+function rollback(config: Configuration): Finding {
+  const check = 'rollback memory'
+  const file = config['rollback.file']
+  try {
+    const { hasStore, isOnDiskOfStore } = examineRollback(config)
+    if (!hasStore) return good(check, `${file} will be created at the first start`)
+    const note = isOnDiskOfStore ? ', on the disk of the data directory: an image of that disk takes it along' : ''
+    return good(check, `${file}, and the store is no older${note}`)
+  } catch (error) {
+    return bad(
+      check,
+      error,
+      'put the newest store or the file back; docs/operations.md says when to accept an older one',
+    )
   }
 }
 

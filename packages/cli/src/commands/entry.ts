@@ -2,6 +2,7 @@ import type { JsonObject } from 'aims/base'
 import { isJsonObject, parseJsonObject } from 'aims/base'
 import type { Command } from 'commander'
 import { UsageError } from '../exit.ts'
+import { withExamples } from '../help.ts'
 import { readInput } from '../input.ts'
 import { output, print } from '../output.ts'
 import { ask, type ServerOptions, serverOptions } from '../server-options.ts'
@@ -28,8 +29,12 @@ interface CreateOptions extends ServerOptions {
   readonly reuseRetired?: true
 }
 
+const CREATE_EXAMPLE =
+  "aims entry create --spiffe-id spiffe://example.com/agent/mail-bot --selector unix:uid:1000 --owner mail-team --purpose 'sorts mail'"
+
 /** `aims entry`: who is who. An entry says which workload, told by its selectors, gets which SPIFFE ID. */
 export function define(command: Command): void {
+  withExamples(command, CREATE_EXAMPLE, 'aims entry plan agents/', 'aims entry apply agents/', 'aims entry list')
   serverOptions(
     command
       .command('create')
@@ -61,7 +66,7 @@ export function define(command: Command): void {
       .option('--admin', 'may use the administration API')
       .option('--file <path>', 'take the entry from a JSON file instead')
       .option('--reuse-retired', 'give a SPIFFE ID again that a deleted entry had'),
-    "aims entry create --spiffe-id spiffe://example.com/agent/calendar-bot --selector unix:uid:1000 --owner calendar-team --purpose 'keeps calendars'",
+    CREATE_EXAMPLE,
   ).action(async (options: CreateOptions) => {
     const query = options.reuseRetired === true ? '?reuseRetired=true' : ''
     show(await ask(options, { method: 'POST', path: `/v1/entries${query}`, body: entryOf(options) }), options)
@@ -92,7 +97,8 @@ export function define(command: Command): void {
       .description('show one entry')
       .argument('<id>', 'the id of the entry; with --retired the SPIFFE ID')
       .option('--retired', 'show the last entry of a SPIFFE ID that is not registered any more'),
-    'aims entry show 3f0c...\n  $ aims entry show --retired spiffe://example.com/agent/calendar-bot',
+    'aims entry show 3f0c...',
+    'aims entry show --retired spiffe://example.com/agent/calendar-bot',
   ).action(async (id: string, options: ServerOptions & { readonly retired?: true }) => {
     if (options.retired === true) {
       const path = `/v1/retirements?spiffeId=${encodeURIComponent(id)}`

@@ -1,6 +1,7 @@
 import { resolve } from 'node:path'
 import { restoreBackup } from 'aims-server'
 import type { Command } from 'commander'
+import { withExamples } from '../help.ts'
 import { print } from '../output.ts'
 import { configOf } from '../server-options.ts'
 
@@ -16,7 +17,7 @@ interface Options {
 
 /** `aims restore`: puts a backup into an empty data directory. */
 export function define(command: Command): void {
-  command
+  const complete = command
     .requiredOption('--from <directory>', 'the backup')
     .option('--data-directory <path>', 'an empty directory, or one that does not exist; default: the configuration')
     .option('--key-file <path>', 'the key-encryption key it was made under; default: the configuration')
@@ -24,8 +25,8 @@ export function define(command: Command): void {
     .option('--config <file>', 'configuration file of the server')
     .option('--accept-rollback', 'the backup is older than what is remembered, and right; the log says so')
     .option('--json', 'print one JSON object and nothing else')
-    .addHelpText('after', '\nExample:\n  $ aims restore --from /srv/backups/2026-11-26 --config aims.yaml')
     .action(restore)
+  withExamples(complete, 'aims restore --from /srv/backups/2026-11-26 --config aims.yaml')
 }
 
 async function restore(options: Options): Promise<void> {

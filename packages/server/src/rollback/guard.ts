@@ -129,9 +129,14 @@ export function openRollbackGuard(options: RollbackGuardOptions): RollbackGuard 
 // What tells that the log is not the one remembered, or not as far.
 const LOG_PROBLEMS = { 'audit.rolled_back': true, 'audit.forked': true, 'audit.unknown_signer': true } as const
 
-function findProblem(
+/**
+ * What is wrong with a store, compared with what is remembered of it; `undefined`: nothing.
+ *
+ * @throws {@link AimsError} `operation.rollback_memory_invalid`
+ */
+export function findProblem(
   seen: Remembered | undefined,
-  { file, meta, trustDomain }: RollbackGuardOptions,
+  { file, meta, trustDomain }: Pick<RollbackGuardOptions, 'file' | 'meta' | 'trustDomain'>,
 ): AimsError | undefined {
   const generation = meta.counter('generation')
   if (seen === undefined) {

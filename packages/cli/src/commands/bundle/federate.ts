@@ -2,6 +2,7 @@ import type { JsonObject } from 'aims/base'
 import { isJsonObject } from 'aims/base'
 import type { Command } from 'commander'
 import { EXIT } from '../../exit.ts'
+import { withExamples } from '../../help.ts'
 import { readInput } from '../../input.ts'
 import { output, print } from '../../output.ts'
 import { ask, type ServerOptions, serverOptions } from '../../server-options.ts'
@@ -20,9 +21,13 @@ interface AddOptions extends ServerOptions {
 // The server waits for an endpoint, and for a fetch under way before.
 const TIMEOUT = 70_000
 
+const ADD_EXAMPLE =
+  "aims bundle federate add partner.example --url 'https://aims.partner.example:8443/v1/bundle?include=wit-svid' --profile https_spiffe --endpoint-spiffe-id spiffe://partner.example/aims/server --bundle partner.json"
+
 /** `aims bundle federate`: whose bundles are fetched, from where, and how that goes. */
 export function defineFederate(parent: Command): void {
   const federate = parent.command('federate').description('relationships with other trust domains')
+  withExamples(federate, ADD_EXAMPLE, 'aims bundle federate list', 'aims bundle federate remove partner.example')
   serverOptions(
     federate.command('list').description('show all relationships, and how their last fetch went'),
     'aims bundle federate list',
@@ -56,7 +61,7 @@ export function defineFederate(parent: Command): void {
       .option('--authority <file>', 'https_web: PEM of the authority to trust instead of those of the web')
       .option('--network <cidr>', 'a network that is not public and may be reached; repeatable', collect, [])
       .option('--no-redirects', 'follow no redirects'),
-    'aims bundle federate add partner.example --url https://aims.partner.example:8443/v1/bundle?include=wit-svid --profile https_spiffe --endpoint-spiffe-id spiffe://partner.example/aims/server --bundle partner.json',
+    ADD_EXAMPLE,
   ).action(async (name: string, options: AddOptions) => {
     await ask(options, { method: 'PUT', path: pathOf(name), body: relationshipOf(options) })
     await refresh(name, '', options)

@@ -36,24 +36,26 @@ export function definePlan(command: Command): void {
     .description('say what would change if the entries of files were registered; exit code 1 when they cannot be')
     .argument('<path...>', 'YAML or JSON files with entries, or directories of them; - is standard input')
     .option('--out <file>', 'write the plan into a file, for aims entry apply --plan')
-  serverOptions(planOptions(plan), 'aims entry plan agents/ --prune --scope /team-a/').action(
-    async (paths: readonly string[], options: PlanOptions) => {
-      const found = await planOf(paths, options)
-      if (options.out !== undefined && found.problems.length === 0) {
-        const { changes } = found
-        const kept = { changes, ...reused(options) }
-        writeFileSync(options.out, `${JSON.stringify(kept, undefined, 2)}\n`)
-      }
-      show(found, options)
-    },
-  )
+  serverOptions(
+    planOptions(plan),
+    'aims entry plan agents/',
+    'aims entry plan agents/ --prune --scope /agent/ --out plan.json',
+  ).action(async (paths: readonly string[], options: PlanOptions) => {
+    const found = await planOf(paths, options)
+    if (options.out !== undefined && found.problems.length === 0) {
+      const { changes } = found
+      const kept = { changes, ...reused(options) }
+      writeFileSync(options.out, `${JSON.stringify(kept, undefined, 2)}\n`)
+    }
+    show(found, options)
+  })
 
   const apply = command
     .command('apply')
     .description('register the entries of files: what the plan says, all of it or nothing')
     .argument('[path...]', 'YAML or JSON files with entries, or directories of them; - is standard input')
     .option('--plan <file>', 'apply a plan that aims entry plan wrote, instead of files')
-  serverOptions(planOptions(apply), 'aims entry apply agents/').action(
+  serverOptions(planOptions(apply), 'aims entry apply agents/', 'aims entry apply --plan plan.json').action(
     async (paths: readonly string[], options: PlanOptions) => {
       if ((paths.length === 0) === (options.plan === undefined)) throw new UsageError('give files, or --plan')
       const found = options.plan === undefined ? await planOf(paths, options) : undefined
