@@ -32,7 +32,7 @@ export const provisioning: readonly Requirement[] = [
     ['15', 'MUST', 'planned', 'certificates are DER, keys unencrypted PKCS#8, and the key is that of the leaf'],
     ['16', 'MUST', 'planned', 'bundle maps are keyed by the SPIFFE ID of the trust domain'],
     ['17', 'OURS', 'planned', 'mass updates are pushed with jitter'],
-    ['18', 'OURS', 'planned', 'removing an entry ends its streams'],
+    ['18', 'OURS', 'implemented', 'removing an entry ends its streams'],
   ]),
   ...topic('provisioning', 'federation', 'SPIFFE Federation 2026-07', [
     ['01', 'MUST', 'implemented', 'clients support both endpoint profiles'],
@@ -75,5 +75,24 @@ export const provisioning: readonly Requirement[] = [
     ['05', 'OURS', 'implemented', 'every credential has a new key, made where it is used'],
     ['06', 'MUST NOT', 'planned', 'the language model has access to credentials of the agent or of its tools'],
     ['07', 'OURS', 'planned', 'an agent\'s end stops rotation, revokes, reaches exchanged tokens, and keeps the identifier for audit'],
+  ]),
+  ...topic('provisioning', 'authorities', 'AIMS rules of operation, authorities', [
+    ['01', 'OURS', 'implemented', 'a successor is published before it signs; to activate it earlier is refused unless forced'],
+    ['02', 'OURS', 'implemented', 'what a tainted authority signed is replaced at once, and verifies until it is revoked'],
+    ['03', 'OURS', 'implemented', 'a revoked authority is in no bundle, and what it signed is refused'],
+    ['04', 'OURS', 'implemented', 'workloads without an agent follow as fast as those with one'],
+  ]),
+  ...topic('provisioning', 'backup', 'AIMS rules of operation, backup and restore', [
+    ['01', 'OURS', 'implemented', 'a copy of a server that runs verifies, and does not hold the key-encryption key'],
+    ['02', 'OURS', 'implemented', 'a backup that is wrong is refused before anything of it is in use'],
+    ['03', 'OURS', 'implemented', 'a restore that was interrupted leaves no server that starts, and goes on when it is done again'],
+    ['04', 'OURS', 'implemented', 'a store or log that is older than remembered is refused unless accepted, and the log tells of it'],
+  ]),
+  ...topic('provisioning', 'fleet', 'AIMS rules of operation, registration', [
+    ['01', 'OURS', 'implemented', 'what files say is applied as a whole or not at all, and applied twice changes nothing'],
+    ['02', 'OURS', 'implemented', 'a registrar sees and changes what was delegated to it, and nothing else'],
+    ['03', 'OURS', 'implemented', 'a retired SPIFFE ID is given to nobody unless an administrator says so'],
+    ['04', 'OURS', 'implemented', 'an agent whose selectors tell a class is refused, unless several are meant to share its identity'],
+    ['05', 'OURS', 'implemented', 'a revoked credential is refused by ValidateJWTSVID and by verifiers behind an agent, and dropped by the agent'],
   ]),
 ]

@@ -44,6 +44,13 @@ function startChild(dataDirectory: string): ChildProcess {
   return spawn(process.execPath, [...flags, program, dataDirectory], { stdio: ['ignore', 'pipe', 'inherit'] })
 }
 
+// A child that ends before it is ready would be waited for for ever.
+async function ready(child: ChildProcess, where: string): Promise<void> {
+  const ended = once(child, 'exit').then(() => assert.fail(`the server ended before it was ready, ${where}`))
+  ended.catch(() => undefined)
+  await Promise.race([once(child.stdout ?? child, 'data'), ended])
+}
+
 // Works as fast as it can, and writes down what it was told, until the server is gone.
 async function work(socketPath: string, name: string, journal: Journal): Promise<void> {
   const api = apiClient({ socketPath })
@@ -140,14 +147,20 @@ test(`a server killed at any moment loses no acknowledged issuance, entry or key
       await sleep(150 + chance(round, 'start') * 300)
       child.kill('SIGKILL')
     } else {
-      await once(child.stdout ?? child, 'data')
+      await ready(child, where)
       const socketPath = join(dataDirectory, 'api.sock')
-      const clients = Array.from({ length: CLIENTS }, (_, n) => work(socketPath, `r${round}-${n}`, journal))
+      let failure: unknown
+      const clients = Promise.all(
+        Array.from({ length: CLIENTS }, (_, n) => work(socketPath, `r${round}-${n}`, journal)),
+      ).catch((error: unknown) => {
+        failure = error
+      })
       const enough = before + 4 + Math.floor(chance(round, 'enough') * 12)
-      while (journal.issued.size < enough && child.exitCode === null) await sleep(2)
+      while (journal.issued.size < enough && child.exitCode === null && failure === undefined) await sleep(2)
       await sleep(chance(round, 'delay') * 40)
       child.kill('SIGKILL')
-      await Promise.all(clients)
+      await clients
+      assert.equal(failure, undefined, `a client was told something else than an answer, ${where}`)
     }
     await ended
     acknowledged += journal.issued.size - before

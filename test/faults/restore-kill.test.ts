@@ -88,6 +88,7 @@ const flipMiddle = (path: string): void => {
 }
 const cutOff = (path: string): void => writeFileSync(path, readFileSync(path).subarray(0, -4096))
 
+// [provisioning.backup.02]
 test('a backup that is wrong is refused by aims restore and aims backup verify alike, and leaves nothing behind', () => {
   const foreign = join(root, 'other-kek')
   writeFileSync(foreign, Buffer.alloc(32, 7), { mode: 0o600 })
@@ -141,6 +142,7 @@ test('a directory that holds something is not written to', () => {
   assert.deepEqual(left(to), before)
 })
 
+// [provisioning.backup.03]
 test(`killed at any moment, over ${ROUNDS} kills, a restore leaves no server that starts with half of it`, async (t) => {
   const quick = performance.now()
   assert.equal(restore(backup, target()).exit, 0)

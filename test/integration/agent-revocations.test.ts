@@ -79,6 +79,7 @@ const codeOf = (run: Promise<unknown>): Promise<string> =>
     (error: unknown) => (error instanceof Error && 'code' in error ? String(error.code) : String(error)),
   )
 
+// [provisioning.fleet.05]
 describe('ValidateJWTSVID', () => {
   test('refuses a token that was revoked, and no other', async () => {
     using workload = await connect(kept)
@@ -202,6 +203,7 @@ describe('what an agent holds', () => {
     await eventually('another SVID', () => serialOf(workload) !== before)
   })
 
+  // [provisioning.workload-api.18]
   test('is dropped when the agent is retired: its streams end, and it has nothing', async () => {
     using workload = await connect(stolen)
     const { client } = workload

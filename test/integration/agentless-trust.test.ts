@@ -147,6 +147,7 @@ describe('a workload without an agent [provisioning.federation.14]', () => {
   })
 })
 
+// [provisioning.authorities.04]
 describe('what is not to be relied on', () => {
   test('a tainted authority: what it signed is replaced at once, and goes on verifying meanwhile', async () => {
     using me = await connect('alone')

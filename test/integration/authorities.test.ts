@@ -68,7 +68,7 @@ const verify = (chain: readonly Uint8Array[]) =>
 const idOf = async (purpose: string, state: string): Promise<string> =>
   (await admin.listKeys()).find((key) => key.purpose === purpose && key.state === state)?.id ?? 'none'
 
-// [credentials.bundle.16]
+// [credentials.bundle.16] [provisioning.authorities.01] [provisioning.authorities.03]
 test('a CA is prepared, activated, tainted and revoked, and a workload follows over the Workload API', async () => {
   const old = x509()
   await admin.stepAuthority({ step: 'prepare', purpose: 'x509-ca' })
@@ -97,6 +97,7 @@ test('a CA is prepared, activated, tainted and revoked, and a workload follows o
   })
 })
 
+// [provisioning.authorities.02]
 test('a WIT and a JWT-SVID of a tainted key are replaced at once, and refused after the revocation', async () => {
   const wit = workload.wit.wit()
   const jwt = await workload.jwt.jwtSvid(audience)

@@ -83,6 +83,7 @@ function changed(change: (directory: string) => void): string {
 
 const key = () => readKeyEncryptionKey(kek)
 
+// [provisioning.backup.01]
 test('a backup has store, log and manifest, verifies with and without the key, and has no key in it', async () => {
   assert.deepEqual(readdirSync(backup).sort(), ['log.sqlite', 'manifest.json', 'store.sqlite'])
   assert.equal((await checkBackup(backup)).isSealChecked, false)

@@ -68,6 +68,7 @@ function returned(changes: readonly PlannedChange[]): ReturnType<typeof readChan
   return readChanges(parseJson(JSON.stringify(changes)))
 }
 
+// [provisioning.fleet.01]
 test('applying a plan and planning again gives no changes, whatever was there', async () => {
   const one = fc.record(
     {
@@ -212,6 +213,7 @@ for (const [what, request, codes] of [
   })
 }
 
+// [provisioning.fleet.03]
 test('retired entries are listed, and come back only when told', async () => {
   const { registry } = world()
   const { id } = await registry.create(entry('/t/gone'), admin)
@@ -320,6 +322,7 @@ test('a registrar names the agents that were delegated, and parts of their group
   await assert.rejects(registry.update(made.id, wider, 1, registrar), { code: 'provisioning.not_delegated' })
 })
 
+// [provisioning.fleet.02]
 test('a registrar neither sees nor touches the entries of others, nor gives retired identities again', async () => {
   const { registry, events } = world([teamA])
   const others = [

@@ -190,6 +190,7 @@ test('a memory that is gone is missed, and --accept-older-store makes a new one'
   await run(settings)
 })
 
+// [provisioning.backup.04]
 test('a data directory that was emptied is refused, and a new log begins only when it is accepted', async () => {
   const settings = await config()
   await run(settings, create('bot'))

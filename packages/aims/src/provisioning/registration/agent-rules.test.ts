@@ -59,6 +59,7 @@ for (const [what, change, code] of [
   })
 }
 
+// [provisioning.fleet.04]
 test('several agents that are meant to have one identity say so', () => {
   requireAgentRules(entry({ selectors: ['unix:gid:5'], shared: true }))
   requireAgentRules(entry({ selectors: ['k8s:ns:agents', 'k8s:sa:bot'] }))
