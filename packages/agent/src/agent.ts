@@ -2,6 +2,7 @@ import { AimsError, apiClient, type Clock, systemClock } from 'aims/base'
 import { remoteObserver } from 'aims/monitoring'
 import { startServerBackend } from './backend.ts'
 import { type RemoteConfiguration, remoteSettings } from './node/configuration.ts'
+import { connectForeign } from './node/foreign.ts'
 import { remoteServer } from './node/remote-server.ts'
 import { type SecretConfiguration, secretSettings } from './sds/configuration.ts'
 import { serverClient } from './server-client.ts'
@@ -50,15 +51,18 @@ const MAX_STALENESS = 60
  * it was reached.
  *
  * @throws {@link AimsError} `attestation.provider_unavailable`; `operation.socket_*`, when the socket cannot be made safely;
- *   with `agent.server` `operation.config_invalid`, `operation.data_directory_*`, `bundle.*`, and why the machine was refused
+ *   with `agent.server` `operation.config_invalid`, `provisioning.*` of `agent.workloadApi`, `operation.data_directory_*`, `bundle.*`, and why the machine was refused
  */
 export async function startAgent(config: AgentConfiguration, options: AgentOptions = {}): Promise<RunningAgent> {
   const { clock = systemClock, log = (line) => void process.stderr.write(`${line}\n`), env = process.env } = options
   const maxStaleness = stalenessOf(config)
-  const settings = remoteSettings(config, env)
   const secrets = secretSettings(config)
+  const foreign = await connectForeign(config, log)
   const refused = (): void => backend.forget()
-  const remote = settings && remoteServer(settings, { clock, log, random: Math.random, refused })
+  const remote = closingOnError(foreign, () => {
+    const settings = remoteSettings(config, env, foreign)
+    return settings && remoteServer(settings, { clock, log, random: Math.random, refused })
+  })
   const api = remote?.api ?? apiClient({ socketPath: config['agent.serverSocket'] })
   const name = remote && (() => remote.identity().svid.spiffeId)
   const lists = { server: api, maxStaleness }
@@ -66,6 +70,7 @@ export async function startAgent(config: AgentConfiguration, options: AgentOptio
   const stop = (): void => {
     backend.close()
     api.close()
+    foreign?.close()
   }
   try {
     const server = await WorkloadApiServer.start({
@@ -91,6 +96,15 @@ export async function startAgent(config: AgentConfiguration, options: AgentOptio
     }
   } catch (error) {
     stop()
+    throw error
+  }
+}
+
+function closingOnError<T>(opened: { close(): void } | undefined, work: () => T): T {
+  try {
+    return work()
+  } catch (error) {
+    opened?.close()
     throw error
   }
 }

@@ -1,7 +1,8 @@
 import { existsSync, readFileSync } from 'node:fs'
 import { systemClock } from 'aims/base'
 import { parseBundle } from 'aims/credentials'
-import { identityServer } from 'aims/provisioning'
+import { parseWorkloadSpiffeId } from 'aims/identifiers'
+import { connectWorkload, identityServer, type WorkloadOptions } from 'aims/provisioning'
 import type { Configuration } from 'aims-server'
 import { bad, type Finding, good, privateDirectory, privateFile, socketDirectory } from './doctor-findings.ts'
 
@@ -44,7 +45,8 @@ function missing(check: string, fix: string): Finding {
   return { check, ok: false, found: 'not there', fix }
 }
 
-function bundle({ 'agent.bundle': path, trustDomain }: Configuration): Finding {
+function bundle({ 'agent.bundle': path, 'agent.serverId': serverId, trustDomain }: Configuration): Finding {
+  if (serverId !== undefined) return good('bundle', 'that of the Workload API in agent.workloadApi')
   if (path === undefined)
     return missing('bundle', 'name the file of the bundle in agent.bundle: aims bundle show makes it')
   try {
@@ -57,10 +59,15 @@ function bundle({ 'agent.bundle': path, trustDomain }: Configuration): Finding {
 }
 
 async function server(config: Configuration): Promise<Finding> {
-  const { 'agent.server': address = '', 'agent.bundle': path, trustDomain } = config
+  const { 'agent.server': address = '', 'agent.bundle': path, 'agent.serverId': serverId, trustDomain } = config
   const fix = 'start the server, look at agent.server, and take the bundle anew when it is an old one'
   try {
-    const one = identityServer({ trustDomain, server: address, bundle: path ?? '', clock: systemClock })
+    using foreign = serverId === undefined ? undefined : await connectWorkload(foreignApi(config))
+    const trust =
+      foreign === undefined
+        ? { bundle: path ?? '' }
+        : { bundle: foreign.bundles, serverId: parseWorkloadSpiffeId(serverId ?? '') }
+    const one = identityServer({ trustDomain, server: address, ...trust, clock: systemClock })
     try {
       await one.send({ method: 'GET', path: '/v1/bundle', timeout: 3000 })
       return good('server', `${address} is the server of ${trustDomain}`)
@@ -70,4 +77,8 @@ async function server(config: Configuration): Promise<Finding> {
   } catch (error) {
     return bad('server', error, fix)
   }
+}
+
+function foreignApi({ 'agent.workloadApi': address }: Configuration): WorkloadOptions {
+  return { ...(address === undefined ? {} : { address }), readyTimeout: 3000, onWaiting: () => undefined }
 }

@@ -2,19 +2,18 @@ import { randomUUID } from 'node:crypto'
 import { createServer } from 'node:http'
 import { dirname } from 'node:path'
 import { type EvidenceVerifiers, joinTokenVerifier } from 'aims/attestation'
-import { AimsError, type AuditEvent, bindSocket, type Clock, type Observer, systemClock } from 'aims/base'
-import { type BundleSource, serializeBundle, type X509Svid } from 'aims/credentials'
-import { createIssuer, type Issuer, type RegistrationEntry } from 'aims/provisioning'
+import { AimsError, type AuditEvent, bindSocket, type Clock, systemClock } from 'aims/base'
+import { type BundleSource, serializeBundle } from 'aims/credentials'
+import type { TrustDomain } from 'aims/identifiers'
 import { createEvidenceIssuance } from './attestation/evidence-issuance.ts'
 import { createVerifiers } from './attestation/verifiers.ts'
 import { ANONYMOUS, tlsCallers, unixCallers } from './callers.ts'
-import { type ChangeFeed, createChangeFeed } from './change-feed.ts'
 import { keepDoing } from './chores.ts'
-import { allowedHosts, ttlRules } from './config/derived.ts'
+import { allowedHosts } from './config/derived.ts'
 import type { Configuration } from './config/settings.ts'
+import { openCore } from './core.ts'
 import { type DataDirectory, openDataDirectory } from './data-directory.ts'
 import { createDownstream } from './downstream/downstream.ts'
-import { createEntryRegistry, type EntryRegistry } from './entries.ts'
 import { openFederation } from './federation/open.ts'
 import { openWebEndpoint } from './federation/web-endpoint.ts'
 import { closeServer } from './http/close-server.ts'
@@ -22,26 +21,19 @@ import { createHandler, type HandlerOptions } from './http/handler.ts'
 import { type HttpsListener, listenHttps } from './http/https-listener.ts'
 import type { Entrance } from './http/route.ts'
 import { HTTP_OPTIONS, harden } from './http/server-options.ts'
-import type { Authorities } from './keys/authority-types.ts'
-import { openConfiguredAuthorities } from './keys/configured-authorities.ts'
+import { connectForeign, foreignIdentity, type ListenerIdentity, ownListenerIdentity } from './listener-identity.ts'
 import { createMetrics } from './metrics.ts'
 import { openNodes } from './nodes/nodes.ts'
-import { createPassingEntries, type PassingEntries } from './nodes/passing-entries.ts'
 import { countingObserver } from './observers.ts'
-import { createOwnIdentity } from './own-identity.ts'
 import { loadPolicies } from './policies.ts'
 import { limited, notPermitted } from './refusals.ts'
 import { delegationsByRegistrar } from './registration/delegation.ts'
-import { type Endings, openEndings } from './revocation/open.ts'
 import { bundleRoute } from './routes/bundle.ts'
 import { serverRoutes } from './routes/index.ts'
-import { steadyClock } from './steady-clock.ts'
-import { openStorage, type Storage } from './storage.ts'
+import { openStorage } from './storage.ts'
 import { openAttestedThings } from './store/attested-things.ts'
-import { openEntryStore } from './store/entry-store.ts'
 import { openEvidenceMemory } from './store/evidence-memory.ts'
 import { openJoinTokens } from './store/join-tokens.ts'
-import { openKeyBindings } from './store/key-bindings.ts'
 import { openSubAgentStore } from './store/sub-agent-store.ts'
 import { openSubAgents } from './sub-agents.ts'
 import { createTrustTeller } from './trust.ts'
@@ -106,7 +98,19 @@ async function start(config: Configuration, options: ServerOptions, undo: (() =>
 
   const tokens = openJoinTokens(storage.db, storage.seal)
   const memory = openEvidenceMemory(storage.db, storage.seal)
-  const surroundings = { collateral: data.file('collateral'), memory, env: process.env }
+  const workloadApi = config['listen.workloadApi']
+  const foreign = workloadApi === undefined ? undefined : await connectForeign(workloadApi, say)
+  undo.push(() => foreign?.close())
+  // Relationships are opened later, and count as soon as they are.
+  let others: BundleSource | undefined
+  const bundleFor = (wanted: TrustDomain) => others?.bundleFor(wanted) ?? foreign?.bundles.bundleFor(wanted)
+  const surroundings = {
+    collateral: data.file('collateral'),
+    memory,
+    trustDomain,
+    bundles: { bundleFor },
+    env: process.env,
+  }
   // Join tokens are always on: nobody has one whom no operator gave it.
   const verifiers = new Map([
     ['join-token' as const, joinTokenVerifier(tokens)],
@@ -120,12 +124,13 @@ async function start(config: Configuration, options: ServerOptions, undo: (() =>
     entries: limited('entries', observer, { clock, metrics }),
   }
   const core = await openCore(config, storage, clock, { observer, refusals: refusals.entries }, verifiers)
-  const { entries, authorities, changes, issuer, endings, steady, renewOwnSvid } = core
+  const { entries, authorities, changes, issuer, endings, steady } = core
   const engine = await loadPolicies(config['policies.directory'], observer)
   const failed = (error: unknown): void =>
     say(`aims server: federation: ${AimsError.is(error) ? error.message : 'failed'}`)
   const federation = await openFederation({ config, storage, clock, observer, authorities, failed })
   undo.push(() => federation.close())
+  others = federation
   federation.onChange(changes.notify)
   const trust = createTrustTeller({ authorities, federation, entries, revision: changes.revision })
   const things = openAttestedThings(storage.db, storage.seal)
@@ -221,7 +226,8 @@ async function start(config: Configuration, options: ServerOptions, undo: (() =>
   undo.push(() => closeServer(api))
 
   const { findBySubject } = entries
-  let ownSvid = await renewOwnSvid()
+  const identity: ListenerIdentity = foreign === undefined ? await ownListenerIdentity(core) : foreignIdentity(foreign)
+  let svid = identity.first
   const https: HttpsListener = await listenHttps(
     handler(
       'https',
@@ -238,7 +244,7 @@ async function start(config: Configuration, options: ServerOptions, undo: (() =>
       allowedHosts(config),
     ),
     { host: config['listen.host'], port: config['listen.port'] },
-    ownSvid,
+    svid,
   )
   undo.push(() => closeServer(https.server))
   const everybody = handler('https', () => ANONYMOUS, undefined, [bundleRoute(authorities)])
@@ -247,9 +253,10 @@ async function start(config: Configuration, options: ServerOptions, undo: (() =>
   const listeners = [api, https.server, ...(web === undefined ? [] : [web.server])]
 
   const keepOwnSvid = async (): Promise<void> => {
-    if (!core.isOwnSvidDue(ownSvid)) return
-    ownSvid = await renewOwnSvid()
-    https.use(ownSvid)
+    const next = await identity.next(svid)
+    if (next === undefined) return
+    svid = next
+    https.use(next)
   }
   const complain = (error: unknown): void =>
     say(`aims server: ${error instanceof Error ? error.message : 'tick failed'}`)
@@ -271,7 +278,7 @@ async function start(config: Configuration, options: ServerOptions, undo: (() =>
   )
   undo.push(stopChores)
   // A tainted authority: not in a few seconds, now.
-  undo.push(authorities.onChange(() => void keepOwnSvid().catch(complain)))
+  undo.push(identity.onChange(() => void keepOwnSvid().catch(complain)))
   for (const { profile, until } of config.profiles) {
     if (until > clock()) continue
     const last = new Date((until - 1) * 1000).toISOString().slice(0, 10)
@@ -287,6 +294,7 @@ async function start(config: Configuration, options: ServerOptions, undo: (() =>
     stopChores()
     stopping.abort()
     await Promise.all([...listeners.map(closeServer), federation.close()])
+    foreign?.close()
     bound.release()
     for (const one of Object.values(refusals)) await one.flush({ all: true })
     await observer.record(lifecycle('operation.stopped', 'stop', config))
@@ -300,80 +308,6 @@ async function start(config: Configuration, options: ServerOptions, undo: (() =>
     bundle: () => serializeBundle(authorities.bundle(), { includeWit: true }),
     logKey: storage.log.vkey,
     close: () => (closing ??= close()),
-  }
-}
-
-interface Core {
-  readonly entries: EntryRegistry
-  readonly authorities: Authorities
-  readonly changes: ChangeFeed
-  readonly issuer: Issuer
-  readonly endings: Endings
-  /** What it says is over may be forgotten. */
-  readonly steady: Clock
-  readonly bindings: ReturnType<typeof openKeyBindings>
-  readonly passing: PassingEntries
-  readonly renewOwnSvid: () => ReturnType<ReturnType<typeof createOwnIdentity>['renew']>
-  readonly isOwnSvidDue: (svid: X509Svid) => boolean
-}
-
-// What the server is about, without its listeners.
-async function openCore(
-  config: Configuration,
-  storage: Storage,
-  clock: Clock,
-  { observer, refusals }: { readonly observer: Observer; readonly refusals: Observer },
-  verifiers: EvidenceVerifiers,
-): Promise<Core> {
-  const { trustDomain } = config
-  const { db, meta, wrapping, seal } = storage
-  const ttls = ttlRules(config)
-  const store = openEntryStore(db, { key: wrapping, meta, seal, trustDomain })
-  const entries = createEntryRegistry({
-    store,
-    trustDomain,
-    ttls,
-    clock,
-    observer,
-    verifiers,
-    agentPrefixes: config['entries.agentPrefixes'],
-    delegations: delegationsByRegistrar(config['entries.delegations']),
-    refusals,
-  })
-  const bindings = openKeyBindings(db)
-  const authorities = await openConfiguredAuthorities(config, { storage, ttls, clock, observer })
-  const changes = createChangeFeed(() => meta.counter('revision'))
-  entries.onChange(changes.notify)
-  authorities.onChange(changes.notify)
-  const steady = steadyClock(clock)
-  const endings = openEndings(config, storage, { clock, steady, observer, authorities, entries, ttls })
-  const own = createOwnIdentity({ trustDomain, dnsNames: config['listen.dnsNames'], ttls, clock })
-  const passing = createPassingEntries(trustDomain)
-  const findEntry = (id: string): RegistrationEntry | undefined =>
-    id === own.entry.id ? own.entry : (passing.find(id) ?? entries.find(id))
-  const issuer = createIssuer({
-    keys: authorities,
-    findEntry,
-    clock,
-    observer,
-    bindings,
-    confirmations: bindings,
-    isProfileEnabled: (profile, now) =>
-      profile === 'wimse' || config.profiles.some((one) => one.profile === profile && now < one.until),
-    issuer: config.issuer,
-    notBefore: endings.revocations.notBefore,
-  })
-  return {
-    entries,
-    authorities,
-    changes,
-    issuer,
-    endings,
-    steady,
-    bindings,
-    passing,
-    renewOwnSvid: () => own.renew(issuer),
-    isOwnSvidDue: (svid) => own.isDue(svid, authorities.standing()),
   }
 }
 

@@ -1,8 +1,9 @@
 import { readFileSync } from 'node:fs'
-import type { EvidenceCollector } from 'aims/attestation'
+import { type EvidenceCollector, spiffeCollector } from 'aims/attestation'
 import { AimsError } from 'aims/base'
-import { parseTrustDomain, type TrustDomain } from 'aims/identifiers'
-import { collectorsOf } from 'aims/provisioning'
+import type { BundleSource } from 'aims/credentials'
+import { parseTrustDomain, parseWorkloadSpiffeId, type SpiffeId, type TrustDomain } from 'aims/identifiers'
+import { collectorsOf, type Workload } from 'aims/provisioning'
 
 /** What an agent on another host than its server must know. The keys are those of the configuration file. */
 export interface RemoteConfiguration {
@@ -13,6 +14,10 @@ export interface RemoteConfiguration {
   readonly 'agent.bundle'?: string | undefined
   /** The type of evidence that this machine shows. */
   readonly 'agent.attestation'?: string
+  /** SPIFFE ID of a server that shows an X.509-SVID of the trust domain of `agent.workloadApi`. */
+  readonly 'agent.serverId'?: string | undefined
+  /** Workload API of another trust domain that knows this agent. */
+  readonly 'agent.workloadApi'?: string | undefined
   readonly 'agent.joinTokenFile'?: string | undefined
   readonly 'agent.certificate'?: string | undefined
   readonly 'agent.key'?: string | undefined
@@ -24,7 +29,8 @@ export interface RemoteConfiguration {
 export interface RemoteSettings {
   readonly trustDomain: TrustDomain
   readonly server: string
-  readonly bundle: string
+  readonly bundle: string | BundleSource
+  readonly serverId?: SpiffeId
   readonly collector: EvidenceCollector
   readonly dataDirectory: string | undefined
 }
@@ -36,24 +42,58 @@ type Environment = { readonly [name: string]: string | undefined }
  *
  * @throws {@link AimsError} `operation.config_invalid`, naming the key
  */
-export function remoteSettings(config: RemoteConfiguration, env: Environment): RemoteSettings | undefined {
-  const { 'agent.server': server, 'agent.bundle': bundle, trustDomain = '' } = config
+export function remoteSettings(
+  config: RemoteConfiguration,
+  env: Environment,
+  foreign: ForeignWorkload | undefined,
+): RemoteSettings | undefined {
+  const { 'agent.server': server, trustDomain = '' } = config
   if (server === undefined) return undefined
-  if (bundle === undefined) {
-    throw invalid('agent.bundle', 'the bundle of the trust domain is needed: without one there is nobody to believe')
-  }
   const dataDirectory = config['agent.dataDirectory']
   return {
     trustDomain: parseTrustDomain(trustDomain),
     server,
-    bundle,
-    collector: collectorFor(config, env),
+    ...serverTrust(config, foreign),
+    collector: collectorFor(config, env, foreign),
     dataDirectory,
   }
 }
 
-function collectorFor(config: RemoteConfiguration, env: Environment): EvidenceCollector {
+/** What another trust domain says about this agent, by its Workload API. */
+export type ForeignWorkload = Pick<Workload, 'x509' | 'bundles'>
+
+// By whose word the server is who it says.
+function serverTrust(
+  { 'agent.bundle': bundle, 'agent.serverId': text }: RemoteConfiguration,
+  foreign: ForeignWorkload | undefined,
+): Pick<RemoteSettings, 'bundle' | 'serverId'> {
+  if (text !== undefined) {
+    if (foreign === undefined)
+      throw invalid('agent.serverId', 'set agent.workloadApi: its bundles vouch for the server')
+    return { bundle: foreign.bundles, serverId: serverIdOf(text) }
+  }
+  if (bundle !== undefined) return { bundle }
+  throw invalid('agent.bundle', 'the bundle of the trust domain is needed: without one there is nobody to believe')
+}
+
+function serverIdOf(text: string): SpiffeId {
+  try {
+    return parseWorkloadSpiffeId(text)
+  } catch (cause) {
+    throw invalid('agent.serverId', 'a SPIFFE ID with a path is needed', cause)
+  }
+}
+
+function collectorFor(
+  config: RemoteConfiguration,
+  env: Environment,
+  foreign: ForeignWorkload | undefined,
+): EvidenceCollector {
   const { 'agent.attestation': type = 'join-token' } = config
+  if (type === 'spiffe') {
+    if (foreign === undefined) throw invalid('agent.attestation', 'spiffe: set agent.workloadApi')
+    return spiffeCollector(() => foreign.x509.x509Svid())
+  }
   const files = {
     AIMS_JOIN_TOKEN_FILE: config['agent.joinTokenFile'],
     AIMS_MACHINE_CERTIFICATE: config['agent.certificate'],
@@ -70,7 +110,8 @@ function collectorFor(config: RemoteConfiguration, env: Environment): EvidenceCo
 }
 
 /** Reads the bundle, so that a wrong path is told at the start. @throws {@link AimsError} `operation.config_invalid` */
-export function requireReadable(path: string): void {
+export function requireReadable(path: string | BundleSource): void {
+  if (typeof path !== 'string') return
   try {
     readFileSync(path)
   } catch (cause) {

@@ -17,6 +17,7 @@ export const ATTESTATION_TYPES = [
   'github',
   'join-token',
   'x509-pop',
+  'spiffe',
 ] as const
 
 /** A kind of evidence. */

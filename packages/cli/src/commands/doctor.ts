@@ -79,9 +79,9 @@ async function keyManager({ trustDomain, 'keys.manager': setting }: Configuratio
 }
 
 // Settings as the server reads them at its start, and what every piece of evidence of a type needs.
-function evidence({ attestation, dataDirectory }: Configuration): readonly Finding[] {
+function evidence({ attestation, dataDirectory, trustDomain }: Configuration): readonly Finding[] {
   try {
-    return examineVerifiers(attestation, dataDirectory).map(({ type, lacks, directory }) => {
+    return examineVerifiers(attestation, { dataDirectory, trustDomain }).map(({ type, lacks, directory }) => {
       const check = `evidence of ${type}`
       if (lacks === undefined) return good(check, 'is accepted')
       const fix = Object.hasOwn(PLANNERS, type)

@@ -27,6 +27,7 @@ import {
   kubernetesVerifier,
   sgxVerifier,
   snpVerifier,
+  spiffeVerifier,
   stsHosts,
   TPM_VENDOR_CAS,
   type TpmVendor,
@@ -37,6 +38,8 @@ import {
   x509PopVerifier,
 } from 'aims/attestation'
 import { type JsonObject, outbound, parsePem } from 'aims/base'
+import { parseBundle, type TrustBundle } from 'aims/credentials'
+import { parseTrustDomain, type TrustDomain } from 'aims/identifiers'
 import { highestSeen, rememberingTpm } from './remembering.ts'
 import { revocationListFile } from './revocation-list-file.ts'
 import {
@@ -208,6 +211,30 @@ export const VERIFIER_TYPES: readonly VerifierType[] = [
     },
   ),
   define(
+    'spiffe',
+    {
+      trustDomains: namedField('needed', 'Trust domains of others whose X.509-SVIDs are accepted, by name.', {
+        bundle: pathField(
+          'the bundle of the federation, or of the Workload API of `listen.workloadApi`',
+          'File with the SPIFFE bundle; read anew at every piece of evidence.',
+        ),
+      }),
+    },
+    ({ trustDomains }, { trustDomain: own, bundles }) => {
+      const named = Object.entries(trustDomains ?? {}).map(
+        ([name, { bundle }]) => [parseTrustDomain(name), bundle] as const,
+      )
+      if (named.length === 0) throw new Error('trustDomains must be named')
+      const files = new Map(named)
+      if (files.has(own)) throw new Error('what this server issues is no evidence for it')
+      const bundleFor = (domain: TrustDomain): TrustBundle | undefined => {
+        const file = files.get(domain)
+        return file === undefined ? bundles.bundleFor(domain) : readBundleFile(file, domain)
+      }
+      return spiffeVerifier({ trustDomains: [...files.keys()], bundles: { bundleFor } })
+    },
+  ),
+  define(
     'github',
     {
       issuer: textField('that of github.com', 'Exactly the `iss` of the tokens, for an enterprise or its own server.'),
@@ -224,6 +251,15 @@ function define<F extends Fields>(
   make: (values: Values<F>, around: VerifierSurroundings) => EvidenceVerifier,
 ): VerifierType {
   return { type, settings, create: (given, around) => make(readFields(given, settings), around) }
+}
+
+// A file that cannot be read now vouches for nobody, and the next piece of evidence looks again.
+function readBundleFile(file: string, domain: TrustDomain): TrustBundle | undefined {
+  try {
+    return parseBundle(readFileSync(file), domain).bundle
+  } catch {
+    return undefined
+  }
 }
 
 function source(collateral: string | undefined, around: VerifierSurroundings): CollateralSource {

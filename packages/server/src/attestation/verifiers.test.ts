@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { after, describe, test } from 'node:test'
 import { createHighestSeen } from 'aims/attestation'
 import { encodePem, type JsonObject } from 'aims/base'
+import { parseTrustDomain } from 'aims/identifiers'
 import { testCa } from '../../../../test/support/x509-identities.ts'
 import { createKeyEncryptionKey } from '../keys/key-encryption-key.ts'
 import { openStore } from '../store/database.ts'
@@ -21,7 +22,13 @@ after(() => rmSync(root, { recursive: true }))
 function memoryOf(map = new Map<string, string>()): EvidenceMemory {
   return { get: (name) => map.get(name), set: (name, value) => void map.set(name, value) }
 }
-const around = { collateral: join(root, 'collateral'), memory: memoryOf(), env: {} }
+const around = {
+  collateral: join(root, 'collateral'),
+  memory: memoryOf(),
+  trustDomain: parseTrustDomain('example.com'),
+  bundles: { bundleFor: () => undefined },
+  env: {},
+}
 
 const authorities = join(root, 'ca.pem')
 const [ca = new Uint8Array()] = (await testCa()).bundle.x509Authorities
@@ -31,6 +38,7 @@ writeFileSync(authorities, encodePem('CERTIFICATE', ca))
 const LEAST: { readonly [type: string]: JsonObject } = {
   tpm: { vendors: ['google'] },
   'x509-pop': { authorities },
+  spiffe: { trustDomains: { 'spire.example': {} } },
   kubernetes: { clusters: { prod: {} } },
   'aws-sts': { regions: ['eu-central-1'] },
   'azure-msi': { audience: 'api://aims', tenants: ['00000000-0000-0000-0000-000000000000'] },
@@ -71,6 +79,9 @@ describe('types of evidence', () => {
       { 'x509-pop': { authorities, revocationLists: authorities } },
       /blocks of X509 CRL/,
     ],
+    ['no trust domain of others', { spiffe: {} }, /"attestation.spiffe": trustDomains must be named/],
+    ['the own trust domain as another', { spiffe: { trustDomains: { 'example.com': {} } } }, /is no evidence for it/],
+    ['a trust domain that is none', { spiffe: { trustDomains: { 'Not OK': {} } } }, /"attestation.spiffe"/],
     ['a cluster that is no object', { kubernetes: { clusters: { a: 1 } } }, /a map by name/],
     ['an unknown setting of a cluster', { kubernetes: { clusters: { a: { isuer: 'x' } } } }, /settings are issuer/],
   ]

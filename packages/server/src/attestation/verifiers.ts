@@ -2,6 +2,8 @@ import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import type { AttestationType, EvidenceVerifier, EvidenceVerifiers } from 'aims/attestation'
 import { AimsError, isJsonObject, type JsonObject } from 'aims/base'
+import type { BundleSource } from 'aims/credentials'
+import type { TrustDomain } from 'aims/identifiers'
 import type { EvidenceMemory } from '../store/evidence-memory.ts'
 import { VERIFIER_TYPES } from './verifier-types.ts'
 
@@ -10,6 +12,10 @@ export interface VerifierSurroundings {
   /** Where collateral is when a type names no directory of its own. */
   readonly collateral: string
   readonly memory: EvidenceMemory
+  /** The own one. */
+  readonly trustDomain: TrustDomain
+  /** Bundles of other trust domains as they are held now. */
+  readonly bundles: BundleSource
   readonly env: { readonly [name: string]: string | undefined }
 }
 
@@ -27,10 +33,14 @@ export interface SwitchedOn {
  *
  * @throws {@link AimsError} `operation.config_invalid`, naming the key
  */
-export function examineVerifiers(settings: JsonObject, dataDirectory: string): readonly SwitchedOn[] {
+export function examineVerifiers(
+  settings: JsonObject,
+  { dataDirectory, trustDomain }: { readonly dataDirectory: string; readonly trustDomain: TrustDomain },
+): readonly SwitchedOn[] {
   const memory: EvidenceMemory = { get: () => undefined, set: () => undefined }
   const collateral = join(dataDirectory, 'collateral')
-  const types = [...createVerifiers(settings, { collateral, memory, env: process.env }).keys()]
+  const bundles: BundleSource = { bundleFor: () => undefined }
+  const types = [...createVerifiers(settings, { collateral, memory, trustDomain, bundles, env: process.env }).keys()]
   return types.map((type) => {
     const own = settings[type]
     const directory = isJsonObject(own) && typeof own.collateral === 'string' ? own.collateral : collateral

@@ -37,6 +37,7 @@ export interface Configuration {
   readonly 'listen.port': number
   readonly 'listen.dnsNames': readonly string[]
   readonly 'listen.allowedHosts': readonly string[]
+  readonly 'listen.workloadApi': string | undefined
   readonly 'api.socket': string
   readonly 'api.adminUids': readonly number[]
   readonly 'api.agentUids': readonly number[]
@@ -73,6 +74,8 @@ export interface Configuration {
   readonly 'agent.revocationStaleness': number
   readonly 'agent.server': string | undefined
   readonly 'agent.bundle': string | undefined
+  readonly 'agent.serverId': string | undefined
+  readonly 'agent.workloadApi': string | undefined
   readonly 'agent.attestation': string
   readonly 'agent.joinTokenFile': string | undefined
   readonly 'agent.certificate': string | undefined
@@ -133,6 +136,11 @@ export const SETTINGS: { readonly [Key in keyof Configuration]: Setting<Configur
     type: hostNames,
     default: { value: [] },
     doc: 'Further names that the `Host` header may have, beside `listen.host` and `listen.dnsNames`.',
+  },
+  'listen.workloadApi': {
+    type: optionalText,
+    default: { value: undefined },
+    doc: 'Workload API of another trust domain, e.g. `unix:///run/spire/agent.sock`: the HTTPS listener shows the X.509-SVID that it gives, see [under SPIRE](migrating-from-spire.md#run-under-spire). Without one, an SVID of its own.',
   },
   'api.socket': {
     type: path,
@@ -302,10 +310,20 @@ export const SETTINGS: { readonly [Key in keyof Configuration]: Setting<Configur
     default: { value: undefined },
     doc: 'With `agent.server`: file with the SPIFFE bundle of the trust domain, by which the server is recognised. Needed.',
   },
+  'agent.serverId': {
+    type: optionalText,
+    default: { value: undefined },
+    doc: 'With `agent.workloadApi`: the SPIFFE ID of a server that shows an X.509-SVID of that trust domain (`listen.workloadApi`). It is recognised by the bundles of that Workload API, and `agent.bundle` is not needed.',
+  },
+  'agent.workloadApi': {
+    type: optionalText,
+    default: { value: undefined },
+    doc: 'Workload API of another trust domain that knows this agent, e.g. `unix:///run/spire/agent.sock`: for `agent.attestation: spiffe`, and for `agent.serverId`.',
+  },
   'agent.attestation': {
     type: text,
     default: { value: 'join-token' },
-    doc: 'With `agent.server`: the type of evidence that this machine shows, e.g. `join-token`, `x509-pop`, `tpm`, `aws-iid`.',
+    doc: 'With `agent.server`: the type of evidence that this machine shows, e.g. `join-token`, `x509-pop`, `spiffe`, `tpm`, `aws-iid`.',
   },
   'agent.joinTokenFile': {
     type: optionalPath,

@@ -13,7 +13,7 @@ import { parseBundle } from '../../credentials/bundle/parse.ts'
 import { bundleSource, emptyBundle } from '../../credentials/bundle/source.ts'
 import type { X509Svid } from '../../credentials/x509-svid/source.ts'
 import { verifyX509Svid } from '../../credentials/x509-svid/verify.ts'
-import { joinSpiffeId, type TrustDomain } from '../../identifiers/spiffe-id.ts'
+import { joinSpiffeId, type SpiffeId, type TrustDomain, trustDomainOf } from '../../identifiers/spiffe-id.ts'
 
 /** Where the identity server of a trust domain is, and how it is recognised. */
 export interface IdentityServerOptions {
@@ -26,6 +26,11 @@ export interface IdentityServerOptions {
    * than an authority lives gives a source, or calls `learn`.
    */
   readonly bundle: string | Uint8Array | BundleSource
+  /**
+   * Who the server is, when it shows an X.509-SVID of another trust domain, e.g. of SPIRE; `bundle` is of that one then.
+   * Default `spiffe://TRUST-DOMAIN/aims/server`.
+   */
+  readonly serverId?: SpiffeId
   readonly clock: Clock
   /** Keeps connections open between requests: for whoever asks often. Default false: each is one look at the newest bundle. */
   readonly keepAlive?: boolean
@@ -42,7 +47,7 @@ export interface IdentityServer {
    * @throws {@link AimsError} `provisioning.server_untrusted`, and as `ApiClient.send`
    */
   send(request: ApiRequest, as?: X509Svid): Promise<JsonValue | undefined>
-  /** Takes a bundle that the server gave. An older one is ignored, and any when a source is followed. Returns the newest. */
+  /** Takes a bundle that the server gave. An older one is ignored, and any when a source is followed or the server is of another trust domain. Returns the newest. */
   learn(document: string): TrustBundle
   /** Shows this SVID on connections that are made from now on, and uses no other connections. `undefined`: none is shown. */
   present(svid: X509Svid | undefined): void
@@ -51,13 +56,17 @@ export interface IdentityServer {
 
 /**
  * Makes the client of an identity server. Every connection is TLS 1.3, and the server's certificate must be the
- * X.509-SVID `spiffe://TRUST-DOMAIN/aims/server` under an authority of the newest bundle. There is no trust on first use.
+ * X.509-SVID `spiffe://TRUST-DOMAIN/aims/server`, or that of `serverId`, under an authority of the newest bundle. There is no trust on first use.
  *
  * @throws {@link AimsError} `bundle.*`, `provisioning.invalid_endpoint`
  * @throws what the file system answers for a bundle that cannot be read
  */
 export function identityServer(options: IdentityServerOptions): IdentityServer {
-  const { trustDomain, server, bundle: given, clock, keepAlive = false } = options
+  const { server, bundle: given, clock, keepAlive = false } = options
+  const { serverId = joinSpiffeId(options.trustDomain, 'aims', 'server') } = options
+  // Whose authorities vouch for the server.
+  const trustDomain = trustDomainOf(serverId)
+  const isForeign = trustDomain !== options.trustDomain
   const followed = typeof given === 'string' || given instanceof Uint8Array ? undefined : given
   const read = (): TrustBundle => {
     if (typeof given === 'string') return parseBundle(readFileSync(given), trustDomain).bundle
@@ -70,7 +79,10 @@ export function identityServer(options: IdentityServerOptions): IdentityServer {
   const address = parseServerAddress(server)
   let shown: X509Svid | undefined
   const open = (svid: () => X509Svid | undefined, isKept: boolean): Connections => {
-    const agent = new ServerAgent(() => ({ ...serverTlsOptions(newest, clock), ...clientCertificate(svid()) }), isKept)
+    const agent = new ServerAgent(
+      () => ({ ...serverTlsOptions(newest, serverId, clock), ...clientCertificate(svid()) }),
+      isKept,
+    )
     return { agent, api: apiClient({ ...address, agent }) }
   }
   const openShared = (): Connections => open(() => shown, keepAlive)
@@ -111,7 +123,7 @@ export function identityServer(options: IdentityServerOptions): IdentityServer {
       }
     },
     learn(document) {
-      if (document !== text && followed === undefined) adopt(parseBundle(document, trustDomain).bundle)
+      if (document !== text && followed === undefined && !isForeign) adopt(parseBundle(document, trustDomain).bundle)
       text = document
       return newest
     },
@@ -171,7 +183,7 @@ function clientCertificate(svid: X509Svid | undefined): ConnectionOptions {
   return { cert: svid.certificates.map((der) => encodePem('CERTIFICATE', der)).join(''), key }
 }
 
-function serverTlsOptions(bundle: TrustBundle, clock: Clock): ConnectionOptions {
+function serverTlsOptions(bundle: TrustBundle, serverId: SpiffeId, clock: Clock): ConnectionOptions {
   const { trustDomain } = bundle
   return {
     ca: bundle.x509Authorities.map((der) => encodePem('CERTIFICATE', der)),
@@ -185,7 +197,7 @@ function serverTlsOptions(bundle: TrustBundle, clock: Clock): ConnectionOptions 
       try {
         const bundles = bundleSource(bundle)
         const { subject } = verifyX509Svid(presentedChain(certificate), { bundles, trustDomain, now: clock() })
-        if (subject === joinSpiffeId(trustDomain, 'aims', 'server')) return undefined
+        if (subject === serverId) return undefined
         return new AimsError('provisioning.server_untrusted', 'the other side is authentic and not the identity server')
       } catch (cause) {
         return new AimsError('provisioning.server_untrusted', 'the certificate of the server does not verify', {
