@@ -101,6 +101,26 @@ test('files are planned, applied, changed, and pruned only when told and in thei
   assert.equal((await entry('apply', fleet, '--reuse-retired')).exit, 0)
 })
 
+test('an entry below an agent with sub-agents is a problem, in whatever order they stand, and is not applied', async () => {
+  const parent = {
+    spiffeId: 'spiffe://example.com/spawner/a',
+    selectors: ['unix:user:spawner'],
+    subAgents: { maxDepth: 1, max: 5, maxTtl: 60 },
+  }
+  const child = { spiffeId: 'spiffe://example.com/spawner/a/sub/b', selectors: ['unix:user:child'] }
+  for (const entries of [
+    [parent, child],
+    [child, parent],
+  ]) {
+    const { exit, result } = await entry('plan', put('spawner.json', JSON.stringify(entries)))
+    const codes = (result.problems as Line[]).map(({ code }) => code)
+    assert.deepEqual([exit, codes], [1, ['provisioning.subject_taken']])
+    const changes = entries.map((one) => ({ action: 'create', entry: one }))
+    const forged = await entry('apply', '--plan', put('forged.json', JSON.stringify({ changes })))
+    assert.deepEqual([forged.exit, forged.result.code], [1, 'provisioning.subject_taken'])
+  }
+})
+
 test('the plan of a fleet is applied as it was reviewed, however long it is', async () => {
   const fleet = Array.from({ length: 1000 }, (_, i) => ({
     spiffeId: `spiffe://example.com/many/${i}`,

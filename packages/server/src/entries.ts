@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { AimsError, type AuditEvent, type Clock, type JsonValue, type Observer } from 'aims/base'
-import type { SpiffeId } from 'aims/identifiers'
+import { ancestorsOf, type SpiffeId } from 'aims/identifiers'
 import type { RegistrationEntry } from 'aims/provisioning'
 import type { Delegation } from './registration/delegation.ts'
 import { changeEvent, refusedEvent } from './registration/entry-events.ts'
@@ -198,6 +198,17 @@ function requireDistinct(changes: readonly EntryChange[]): void {
     throw new AimsError('provisioning.entry_exists', 'an id occurs twice among the changes')
   if (subjects.size < changes.length) {
     throw new AimsError('provisioning.subject_taken', 'a SPIFFE ID occurs twice among the changes')
+  }
+  const spawning = new Set<string>(
+    changes.flatMap(({ after }) => (after?.subAgents === undefined ? [] : after.spiffeId)),
+  )
+  const isBelow = ({ before, after }: EntryChange): boolean =>
+    before === undefined && after !== undefined && ancestorsOf(after.spiffeId).some((id) => spawning.has(id))
+  if (changes.some(isBelow)) {
+    throw new AimsError(
+      'provisioning.subject_taken',
+      'an agent among the changes gives SPIFFE IDs there to its sub-agents',
+    )
   }
 }
 

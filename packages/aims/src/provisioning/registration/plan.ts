@@ -1,5 +1,6 @@
 import { canonicalJson } from '../../base/jcs.ts'
-import { pathOf } from '../../identifiers/spiffe-id.ts'
+import { pathOf, type SpiffeId } from '../../identifiers/spiffe-id.ts'
+import { ancestorsOf } from '../../identifiers/sub-agent-id.ts'
 import { entryToJson, type RegistrationEntry } from '../entry.ts'
 import { createEntryIndex, type EntryIndex } from './entry-index.ts'
 import { selectorStrength } from './selector-strength.ts'
@@ -88,11 +89,14 @@ export function planEntries(input: PlanInput): EntryPlan {
   const after = createEntryIndex(current.list())
   const subjects = new Set<string>()
   const ids = new Set<string>()
+  const bySubject = new Map<string, RegistrationEntry>(wanted.map((entry) => [entry.spiffeId, entry]))
+  const spawns = (id: string): boolean =>
+    (bySubject.get(id) ?? current.findBySubject(id as SpiffeId))?.subAgents !== undefined
   let unchanged = 0
   for (const [index, given] of wanted.entries()) {
     const before = current.findBySubject(given.spiffeId)
     const entry = before !== undefined && input.unnamed.has(index) ? { ...given, id: before.id } : given
-    const problem = findProblem(entry, before, { ...input, subjects, ids })
+    const problem = findProblem(entry, before, { ...input, subjects, ids, spawns })
     subjects.add(entry.spiffeId)
     ids.add(entry.id)
     if (problem !== undefined) {
@@ -140,7 +144,12 @@ function findProblem(
     ids,
     isIdUsed,
     isRetired,
-  }: PlanInput & { readonly subjects: ReadonlySet<string>; readonly ids: ReadonlySet<string> },
+    spawns,
+  }: PlanInput & {
+    readonly subjects: ReadonlySet<string>
+    readonly ids: ReadonlySet<string>
+    readonly spawns: (id: string) => boolean
+  },
 ): Omit<PlanProblem, 'index'> | undefined {
   if (subjects.has(entry.spiffeId)) {
     return { code: 'provisioning.subject_taken', message: 'spiffeId is that of another entry in these files' }
@@ -156,6 +165,9 @@ function findProblem(
     return { code: 'provisioning.subject_fixed', message: 'id differs from the one this SPIFFE ID is registered under' }
   }
   if (isIdUsed(entry.id)) return { code: 'provisioning.entry_exists', message: 'id is, or was, that of another entry' }
+  if (ancestorsOf(entry.spiffeId).some(spawns)) {
+    return { code: 'provisioning.subject_taken', message: 'spiffeId is one that an agent may give to a sub-agent' }
+  }
   if (!isRetired(entry)) return undefined
   return { code: 'provisioning.subject_retired', message: 'spiffeId belonged to an entry that was deleted' }
 }
