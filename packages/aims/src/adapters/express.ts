@@ -1,9 +1,8 @@
-import { randomUUID } from 'node:crypto'
 import type { Request, RequestHandler } from 'express'
 import type { Authenticator } from '../authentication/authenticate.ts'
 import type { Principal } from '../authentication/principal.ts'
-import { type AdapterOptions, sendProblem, toIncomingRequest } from './incoming.ts'
-import { signWhereDemanded } from './signing-response.ts'
+import { admit } from './admit.ts'
+import type { AdapterOptions } from './incoming.ts'
 
 export type { AdapterOptions } from './incoming.ts'
 
@@ -22,15 +21,10 @@ declare module 'express-serve-static-core' {
  */
 export function authenticated(authenticator: Authenticator, options: AdapterOptions = {}): RequestHandler {
   return async (request, response, next) => {
-    const id = randomUUID()
-    request.correlationId = id
-    try {
-      const principal = await authenticator.authenticate(toIncomingRequest(request, id, options), options)
-      request.principal = principal
-      signWhereDemanded(response, authenticator, principal, id, options)
-    } catch (error) {
-      return sendProblem(response, authenticator.problem(error, id, options))
-    }
+    const caller = await admit(authenticator, [request, response], options)
+    if (caller === undefined) return
+    request.principal = caller.principal
+    request.correlationId = caller.correlationId
     next()
   }
 }

@@ -1,16 +1,12 @@
-import { randomUUID } from 'node:crypto'
 import type { IncomingMessage } from 'node:http'
 import { TLSSocket } from 'node:tls'
 import type { Context, MiddlewareHandler } from 'hono'
 import type { Authenticator } from '../authentication/authenticate.ts'
-import type { ResponseSigner } from '../authentication/http-signature/responses.ts'
 import { peerCertificatesOf } from '../authentication/mtls/material.ts'
 import type { Principal } from '../authentication/principal.ts'
 import type { IncomingRequest } from '../authentication/request.ts'
-import { AimsError } from '../base/errors.ts'
-import { type AdapterOptions, MAX_BODY, toRawHeaders } from './incoming.ts'
-import { readStream } from './read-stream.ts'
-import { MAX_SIGNED_BODY, SIGNATURE_FIELDS } from './signing-response.ts'
+import { type AdapterOptions, toRawHeaders } from './incoming.ts'
+import { admitWeb, signedWhereDemanded } from './web.ts'
 
 export type { AdapterOptions } from './incoming.ts'
 
@@ -35,28 +31,14 @@ export function authenticated(
   options: AdapterOptions = {},
 ): MiddlewareHandler<AuthenticatedEnv> {
   return async (c, next) => {
-    const id = randomUUID()
-    c.set('correlationId', id)
-    const refuse = (error: unknown): Response => {
-      const { status, headers, body } = authenticator.problem(error, id, options)
-      return new Response(body, { status, headers })
-    }
-    let principal: Principal
-    try {
-      principal = await authenticator.authenticate(toIncoming(c, id, options.maxBody ?? MAX_BODY), options)
-    } catch (error) {
-      return refuse(error)
-    }
-    c.set('principal', principal)
+    const admitted = await admitWeb(authenticator, c.req.raw, options, () => wireOf(c))
+    if (admitted instanceof Response) return admitted
+    c.req.raw = admitted.request
+    c.set('principal', admitted.caller.principal)
+    c.set('correlationId', admitted.caller.correlationId)
     await next()
-    const signer = authenticator.responseSigner(principal)
-    if (signer === undefined) return undefined
-    let signed: Response
-    try {
-      signed = await signedResponse(c, signer, options.maxSignedBody ?? MAX_SIGNED_BODY)
-    } catch (error) {
-      signed = refuse(error)
-    }
+    const signed = await signedWhereDemanded(authenticator, admitted, c.res, options)
+    if (signed === c.res) return undefined
     // Hono would add the fields of the response that is replaced.
     c.res = undefined
     c.res = signed
@@ -64,38 +46,11 @@ export function authenticated(
   }
 }
 
-async function signedResponse(c: Context, signer: ResponseSigner, limit: number): Promise<Response> {
-  const { status, headers: sent, body: stream } = c.res
-  const body = await readStream(stream, limit, () => {
-    return new AimsError('signature.cannot_sign', `the response has more than ${limit} bytes`)
-  })
-  const headers = new Headers(sent)
-  for (const name of SIGNATURE_FIELDS) headers.delete(name)
-  const isEmpty = c.req.method === 'HEAD' || stream === null
-  const fields = signer.sign({ status, headers: [...headers], body: isEmpty ? new Uint8Array() : body })
-  for (const [name, value] of Object.entries(fields)) headers.set(name, value)
-  return new Response(isEmpty ? null : body, { status, headers })
-}
-
-function toIncoming(c: Context, id: string, maxBody: number): IncomingRequest {
+// What @hono/node-server knows of the wire, and a Request does not.
+function wireOf(c: Context): Partial<IncomingRequest> {
   const incoming: IncomingMessage | undefined = c.env?.incoming
-  const { method, url, headers } = c.req.raw
-  return {
-    id,
-    method,
-    // Cut out, not parsed: a URL object would resolve dots.
-    target: incoming?.url ?? url.slice(url.indexOf('/', url.indexOf('://') + 3)),
-    headers: incoming === undefined ? [...headers] : toRawHeaders(incoming.rawHeaders),
-    body: () => readBody(c, maxBody),
-    peerCertificates: incoming?.socket instanceof TLSSocket ? peerCertificatesOf(incoming.socket) : undefined,
-  }
-}
-
-async function readBody(c: Context, limit: number): Promise<Uint8Array> {
-  const body = await readStream(c.req.raw.body, limit, () => {
-    return new AimsError('authentication.body_too_large', `the body has more than ${limit} bytes`)
-  })
-  // The handler reads it again from here.
-  if (c.req.raw.bodyUsed) c.req.raw = new Request(c.req.raw, { body })
-  return body
+  if (incoming === undefined) return {}
+  const { rawHeaders, socket, url = '' } = incoming
+  const peerCertificates = socket instanceof TLSSocket ? peerCertificatesOf(socket) : undefined
+  return { target: url, headers: toRawHeaders(rawHeaders), peerCertificates }
 }

@@ -1,4 +1,5 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { Http2ServerRequest, Http2ServerResponse } from 'node:http2'
 import { TLSSocket } from 'node:tls'
 import type { RawHeaders } from '../authentication/carriage.ts'
 import { peerCertificatesOf } from '../authentication/mtls/material.ts'
@@ -16,12 +17,16 @@ export interface AdapterOptions extends RouteRequirements {
   readonly maxSignedBody?: number
 }
 
+/** A request of node:http, node:https or, in its compatible form, node:http2. */
+export type NodeRequest = IncomingMessage | Http2ServerRequest
+export type NodeResponse = ServerResponse | Http2ServerResponse
+
 export const MAX_BODY = 262_144
 // Node drops what is beyond its own limit without a word, so a request must stay far from it.
 const MAX_FIELDS = 100
 
-/** A request of node:http as `authenticate` takes it. The body is read on demand, and is there for the handler again. */
-export function toIncomingRequest(request: IncomingMessage, id: string, options: AdapterOptions): IncomingRequest {
+/** A request of Node as `authenticate` takes it. The body is read on demand, and is there for the handler again. */
+export function toIncomingRequest(request: NodeRequest, id: string, options: AdapterOptions): IncomingRequest {
   const { socket } = request
   return {
     id,
@@ -39,16 +44,22 @@ export function toRawHeaders(flat: readonly string[]): RawHeaders {
   if (flat.length > 2 * MAX_FIELDS)
     throw new AimsError('authentication.malformed_field', 'the request has too many fields')
   const headers: [string, string][] = []
-  for (let at = 0; at < flat.length; at += 2) headers.push([flat[at] ?? '', flat[at + 1] ?? ''])
+  for (let at = 0; at < flat.length; at += 2) {
+    const name = flat[at] ?? ''
+    // The pseudo fields of HTTP/2 are the request line, and no fields.
+    if (!name.startsWith(':')) headers.push([name, flat[at + 1] ?? ''])
+  }
   return headers
 }
 
 /** Answers with a problem document. */
-export function sendProblem(response: ServerResponse, { status, headers, body }: ProblemResponse): void {
+export function sendProblem(response: NodeResponse, { status, headers, body }: ProblemResponse): void {
   if (response.headersSent) return void response.destroy()
-  // Node would read the rest of the body to keep the connection.
-  if (status === 413) response.setHeader('connection', 'close')
-  response.writeHead(status, headers).end(body)
+  // Node would read the rest of the body to keep the connection; HTTP/2 only ends the stream.
+  if (status === 413 && !('stream' in response)) response.setHeader('connection', 'close')
+  response.statusCode = status
+  for (const [name, value] of Object.entries(headers)) response.setHeader(name, value)
+  response.end(body)
 }
 
 const REFUSALS: BodyRefusals = {

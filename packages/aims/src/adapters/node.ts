@@ -1,9 +1,9 @@
-import { randomUUID } from 'node:crypto'
-import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http'
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { Http2ServerRequest, Http2ServerResponse } from 'node:http2'
 import type { Authenticator } from '../authentication/authenticate.ts'
 import type { Principal } from '../authentication/principal.ts'
-import { type AdapterOptions, sendProblem, toIncomingRequest } from './incoming.ts'
-import { signWhereDemanded } from './signing-response.ts'
+import { admit } from './admit.ts'
+import type { AdapterOptions } from './incoming.ts'
 
 export type { AdapterOptions } from './incoming.ts'
 export { type ProvingRequestOptions, provingRequest } from './proving-request.ts'
@@ -14,33 +14,27 @@ export type { HttpSignatureOptions } from './signed-exchange.ts'
  *
  * @param correlationId - Ties the records of this request together: pass it on to `authorize`.
  */
-export type AuthenticatedHandler = (
-  request: IncomingMessage,
-  response: ServerResponse,
-  principal: Principal,
-  correlationId: string,
-) => unknown
+export type AuthenticatedHandler<
+  Incoming extends IncomingMessage | Http2ServerRequest = IncomingMessage,
+  Outgoing extends ServerResponse | Http2ServerResponse = ServerResponse,
+> = (request: Incoming, response: Outgoing, principal: Principal, correlationId: string) => unknown
 
 /**
- * Puts authentication in front of a handler of node:http or node:https. Requests that are refused get a problem document
- * and never reach it. Does not ask whether the caller may do what it asks for.
+ * Puts authentication in front of a handler of node:http, node:https or node:http2. Requests that are refused get a problem
+ * document and never reach it. Does not ask whether the caller may do what it asks for.
  *
  * For mTLS the server needs `serverTlsOptions` and `rotatingServer`.
  */
-export function protect(
+export function protect<
+  Incoming extends IncomingMessage | Http2ServerRequest = IncomingMessage,
+  Outgoing extends ServerResponse | Http2ServerResponse = ServerResponse,
+>(
   authenticator: Authenticator,
-  handler: AuthenticatedHandler,
+  handler: AuthenticatedHandler<Incoming, Outgoing>,
   options: AdapterOptions = {},
-): RequestListener {
+): (request: Incoming, response: Outgoing) => Promise<void> {
   return async (request, response) => {
-    const id = randomUUID()
-    let principal: Principal
-    try {
-      principal = await authenticator.authenticate(toIncomingRequest(request, id, options), options)
-    } catch (error) {
-      return sendProblem(response, authenticator.problem(error, id, options))
-    }
-    signWhereDemanded(response, authenticator, principal, id, options)
-    await handler(request, response, principal, id)
+    const caller = await admit(authenticator, [request, response], options)
+    if (caller !== undefined) await handler(request, response, caller.principal, caller.correlationId)
   }
 }
