@@ -39,7 +39,7 @@ export interface Downstream {
    *
    * @param order.notAfter - Seconds since the epoch. Cut to what is allowed, and to the end of the CA above.
    * @returns DER: the new CA, then those above it without the root
-   * @throws {@link AimsError} `provisioning.no_downstream`, `provisioning.key_proof_invalid`, `credential.key_reuse`, `key.*`
+   * @throws {@link AimsError} `provisioning.no_downstream`, `provisioning.key_proof_invalid`, `credential.key_reuse`, `operation.busy`, `key.*`
    */
   certify(
     server: DownstreamServer,
@@ -73,6 +73,9 @@ export interface DownstreamOptions {
   findBySubject(subject: SpiffeId): RegistrationEntry | undefined
 }
 
+/** CAs that one server may have certified within an hour. A rotation takes one. */
+const MAX_PER_HOUR = 60
+const HOUR = 3600
 // Certificates begin a little in the past, for clocks that are behind.
 const SKEW = 60
 
@@ -80,6 +83,12 @@ const SKEW = 60
 export function createDownstream(options: DownstreamOptions): Downstream {
   const { trustDomain, authorities, neighbours, bindings, ttl, clock, observer } = options
 
+  const lately = new Map<string, readonly number[]>()
+  const requireRate = (id: string, now: number): void => {
+    const within = (lately.get(id) ?? []).filter((at) => at > now - HOUR)
+    if (within.length >= MAX_PER_HOUR) throw new AimsError('operation.busy', 'too many CAs within an hour')
+    lately.set(id, [...within, now])
+  }
   const longestLife = (): number => {
     const { pathLength } = authorities.x509().certificate.extensions.basicConstraints ?? {}
     if (ttl !== undefined && pathLength !== 0) return ttl
@@ -128,6 +137,7 @@ export function createDownstream(options: DownstreamOptions): Downstream {
         const issuer = authorities.x509()
         const expiresAt = Math.min(order.notAfter, longest, issuer.expiresAt)
         if (expiresAt <= now) throw new AimsError('operation.request_malformed', 'notAfter has passed')
+        requireRate(server.id, now)
         // One CA, one key: what was certified before, for whatever, is not certified as a CA.
         const isFree = bindings.bindNow({
           thumbprint,

@@ -357,6 +357,7 @@ async function confined(root: X509Authority): Promise<PkiCertificate> {
   return { der, pem: encodePem('CERTIFICATE', der), key: confinedKey, subject, notAfter: NOW + 7200, fingerprint: '' }
 }
 
+// [credentials.x509-svid.15]
 for (const [what, id, code] of [
   ['of its trust domain', 'spiffe://example.com/agent/bot', undefined],
   ['of another trust domain', 'spiffe://other.example/agent/bot', 'x509.name_constraints'],
