@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict'
 import { execFileSync, spawnSync } from 'node:child_process'
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { after, before, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import {
@@ -41,6 +41,8 @@ import {
   type RunningServer,
   startServer,
 } from 'aims-server'
+import { startGithub } from '../support/platform-services.ts'
+import { GITHUB, jwks, platformKey } from '../support/platform-tokens.ts'
 
 const trustDomain = parseTrustDomain('example.com')
 const audience = 'https://api.example.com'
@@ -106,7 +108,15 @@ const rootsOf = (bundle: TrustBundle): readonly string[] =>
   bundle.x509Authorities.map((der) => Buffer.from(der).toString('base64')).toSorted()
 
 before(async () => {
-  above = await startSite('above', { 'keys.lifetime': '14d', 'keys.downstreamTtl': '7d' })
+  const keys = join(root, 'above', 'collateral', GITHUB.collateral)
+  mkdirSync(join(root, 'above'), { mode: 0o700 })
+  mkdirSync(dirname(keys), { recursive: true, mode: 0o700 })
+  writeFileSync(keys, jwks(platformKey))
+  above = await startSite('above', {
+    attestation: { github: {} },
+    'keys.lifetime': '14d',
+    'keys.downstreamTtl': '7d',
+  })
   await above.admin.createEntry({ spiffeId: EAST, selectors, downstream: true })
   below = await startSite('below', { 'keys.lifetime': '4d', 'keys.upstream': upstreamOf(above) })
   await below.admin.createEntry({ spiffeId: BOT, selectors, owner: 'team', purpose: 'calendar' })
@@ -288,6 +298,30 @@ for (const [what, one, code] of REFUSALS) {
     await assert.rejects(attempt(one), { code })
   })
 }
+
+test('a server below may get its identity by evidence, too', async (t) => {
+  const github = await startGithub(GITHUB, 'job', { now: systemClock })
+  t.after(() => github.close())
+  process.env.ACTIONS_ID_TOKEN_REQUEST_URL = `${github.address}/token?api-version=2.0`
+  process.env.ACTIONS_ID_TOKEN_REQUEST_TOKEN = 'job'
+  t.after(() => {
+    delete process.env.ACTIONS_ID_TOKEN_REQUEST_URL
+    delete process.env.ACTIONS_ID_TOKEN_REQUEST_TOKEN
+  })
+  const repository = `github:repository_id:${String(GITHUB.claims.repository_id)}`
+  const west = parseSpiffeId('spiffe://example.com/servers/west')
+  await above.admin.createEntry({ spiffeId: west, selectors: [repository], downstream: true })
+  const bundle = join(root, 'bundle.json')
+  writeFileSync(bundle, above.server.bundle())
+  const aims = { server: `https://127.0.0.1:${above.server.port}`, evidence: ['github'], bundle }
+  const site = await startSite('west', { 'keys.lifetime': '4d', 'keys.upstream': { aims } })
+  try {
+    assert.deepEqual(rootsOf(bundleOf(site)), rootsOf(bundleOf(above)))
+    assert.ok(bundleOf(above).jwtAuthorities.has(await activeKey(site, 'jwt')))
+  } finally {
+    await stopSite(site)
+  }
+})
 
 test('a server that certifies no others says so', async () => {
   // The one below the other: nothing is below it.
