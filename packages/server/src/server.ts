@@ -28,6 +28,7 @@ import { countingObserver } from './observers.ts'
 import { loadPolicies } from './policies.ts'
 import { limited, notPermitted } from './refusals.ts'
 import { delegationsByRegistrar } from './registration/delegation.ts'
+import { createLiveInstances } from './registration/live-instances.ts'
 import { bundleRoute } from './routes/bundle.ts'
 import { serverRoutes } from './routes/index.ts'
 import { openStorage } from './storage.ts'
@@ -146,6 +147,7 @@ async function start(config: Configuration, options: ServerOptions, undo: (() =>
     refusals: refusals.evidence,
     ...core,
   })
+  const live = createLiveInstances({ observer, agentPrefixes: config['entries.agentPrefixes'] })
   const evidence = createEvidenceIssuance({
     session: nodes.session,
     verifiers,
@@ -153,6 +155,7 @@ async function start(config: Configuration, options: ServerOptions, undo: (() =>
     issuer,
     clock,
     observer: refusals.evidence,
+    live,
     matchEntries: entries.match,
   })
 
@@ -194,6 +197,7 @@ async function start(config: Configuration, options: ServerOptions, undo: (() =>
     subAgents: openSubAgents({ trustDomain, bundles, authorities, entries, revocations, register, clock, observer }),
     metrics,
     trust,
+    live,
     isReady: () => ready,
   })
   const handler = (

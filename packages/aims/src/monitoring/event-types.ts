@@ -18,6 +18,7 @@ export const EVENT_TYPES: { readonly [type: string]: EventType } = {
   'provisioning.issued': { description: 'a credential was issued', agent: true },
   'provisioning.sub-agents-issued': { description: 'sub-agents of an agent were made', agent: true },
   'provisioning.refused': { description: 'a credential was asked for and not issued', agent: false },
+  'provisioning.identity-shared': { description: 'one agent identity is in use at several places', agent: true },
   'provisioning.rejected': { description: 'a proxy did not take the secrets it was given', agent: false },
   'provisioning.entry-created': { description: 'a registration entry was created', agent: false },
   'provisioning.entry-updated': { description: 'a registration entry was changed', agent: false },

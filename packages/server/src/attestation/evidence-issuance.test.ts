@@ -197,6 +197,25 @@ describe('issuance by evidence', () => {
     assert.ok((answer.jwtSvid as JsonObject).token)
   })
 
+  test('tells when one agent identity is in use under two keys at a time, and not of a renewal', async () => {
+    const told = () =>
+      admin.listRecords({ type: 'provisioning.identity-shared', agent: 'spiffe://example.com/agent/once' })
+    await admin.createEntry({
+      ...who,
+      id: 'once',
+      spiffeId: 'spiffe://example.com/agent/once',
+      selectors: ['gcp:image:once'],
+    })
+    const claims = { image: 'once' }
+    const key = WorkloadKey.generate()
+    await attempt({ types: ['gcp'], key, claims })
+    await attempt({ types: ['gcp'], claims, previous: key })
+    assert.equal((await told()).length, 0)
+    await attempt({ types: ['gcp'], claims })
+    const [record, ...others] = await told()
+    assert.deepEqual([record?.reasons, record?.details?.instances, others], [['provisioning.identity_shared'], 2, []])
+  })
+
   test('carries the assurance that the evidence reached, and its types', async () => {
     const answer = await attempt({ types: ['tpm'], claims: { image: 'hard' } })
     assert.deepEqual(witOf(answer).attested, { assurance: 'high', types: ['tpm'] })

@@ -19,6 +19,7 @@ import {
   type KeyedIssuanceRequest,
   type RegistrationEntry,
 } from 'aims/provisioning'
+import type { Instance, LiveInstances } from '../registration/live-instances.ts'
 import type { AttestedThings } from '../store/attested-things.ts'
 import { type AcceptedEvidence, narrowed, postureOf, refused, succeeded } from './evidence-events.ts'
 import type { EvidenceSession, ShownEvidence } from './evidence-session.ts'
@@ -55,6 +56,7 @@ export interface EvidenceIssuanceOptions {
   readonly issuer: Issuer
   readonly clock: Clock
   readonly observer: Observer
+  readonly live: LiveInstances
   /** The entries whose selectors are all among these. */
   matchEntries(selectors: readonly string[]): readonly RegistrationEntry[]
 }
@@ -67,7 +69,7 @@ export interface EvidenceIssuanceOptions {
  * @see attestation sections 1.1 and 1.2; AIMS PR-1, PR-2
  */
 export function createEvidenceIssuance(options: EvidenceIssuanceOptions): EvidenceIssuance {
-  const { session, verifiers, things, issuer, clock, observer } = options
+  const { session, verifiers, things, issuer, clock, observer, live } = options
 
   const choose = (evidence: readonly Authenticated[], spiffeId: string | undefined): RegistrationEntry => {
     const shown = evidence.flatMap(({ result }) => result.selectors)
@@ -94,7 +96,8 @@ export function createEvidenceIssuance(options: EvidenceIssuanceOptions): Eviden
         const appraisal = appraise(proven.evidence, readAppraisalPolicy(entry.attestation ?? {}, verifiers), verifiers)
         const manifest = manifestFor(entry, request.manifest, appraisal, now)
         const remember = await firstUse(proven, entry, appraisal, { things, observer, now, correlationId })
-        accepted = { entry, key: proven.key, appraisal, manifest }
+        const instance = { name: proven.thumbprint, previous: proven.previous }
+        accepted = { entry, key: proven.key, appraisal, manifest, instance }
         await observer.record(succeeded(accepted, correlationId))
         remember()
       } catch (error) {
@@ -104,13 +107,18 @@ export function createEvidenceIssuance(options: EvidenceIssuanceOptions): Eviden
       if (accepted.manifest !== undefined && accepted.manifest.dropped.length > 0) {
         await observer.record(narrowed(accepted.entry, accepted.manifest.dropped.length, correlationId))
       }
-      return issueAll(issuer, accepted, request, correlationId)
+      const credentials = await issueAll(issuer, accepted, request, correlationId)
+      const { x509, wit, jwt } = credentials
+      const expiresAt = Math.max(now, x509?.notAfter ?? 0, wit?.expiresAt ?? 0, jwt?.expiresAt ?? 0)
+      await live.note(accepted.entry, accepted.instance, { now, expiresAt }, correlationId)
+      return credentials
     },
   }
 }
 
 interface Accepted extends AcceptedEvidence {
   readonly key: VerificationKey
+  readonly instance: Instance
 }
 
 async function issueAll(

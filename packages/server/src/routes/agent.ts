@@ -1,4 +1,4 @@
-import { AimsError, importVerificationKey, isJsonObject, type JsonObject, jwkThumbprint } from 'aims/base'
+import { AimsError, type Clock, importVerificationKey, isJsonObject, type JsonObject, jwkThumbprint } from 'aims/base'
 import { serializeBundle } from 'aims/credentials'
 import type { TrustDomain } from 'aims/identifiers'
 import {
@@ -17,6 +17,7 @@ import type { Authorities } from '../keys/authority-types.ts'
 import type { AgentRegistry } from '../nodes/agent-registry.ts'
 import { viewOf } from '../nodes/agent-view.ts'
 import type { EntryChanges } from '../nodes/entry-changes.ts'
+import type { LiveInstances } from '../registration/live-instances.ts'
 import { federatedBody } from '../trust.ts'
 import { objectBody, textMember, textsMember } from './read.ts'
 
@@ -30,6 +31,8 @@ export interface AgentRoutesOptions {
   readonly entryChanges: EntryChanges
   readonly agents: Pick<AgentRegistry, 'requireActive'>
   readonly trustDomain: TrustDomain
+  readonly live: LiveInstances
+  readonly clock: Clock
 }
 
 /** How long an agent is kept waiting for a change, in milliseconds. */
@@ -87,6 +90,13 @@ export function agentRoutes(options: AgentRoutesOptions): readonly Route[] {
     }
     return { ...request, publicKey: key.key }
   }
+  // All processes of one agent that an entry fits are given the same credential: here they are one.
+  const noteInstance = async (request: IssuanceRequest, expiresAt: number): Promise<void> => {
+    const entry = options.entries.find(request.entryId)
+    const instance = { name: request.agent?.spiffeId ?? 'the agent of this host' }
+    const times = { now: options.clock(), expiresAt }
+    if (entry !== undefined) await options.live.note(entry, instance, times, request.correlationId)
+  }
   return [
     {
       ...common,
@@ -107,7 +117,9 @@ export function agentRoutes(options: AgentRoutesOptions): readonly Route[] {
       summary: 'Issues an X.509-SVID for a public key of the workload.',
       body: KEYED,
       handle: async (call) => {
-        const { certificates, serialNumber, notAfter } = await issuer.issueX509(keyed(call, 'x509-svid'))
+        const request = keyed(call, 'x509-svid')
+        const { certificates, serialNumber, notAfter } = await issuer.issueX509(request)
+        await noteInstance(request, notAfter)
         const chain = certificates.map((der) => Buffer.from(der).toString('base64'))
         return { status: 201, body: { chain, serialNumber, expiresAt: notAfter } }
       },
@@ -118,7 +130,12 @@ export function agentRoutes(options: AgentRoutesOptions): readonly Route[] {
       path: '/v1/agent/wits',
       summary: 'Issues a WIT for a public key of the workload.',
       body: KEYED,
-      handle: async (call) => ({ status: 201, body: await issuer.issueWit(keyed(call, 'wit')) }),
+      handle: async (call) => {
+        const request = keyed(call, 'wit')
+        const wit = await issuer.issueWit(request)
+        await noteInstance(request, wit.expiresAt)
+        return { status: 201, body: wit }
+      },
     },
     {
       ...common,

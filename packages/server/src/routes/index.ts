@@ -13,6 +13,7 @@ import type { Metrics } from '../metrics.ts'
 import { agentBan } from '../nodes/ban.ts'
 import type { Nodes } from '../nodes/nodes.ts'
 import { delegationsByRegistrar } from '../registration/delegation.ts'
+import type { LiveInstances } from '../registration/live-instances.ts'
 import type { Storage } from '../storage.ts'
 import type { AttestedThings } from '../store/attested-things.ts'
 import type { StoredKeyBindings } from '../store/key-bindings.ts'
@@ -57,6 +58,7 @@ export interface RouteDependencies {
   readonly endings: Omit<RevocationRoutesOptions, 'entries'>
   readonly subAgents: SubAgentRoutesOptions
   readonly trust: TrustTeller
+  readonly live: LiveInstances
   readonly isReady: () => boolean
 }
 

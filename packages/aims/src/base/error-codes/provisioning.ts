@@ -78,6 +78,8 @@ export const PROVISIONING_CODES = {
   'provisioning.timeout': 'the Workload API did not answer in time',
   'provisioning.closed': 'the source was closed',
   'provisioning.not_ready': 'the source holds no current credential: it was redacted, has expired, or never came',
+  'provisioning.identity_shared':
+    'several places have credentials of one agent identity at a time: give each its own entry, with selectors that tell them apart, or set shared in the entry',
   'provisioning.federation_malformed':
     'the federation relationship lacks a part or has one that is not well formed: trust domain, URL, profile, endpoint SPIFFE ID and first bundle are each told',
   'provisioning.federation_not_found': 'there is no relationship with this trust domain',
