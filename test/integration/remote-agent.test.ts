@@ -303,7 +303,8 @@ test('a kept identity that is open to others, or not whole, is not used', async 
   const change = { 'agent.dataDirectory': directory }
   const token = await makeToken()
   await (await startRemote({ token, change })).close()
-  writeFileSync(join(directory, 'agent.json'), '{"chain":[]')
+  // Under load the agent may not have written it yet.
+  writeFileSync(join(directory, 'agent.json'), '{"chain":[]', { mode: 0o600 })
   await assert.rejects(startRemote({ token, change }), { code: 'operation.agent_identity_damaged' })
   chmodSync(join(directory, 'agent.json'), 0o644)
   await assert.rejects(startRemote({ token, change }), { code: 'operation.data_directory_open' })
