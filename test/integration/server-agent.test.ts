@@ -12,6 +12,7 @@ import {
   type AdminClient,
   adminClient,
   type Configuration,
+  downgradeStore,
   loadConfig,
   type RunningServer,
   startServer,
@@ -51,7 +52,7 @@ after(async () => {
 const connect = (): Promise<Workload> => connectWorkload({ address: agent.address, backoff: 20, maxBackoff: 50 })
 
 async function eventually(what: string, check: () => boolean): Promise<void> {
-  for (let tries = 0; tries < 300; tries += 1) {
+  for (let tries = 0; tries < 3000; tries += 1) {
     if (check()) return
     await sleep(10)
   }
@@ -138,6 +139,26 @@ test('while the server is away new connections are served from memory; when it i
   await eventually('the second identity', () => first.x509.x509Svids().length === 2)
   await admin.deleteEntry('other')
   await eventually('its redaction', () => first.x509.x509Svids().length === 1)
+})
+
+test('a server that is upgraded under running agents harms no workload: old credentials stand, new ones come', async () => {
+  using workload = await connect()
+  const { certificates } = workload.x509.x509Svid()
+  await server.close()
+  // The store of the version before is what an upgrade finds.
+  await downgradeStore(config)
+  try {
+    verifyX509Svid(workload.x509.x509Svid().certificates, { bundles: workload.bundles, now: systemClock() })
+  } finally {
+    server = await startServer(config, quiet)
+  }
+  verifyX509Svid(certificates, { bundles: workload.bundles, now: systemClock() })
+  const entry = (await admin.listEntries()).find(({ spiffeId }) => String(spiffeId) === subject)
+  assert.ok(entry)
+  const { id, selectors, owner, purpose, revision, shared } = entry
+  await admin.updateEntry(id, { spiffeId: subject, selectors, owner, purpose: `${purpose}.`, shared }, revision)
+  await eventually('a new SVID', () => workload.x509.x509Svid().certificates[0] !== certificates[0])
+  verifyX509Svid(workload.x509.x509Svid().certificates, { bundles: workload.bundles, now: systemClock() })
 })
 
 test('profile aims-00: the WIT has its shape and its key is registered', async () => {
