@@ -61,11 +61,11 @@ export const provisioning: readonly Requirement[] = [
     ['07', 'OURS', 'implemented', 'one state waits for a client that does not read, the newest'],
   ]),
   ...topic('provisioning', 'broker', 'SPIFFE Broker API and Endpoint 2026-07 (incubating)', [
-    ['01', 'MUST', 'planned', 'the server resolves and verifies workload references itself'],
-    ['02', 'MUST', 'planned', 'both sides use X509-SVIDs, callers are on a list, clients check the server\'s identity'],
-    ['03', 'MUST', 'planned', 'requests carry metadata broker.spiffe.io: true'],
-    ['04', 'MUST', 'planned', 'unknown reference types are InvalidArgument'],
-    ['05', 'MUST', 'planned', 'one call is for one workload, and material is never mixed'],
+    ['01', 'MUST', 'implemented', 'the server resolves and verifies workload references itself'],
+    ['02', 'MUST', 'implemented', 'both sides use X509-SVIDs, callers are on a list, clients check the server\'s identity'],
+    ['03', 'MUST', 'implemented', 'requests carry metadata broker.spiffe.io: true'],
+    ['04', 'MUST', 'implemented', 'unknown reference types are InvalidArgument'],
+    ['05', 'MUST', 'implemented', 'one call is for one workload, and material is never mixed'],
   ]),
   ...topic('provisioning', 'aims', 'draft-ietf-wimse-aims-00, Agent Credential Provisioning', [
     ['01', 'OURS', 'planned', 'evidence decides whether, which identity, which type, which attributes and for how long'],

@@ -1,6 +1,8 @@
 import { AimsError, apiClient, type Clock, systemClock } from 'aims/base'
 import { remoteObserver } from 'aims/monitoring'
 import { startServerBackend } from './backend.ts'
+import { type BrokerConfiguration, brokerSettings } from './broker/configuration.ts'
+import { startBroker } from './broker/start.ts'
 import { type RemoteConfiguration, remoteSettings } from './node/configuration.ts'
 import { connectForeign } from './node/foreign.ts'
 import { remoteServer } from './node/remote-server.ts'
@@ -11,7 +13,11 @@ import { WorkloadApiServer } from './workload-api/server.ts'
 import { type WorkloadAttestorConfiguration, workloadAttestor } from './workload-attestor.ts'
 
 /** What an agent must know. The keys are those of the configuration file. */
-export interface AgentConfiguration extends WorkloadAttestorConfiguration, RemoteConfiguration, SecretConfiguration {
+export interface AgentConfiguration
+  extends WorkloadAttestorConfiguration,
+    RemoteConfiguration,
+    SecretConfiguration,
+    BrokerConfiguration {
   /** Path of the Workload API socket. */
   readonly 'agent.socket': string
   /** Permissions of that socket: who may ask at all. */
@@ -57,6 +63,7 @@ export async function startAgent(config: AgentConfiguration, options: AgentOptio
   const { clock = systemClock, log = (line) => void process.stderr.write(`${line}\n`), env = process.env } = options
   const maxStaleness = stalenessOf(config)
   const secrets = secretSettings(config)
+  const brokers = brokerSettings(config)
   const foreign = await connectForeign(config, log)
   const refused = (): void => backend.forget()
   const remote = closingOnError(foreign, () => {
@@ -73,23 +80,28 @@ export async function startAgent(config: AgentConfiguration, options: AgentOptio
     foreign?.close()
   }
   try {
-    const server = await WorkloadApiServer.start({
-      socketPath: config['agent.socket'],
-      socketMode: config['agent.socketMode'],
+    const shared = {
       backend,
-      revocations: backend,
-      secrets,
       attestor: workloadAttestor(config),
       observer: spoolingObserver(remoteObserver(api), log),
       clock,
+    }
+    const server = await WorkloadApiServer.start({
+      ...shared,
+      socketPath: config['agent.socket'],
+      socketMode: config['agent.socketMode'],
+      revocations: backend,
+      secrets,
     })
     await orLater(firstWord(remote?.attested, backend.ready)).catch(async (error: unknown) => {
       await server.close()
       throw error
     })
+    const broker = brokers && startBroker({ ...shared, settings: brokers, address: server.address, maxStaleness, log })
     return {
       address: server.address,
       async close() {
+        await broker?.close()
         await server.close()
         stop()
       },

@@ -8,19 +8,15 @@ import {
   WORKLOAD_API,
 } from 'aims/provisioning'
 import type { SecretCache } from '../sds/secret-cache.ts'
-import type { WorkloadBackend } from '../workload-backend.ts'
-import type { Broadcast, Subscriber } from './broadcast.ts'
-import type { FrameCache, StateView } from './frames.ts'
+import { followState, type StateSources, sendJwtSvids } from './answers.ts'
+import type { StateView } from './frames.ts'
 import { GrpcError, type GrpcStream } from './grpc-stream.ts'
 import type { Peer } from './peer.ts'
 import { invalid, optionalId, readRequest } from './read-request.ts'
 
 /** What a call works with. */
-export interface CallContext {
-  readonly backend: WorkloadBackend
-  readonly frames: FrameCache
+export interface CallContext extends StateSources {
   readonly secrets: SecretCache
-  readonly broadcast: Broadcast
   /** Absent: no lists are relayed. */
   readonly revocations?: RevocationRelay | undefined
 }
@@ -46,41 +42,16 @@ function follow<Request extends EmptyRequest>(
 ): readonly [string, Handler] {
   return [
     path,
-    async (stream, peer, { backend, frames, broadcast }) => {
+    async (stream, peer, context) => {
       const view = viewOf(await readRequest(request, stream))
-      const subscriber = follower(stream, frames, view)
-      // Before the first state, so that no change falls between the two.
-      broadcast.add(peer, subscriber)
-      const snapshot = await backend.snapshot(await peer.attest())
-      // Whatever changed meanwhile has been sent, and is newer.
-      if (stream.hasState) return
-      const refusal = subscriber.show(snapshot)
-      if (refusal !== undefined) throw new AimsError(refusal, 'the workload has none of this')
+      await followState(stream, peer, view, context, (code) => stream.end(GRPC_STATUS.permissionDenied, code))
     },
   ]
 }
 
-function follower(stream: GrpcStream, frames: FrameCache, view: StateView): Subscriber {
-  return {
-    stream,
-    show(snapshot) {
-      const frame = frames.frame(snapshot, view)
-      if (frame === undefined) return 'provisioning.no_identity'
-      stream.writeState(frame)
-      return undefined
-    },
-    refuse: (code) => stream.end(GRPC_STATUS.permissionDenied, code),
-  }
-}
-
 async function fetchJwtSvid(stream: GrpcStream, peer: Peer, { backend }: CallContext): Promise<void> {
-  const { audience, spiffeId } = await readRequest(WORKLOAD_API.fetchJwtSvid.request, stream)
-  if (audience.length === 0 || audience.includes('')) throw invalid('audience must be set')
-  const svids = await backend.jwtSvids(await peer.attest(), audience, optionalId(spiffeId))
-  if (svids.length === 0) throw new AimsError('provisioning.no_identity', 'the workload has no identity')
-  const messages = svids.map((svid) => ({ spiffeId: svid.spiffeId, svid: svid.token, hint: svid.hint }))
-  stream.writeState(frameMessage(WORKLOAD_API.fetchJwtSvid.response.encode({ svids: messages })))
-  stream.end(GRPC_STATUS.ok)
+  const request = await readRequest(WORKLOAD_API.fetchJwtSvid.request, stream)
+  await sendJwtSvids(stream, request, () => peer.attest(), backend)
 }
 
 async function validateJwtSvid(stream: GrpcStream, peer: Peer, { backend }: CallContext): Promise<void> {

@@ -9,10 +9,12 @@ export interface PeerContext {
   readonly observer: Observer
   readonly clock: Clock
   /** Names the socket in records. */
-  readonly resource: string
+  readonly resource: AuditEvent['resource']
+  /** Who asks, when that is not the process itself. */
+  readonly agent?: NonNullable<AuditEvent['agent']>
 }
 
-/** The process at the other end of one connection. */
+/** The process at the other end of one connection, or the one that a broker asks for. */
 export class Peer {
   readonly credentials: PeerCredentials
   /** Ties the records of this connection together. */
@@ -94,9 +96,11 @@ export class Peer {
 
   async #record(event: Fact): Promise<void> {
     const { pid, uid, gid } = this.credentials
-    await this.#context.observer.record({
+    const { observer, resource, agent } = this.#context
+    await observer.record({
       ...event,
-      resource: { type: 'workload-api', id: this.#context.resource },
+      ...(agent === undefined ? {} : { agent }),
+      resource,
       correlationId: this.correlationId,
       details: { ...event.details, pid, uid, gid },
     })

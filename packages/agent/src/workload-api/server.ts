@@ -1,10 +1,4 @@
-import {
-  createServer as createHttp2Server,
-  type Http2Server,
-  type IncomingHttpHeaders,
-  type ServerHttp2Session,
-  type ServerHttp2Stream,
-} from 'node:http2'
+import type { IncomingHttpHeaders } from 'node:http2'
 import { createServer, type Server, type Socket } from 'node:net'
 import {
   type Attestor,
@@ -24,7 +18,8 @@ import { Broadcast } from './broadcast.ts'
 import { type CallContext, HANDLERS } from './calls.ts'
 import { Census } from './census.ts'
 import { FrameCache } from './frames.ts'
-import { GrpcError, GrpcStream } from './grpc-stream.ts'
+import { GrpcError, type GrpcStream } from './grpc-stream.ts'
+import { Http2Sessions } from './http2-sessions.ts'
 import { Peer, type PeerContext } from './peer.ts'
 
 /** How to serve the Workload API. */
@@ -58,24 +53,8 @@ export interface WorkloadApiServerOptions {
 }
 
 const MAX_CONNECTIONS = 20_000
-/** Milliseconds that open calls have to end when the server is closed. */
-const GRACE = 1000
-/** Milliseconds that a connection has to begin with HTTP/2. */
-const PREFACE_TIMEOUT = 10_000
-
-// Rule H3 of our security notes: budgets before anybody is known.
-const HTTP2_LIMITS = {
-  settings: { maxConcurrentStreams: 100, maxHeaderListSize: 16 * 1024, enablePush: false },
-  maxSessionMemory: 10,
-  maxSettings: 16,
-  maxOutstandingPings: 4,
-  maxHeaderListPairs: 64,
-  maxSendHeaderBlockLength: 16 * 1024,
-  maxSessionInvalidFrames: 20,
-  maxSessionRejectedStreams: 20,
-  unknownProtocolTimeout: 2000,
-} as const
-
+/** Calls that one connection may have open. */
+const MAX_STREAMS = 100
 /**
  * The SPIFFE Workload API on a Unix socket, and beside it the secret discovery service of Envoy. Callers are who the kernel says they are; what they get, the backend says.
  *
@@ -85,20 +64,19 @@ export class WorkloadApiServer {
   /** For `SPIFFE_ENDPOINT_SOCKET`. */
   readonly address: string
   readonly #listener: Server
-  readonly #http2: Http2Server
+  readonly #http2 = new Http2Sessions(MAX_STREAMS)
   readonly #context: CallContext
   readonly #peerContext: PeerContext
   readonly #peerCredentials: PeerCredentialProvider
   readonly #connections: Census
   readonly #streams: Census
-  readonly #sessions = new Set<ServerHttp2Session>()
   #socket: BoundSocket | undefined
 
   private constructor(options: WorkloadApiServerOptions, peerCredentials: PeerCredentialProvider) {
     const { socketPath, backend, revocations, observer, attestor = unixAttestor(), clock = systemClock } = options
     this.address = `unix://${socketPath}`
     this.#peerCredentials = peerCredentials
-    this.#peerContext = { attestor, observer, clock, resource: socketPath }
+    this.#peerContext = { attestor, observer, clock, resource: { type: 'workload-api', id: socketPath } }
     this.#context = {
       backend,
       frames: new FrameCache(),
@@ -108,7 +86,6 @@ export class WorkloadApiServer {
     }
     this.#connections = new Census(options.maxConnectionsPerUser ?? 1000)
     this.#streams = new Census(options.maxStreamsPerUser ?? 10_000)
-    this.#http2 = createHttp2Server(HTTP2_LIMITS)
     this.#listener = createServer((socket) => this.#accept(socket))
     this.#listener.maxConnections = MAX_CONNECTIONS
   }
@@ -135,12 +112,7 @@ export class WorkloadApiServer {
   async close(): Promise<void> {
     const closed = new Promise<void>((resolve) => this.#listener.close(() => resolve()))
     this.#context.broadcast.close()
-    for (const session of this.#sessions) session.close()
-    const timer = setTimeout(() => {
-      for (const session of this.#sessions) session.destroy()
-    }, GRACE)
-    await closed
-    clearTimeout(timer)
+    await this.#http2.close(closed)
     this.#socket?.release()
     this.#socket = undefined
   }
@@ -168,30 +140,7 @@ export class WorkloadApiServer {
     })
     // Now, while the process that connected is surely there. The answer is looked at when it is needed.
     peer.attest().catch(() => undefined)
-    // The session is made while the connection is handed over, and no other comes between.
-    let session: ServerHttp2Session | undefined
-    const take = (made: ServerHttp2Session): void => {
-      session = made
-    }
-    this.#http2.once('session', take)
-    this.#http2.emit('connection', socket)
-    this.#http2.off('session', take)
-    if (session === undefined) socket.destroy()
-    else this.#serve(session, peer)
-  }
-
-  #serve(session: ServerHttp2Session, peer: Peer): void {
-    this.#sessions.add(session)
-    const silent = setTimeout(() => session.destroy(), PREFACE_TIMEOUT)
-    session.once('remoteSettings', () => clearTimeout(silent))
-    session.on('error', () => undefined)
-    session.once('close', () => {
-      clearTimeout(silent)
-      this.#sessions.delete(session)
-    })
-    session.on('stream', (stream: ServerHttp2Stream, headers: IncomingHttpHeaders) => {
-      void this.#answer(new GrpcStream(stream, headers), headers, peer)
-    })
+    this.#http2.serve(socket, (stream, headers) => void this.#answer(stream, headers, peer))
   }
 
   async #answer(stream: GrpcStream, headers: IncomingHttpHeaders, peer: Peer): Promise<void> {

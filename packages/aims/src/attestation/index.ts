@@ -157,6 +157,7 @@ export {
   type PeerCredentials,
   releasePeerCredentials,
 } from './peer-credentials.ts'
+export { type LocatedProcess, loadProcessLocator, type ProcessLocator } from './process-locator.ts'
 export { AMD_HOST, type AmdRefresh, amdTasks, type SnpChip } from './refresh/amd.ts'
 export { INTEL_HOSTS, type IntelRefresh, intelTasks } from './refresh/intel.ts'
 export {

@@ -1,18 +1,11 @@
-import { existsSync, readFileSync } from 'node:fs'
+import { existsSync } from 'node:fs'
 import { AimsError } from '../base/errors.ts'
 import { AccountNames } from './accounts.ts'
 import type { AttestationResult, Attestor } from './attestor.ts'
 import { ExecutableReader } from './executable.ts'
 import type { PeerCredentials } from './peer-credentials.ts'
-import {
-  isErrno,
-  ProcessHandle,
-  type ProcessIdentity,
-  parseCgroup,
-  parseStartTime,
-  parseStatus,
-  systemdUnit,
-} from './proc.ts'
+import { changed, requireAlive } from './pidfd.ts'
+import { ProcessHandle, type ProcessIdentity, parseCgroup, parseStartTime, parseStatus, systemdUnit } from './proc.ts'
 
 /** Where a Unix attestor looks. The defaults are right outside tests. */
 export interface UnixAttestorOptions {
@@ -137,23 +130,4 @@ function requireIds({ effectiveUid, effectiveGid }: ProcessIdentity, uid: number
 
 function optional(key: string, value: string | undefined): readonly string[] {
   return value === undefined ? [] : [`${key}:${value}`]
-}
-
-// A pidfd names the process that connected for as long as it is open. The kernel shows -1 once that process is reaped.
-function requireAlive(procRoot: string, pidfd: number, pid: number): void {
-  let fdinfo = ''
-  try {
-    fdinfo = readFileSync(`${procRoot}/self/fdinfo/${pidfd}`, 'utf8')
-  } catch (error) {
-    // The connection has closed meanwhile, and its pidfd with it.
-    if (!isErrno(error, 'ENOENT')) throw error
-  }
-  const shown = /^Pid:[ \t]*(-?[0-9]+)$/m.exec(fdinfo)?.[1] ?? '-1'
-  if (shown === '-1')
-    throw new AimsError('attestation.process_gone', 'the process that opened the connection has ended')
-  if (shown !== String(pid)) throw changed()
-}
-
-function changed(): AimsError {
-  return new AimsError('attestation.process_changed', 'not the process that opened the connection, as it was then')
 }

@@ -1,4 +1,15 @@
 export { type AgentGroup, type AttestedAgent, isAgentGroup, isServedBy } from './agent-group.ts'
+export {
+  type BrokerJwtRequest,
+  type ErrorInfo,
+  encodeErrorStatus,
+  type KubernetesReference,
+  kubernetesReference,
+  pidReference,
+  REFERENCE_TYPES,
+  type WorkloadRequest,
+} from './broker/messages.ts'
+export { BROKER_API, BROKER_HEADER } from './broker/service.ts'
 export { collectorsOf } from './connect/collectors.ts'
 export { type Connected, type ConnectedVia, type ConnectOptions, connect, type Environment } from './connect/connect.ts'
 export { type DownstreamProofPurpose, downstreamProofNonce } from './downstream/proof.ts'

@@ -1,7 +1,7 @@
 import { resolve } from 'node:path'
 import { isJsonObject, type JsonObject, type JsonValue, parseJson } from 'aims/base'
 import { PROFILES, type Profile } from 'aims/credentials'
-import { parseTrustDomain, type TrustDomain } from 'aims/identifiers'
+import { parseTrustDomain, parseWorkloadSpiffeId, type SpiffeId, type TrustDomain } from 'aims/identifiers'
 
 /** Reads one kind of value. */
 export interface SettingType<T> {
@@ -161,6 +161,13 @@ export const objectByName: SettingType<JsonObject> = {
     return value
   },
   print: (value) => JSON.stringify(value),
+}
+
+/** SPIFFE IDs of workloads. */
+export const spiffeIds: SettingType<readonly SpiffeId[]> = {
+  name: 'list of SPIFFE IDs',
+  fromText: toList,
+  read: (value) => readList(value).map((one) => parseWorkloadSpiffeId(readText(one))),
 }
 
 /** One of a few words. */

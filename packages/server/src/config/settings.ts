@@ -21,6 +21,7 @@ import {
   port,
   profiles,
   type SettingType,
+  spiffeIds,
   text,
   trustDomainName,
   uids,
@@ -85,6 +86,9 @@ export interface Configuration {
   readonly 'agent.sds.defaultBundle': string
   readonly 'agent.sds.allBundles': string
   readonly 'agent.sds.validator': 'spiffe' | 'trusted-ca'
+  readonly 'agent.broker.address': string | undefined
+  readonly 'agent.broker.spiffeId': string | undefined
+  readonly 'agent.broker.callers': readonly string[]
   readonly 'agent.docker.socket': string | undefined
   readonly 'agent.docker.environment': readonly string[]
 }
@@ -364,6 +368,21 @@ export const SETTINGS: { readonly [Key in keyof Configuration]: Setting<Configur
     type: oneOf('spiffe', 'trusted-ca'),
     default: { value: 'spiffe' },
     doc: 'How Envoy is told to check peers: each trust domain by its own authorities (`spiffe`), or as on the web (`trusted-ca`), for other proxies that have no SPIFFE validator. A node may say otherwise by `disable_spiffe_cert_validation` in its metadata.',
+  },
+  'agent.broker.address': {
+    type: optionalText,
+    default: { value: undefined },
+    doc: 'Where brokers may ask for the credentials of other processes of this machine (SPIFFE Broker API, incubating): `unix:///run/aims/broker.sock`, or `tcp://` with a loopback address and port. Without it nobody can.',
+  },
+  'agent.broker.spiffeId': {
+    type: optionalText,
+    default: { value: undefined },
+    doc: 'With `agent.broker.address`: which identity the agent shows to brokers. An entry must give it to the process of the agent.',
+  },
+  'agent.broker.callers': {
+    type: spiffeIds,
+    default: { value: [] },
+    doc: 'With `agent.broker.address`: the SPIFFE IDs that are brokers. They get the credentials of every workload of this machine.',
   },
   'agent.docker.socket': {
     type: optionalPath,

@@ -60,6 +60,13 @@ export const PROVISIONING_CODES = {
     'the authority that signs now is neither tainted nor revoked: prepare and activate a successor first',
   'provisioning.authority_state':
     'the order is prepare, activate, taint, revoke: the authority is not at the step before this one',
+  'provisioning.reference_invalid':
+    'the reference to a workload is absent or not well formed: a PID is a positive integer',
+  'provisioning.reference_unsupported':
+    'this agent does not resolve references of this type: it knows processes of its own machine',
+  'provisioning.workload_not_found': 'the workload that a broker named does not exist, or has ended',
+  'provisioning.broker_not_allowed':
+    'the caller is authentic and no broker: name its SPIFFE ID in agent.broker.callers',
   'provisioning.no_identity': 'no entry matches this workload: register one whose selectors it shows',
   'provisioning.no_endpoint': 'no Workload API address is given: set SPIFFE_ENDPOINT_SOCKET or pass an address',
   'provisioning.invalid_endpoint':
