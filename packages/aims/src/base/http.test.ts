@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
-import { parseHttpRequest } from './http.ts'
+import { parseHttpRequest, parseHttpResponse } from './http.ts'
 
 const read = (text: string, options = {}) => parseHttpRequest(Buffer.from(text, 'latin1'), options)
 const GET = 'GET /a?b=c HTTP/1.1\r\nHost: example.com\r\n'
@@ -165,4 +165,40 @@ test('any bytes are either a request or refused with a code', () => {
     ),
     { numRuns: 2000 },
   )
+})
+
+const response = (text: string, options: Parameters<typeof parseHttpResponse>[1] = {}) =>
+  parseHttpResponse(Buffer.from(text, 'latin1'), options)
+
+test('reads a response whose length is told, and one that ends with the connection', () => {
+  for (const [text, body] of [
+    ['HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nab', 'ab'],
+    ['HTTP/1.1 404 \r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\n0\r\n\r\n', 'ab'],
+    ['HTTP/1.1 200\r\n\r\nrest', 'rest'],
+  ] as const) {
+    assert.equal(Buffer.from(response(text).body).toString(), body)
+  }
+  assert.deepEqual(response('HTTP/1.1 204 No\nX: a\n', { isFile: true }), {
+    status: 204,
+    headers: [['X', 'a']],
+    body: Buffer.alloc(0),
+  })
+})
+
+test('refuses responses that two readers could understand in two ways', () => {
+  for (const [text, code] of [
+    ['HTTP/1.0 200 OK\r\n\r\n', 'http.malformed'],
+    ['HTTP/1.1 20 OK\r\n\r\n', 'http.malformed'],
+    ['HTTP/1.1 600 OK\r\n\r\n', 'http.malformed'],
+    ['HTTP/1.1  200 OK\r\n\r\n', 'http.malformed'],
+    ['HTTP/1.1 200 OK\r\nX : a\r\n\r\n', 'http.malformed'],
+    ['HTTP/1.1 200 OK\r\nX: a\r\n b\r\n\r\n', 'http.malformed'],
+    ['HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nab', 'http.malformed'],
+    ['HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 2\r\n\r\nab', 'http.malformed'],
+    ['HTTP/1.1 200 OK\r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\nab', 'http.malformed'],
+    ['GET / HTTP/1.1\r\nHost: h\r\n\r\n', 'http.malformed'],
+  ] as const) {
+    assert.throws(() => response(text), { code }, JSON.stringify(text))
+  }
+  assert.throws(() => response(`HTTP/1.1 200 OK\r\n\r\n${'x'.repeat(11)}`, { maxBody: 10 }), { code: 'http.too_large' })
 })

@@ -54,6 +54,36 @@ export function parseHttpRequest(raw: Uint8Array, options: HttpOptions = {}): Ht
   return { method, target, headers, body }
 }
 
+/** One HTTP/1.1 response, taken apart. Nothing in it is decoded, joined or normalised. */
+export interface HttpResponse {
+  readonly status: number
+  readonly headers: HttpRequest['headers']
+  readonly body: Uint8Array
+}
+
+/**
+ * Reads one whole HTTP/1.1 response, as strictly as {@link parseHttpRequest}. Without a field that says its length the
+ * body is the rest, as the end of a connection says it.
+ *
+ * @throws {@link AimsError} `http.malformed`, `http.too_large`
+ */
+export function parseHttpResponse(raw: Uint8Array, options: HttpOptions = {}): HttpResponse {
+  const { isFile = false, maxHead = 16_384, maxFields = 100, maxBody = 262_144 } = options
+  const bytes = asBuffer(raw)
+  const { lines, bodyStart } = splitHead(bytes, isFile, maxHead)
+  const [statusLine = '', ...fieldLines] = lines
+  if (fieldLines.length > maxFields) throw new AimsError('http.too_large', `more than ${maxFields} fields`)
+  const status = STATUS_LINE.exec(statusLine)?.[1]
+  if (status === undefined) malformed('the status line')
+  const headers = fieldLines.map(readField)
+  const isWhole = valuesOf(headers, 'content-length').length + valuesOf(headers, 'transfer-encoding').length === 0
+  const rest = bytes.subarray(bodyStart)
+  const body = isWhole ? rest : readBody(headers, rest, isFile)
+  if (body.length > maxBody) throw new AimsError('http.too_large', `the body has more than ${maxBody} bytes`)
+  return { status: Number(status), headers, body }
+}
+
+const STATUS_LINE = /^HTTP\/1\.1 ([1-5][0-9]{2})(?: [\t -~\u0080-\u00ff]*)?$/
 const REQUEST_LINE = /^([!#$%&'*+.^_`|~0-9A-Za-z-]+) ([!-~]+) HTTP\/1\.1$/
 const FIELD_NAME = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/
 const NOT_IN_VALUE = /[^\t -~\u0080-\u00ff]/
@@ -138,5 +168,5 @@ function readChunks(bytes: Buffer): Uint8Array {
 }
 
 function malformed(what: string): never {
-  throw new AimsError('http.malformed', `not a strict HTTP/1.1 request: ${what}`)
+  throw new AimsError('http.malformed', `not a strict HTTP/1.1 message: ${what}`)
 }

@@ -6,7 +6,7 @@ export { createDirectory } from './directory.ts'
 export { ERROR_CODES } from './error-codes/index.ts'
 export { AimsError, type AimsErrorCode, refuseAs } from './errors.ts'
 export { type AuditEvent, type AuditEventType, noObserver, type Observer } from './event.ts'
-export { type HttpOptions, type HttpRequest, parseHttpRequest } from './http.ts'
+export { type HttpOptions, type HttpRequest, type HttpResponse, parseHttpRequest, parseHttpResponse } from './http.ts'
 export { canonicalJson } from './jcs.ts'
 export { isJsonObject, type JsonLimits, type JsonObject, type JsonValue, parseJson, parseJsonObject } from './json.ts'
 export {

@@ -25,11 +25,15 @@ const HINTS: { readonly [code: string]: string } = {
   'proof.txn_token_mismatch': "the Txn-Token is given by --header 'Txn-Token: ...'",
   'proof.other_token_mismatch': "every token that oth names, and no other, is given by --header 'Name: value'",
   'proof.body_mismatch': 'the body is every byte after the empty line up to Content-Length, a final line end included',
+  'signature.digest_mismatch': 'the body is every byte after the empty line, a final line end included',
+  'signature.audience_mismatch': '--audience takes our own URI with its path, or the origin alone',
+  'signature.not_yet_valid': '--now is before created: see --clock-skew',
+  'signature.response_unsigned': 'the file of --response has no signature with the tag of WIMSE',
   'bundle.private_key': 'a bundle is public: leave out d and the other private members',
   'bundle.missing_keys': 'not a SPIFFE bundle, bundle map, JWK Set or JWK',
   'bundle.wrong_trust_domain': 'the names in the map are compared with --trust-domain byte for byte',
   'http.malformed':
-    'the file holds one HTTP/1.1 request: request line, fields on one line each, an empty line, the body',
+    'the file holds one HTTP/1.1 message: request or status line, fields on one line each, an empty line, the body',
 }
 
 /** What to change on the command line, if that may be it. */

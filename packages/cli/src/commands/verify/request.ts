@@ -1,4 +1,5 @@
 import {
+  type Carried,
   createAuthenticator,
   createMemoryReplayStore,
   type ProfileRule,
@@ -22,32 +23,45 @@ import {
   readOwnUris,
   toTime,
 } from './options.ts'
-import { judgeWit, readRegistry, type WitOptions, witOptions } from './wit.ts'
+import { judgeSignedRequest, OLDER_SIGNATURES, type SignedRequestOptions } from './signed-request.ts'
+import { judgeWit, readRegistry, witOptions } from './wit.ts'
 
-interface Options extends WitOptions {
+interface Options extends SignedRequestOptions {
   readonly message: string
   readonly audience: readonly string[]
-  readonly contextToken: readonly string[]
 }
 
 export function defineRequest(parent: Command): void {
-  const command = parent.command('request').description('judge a whole request as a service would')
+  const command = parent
+    .command('request')
+    .description('judge a whole request as a service would: with a proof token, or signed')
   witOptions(command)
     .requiredOption('--message <file>', 'the raw HTTP/1.1 request')
     .requiredOption('--audience <uri>', 'our own URI; repeatable', collect)
     .option('--context-token <field>', 'a header whose token is used for authorization; repeatable', collect, [])
+    .option('--response <file>', 'the raw HTTP/1.1 response to a signed request, which must be signed too')
+    .option('--peer <spiffe-id>', 'who must have signed the response; default: any workload of the trust domain')
   judging(
     command,
     'aims verify request --message request.http --bundle bundle.json --trust-domain example.com --audience https://api.example.com',
   )
-  command.action((options: Options) =>
-    judge(options, async (judging): Promise<Result> => {
+  command.action((options: Options) => {
+    // Signatures have an older shape of their own; their WITs are those of today.
+    const isOlder = options.profile === OLDER_SIGNATURES
+    return judge(isOlder ? { ...options, profile: 'wimse' } : options, async (judging): Promise<Result> => {
       const { now, profile, clockSkew } = judging
       const origin = readOrigin(options.trustDomain)
       const { trustDomain } = origin
       const { audiences, origins } = readOwnUris(options.audience)
-      const { method, target, headers, body } = parseHttpRequest(readInput(options.message), { isFile: true })
-      const wit = witOf(headers)
+      const request = parseHttpRequest(readInput(options.message), { isFile: true })
+      const { method, target, headers, body } = request
+      const carried = carriedBy(headers)
+      if (carried?.kind === 'signature') {
+        const accepted = isOlder ? OLDER_SIGNATURES : 'wimse'
+        return judgeSignedRequest(request, carried, accepted, { audiences, origins }, options, judging)
+      }
+      if (isOlder) throw new AimsError('signature.missing', 'the request carries no WIMSE signature')
+      const wit = carried?.kind === 'proof' ? carried.wit : ''
       const issuer = options.issuer ?? `https://${trustDomain}`
       const witAudience = options.witAudience ?? audiences[0] ?? ''
       const { confirmationKeys } = options
@@ -59,7 +73,7 @@ export function defineRequest(parent: Command): void {
         observer: noObserver,
         clock: () => now,
         clockSkew,
-        methods: ['wit+wpt'],
+        methods: ['http-signature', 'wit+wpt'],
         profiles: [only(profile, trustDomain)],
         contextTokens: options.contextToken.map((field) => field.toLowerCase()),
         issuers: { [trustDomain]: [issuer] },
@@ -85,21 +99,20 @@ export function defineRequest(parent: Command): void {
         covers: principal.covers,
         expiresAt: toTime(principal.expiresAt),
       }
-    }),
-  )
+    })
+  })
 }
 
 function only(profile: Profile, trustDomain: TrustDomain): ProfileRule {
   return profile === 'wimse' ? { profile } : { profile, trustDomains: [trustDomain] }
 }
 
-// The WIT of the message before anything is verified, or nothing: then the authenticator says what is wrong.
-function witOf(headers: RawHeaders): string {
+// What the message carries before anything is verified, or nothing: then the authenticator says what is wrong.
+function carriedBy(headers: RawHeaders): Carried | undefined {
   try {
-    const carried = readCarriage(headers)
-    return carried.kind === 'proof' ? carried.wit : ''
+    return readCarriage(headers)
   } catch (error) {
-    if (AimsError.is(error)) return ''
+    if (AimsError.is(error)) return undefined
     throw error
   }
 }
