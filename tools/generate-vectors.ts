@@ -3,6 +3,7 @@
 import { randomBytes } from 'node:crypto'
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { exportPublicJwk, sha256Base64url, WorkloadKey } from 'aims/base'
+import { signatureVectors } from './signature-vectors.ts'
 
 const NOW = 1_796_083_200
 const TRUST_DOMAIN = 'example.com'
@@ -189,6 +190,17 @@ write('wpt', {
       oth: { 'ctx-token': sha256Base64url('x') },
     }),
   ],
+})
+
+// HTTP signatures
+write('http-signature', {
+  description: 'Signed HTTP requests, profile wimse (draft-ietf-wimse-http-signature-07)',
+  profile: 'wimse',
+  ...common,
+  wit: goodWit,
+  audience: AUDIENCE,
+  subject: AGENT,
+  ...signatureVectors({ now: NOW, wit: goodWit, workload, stranger, audience: AUDIENCE }),
 })
 
 // JWT-SVID

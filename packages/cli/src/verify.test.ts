@@ -27,6 +27,7 @@ const COMMANDS: { readonly [kind: string]: (v: Row) => string[] } = {
     ...['wpt', '--proof', line(v.proof), '--wit', line(v.wit), '--audience', String(v.audience)],
     ...(v.headers as string[]).flatMap((header) => ['--header', header]),
   ],
+  'http-signature': (v) => ['request', '--message', file(String(v.message)), '--audience', String(v.audience)],
   'jwt-svid': (v) => ['jwt-svid', '--token', line(v.token), '--audience', String(v.audience)],
   bundle: () => ['bundle'],
 }

@@ -104,12 +104,14 @@ function checkTimes(signature: UnverifiedSignature, now: number, clockSkew: numb
 }
 
 function presentFields(headers: RawHeaders, contextTokens: readonly string[]): readonly Component[] {
-  const present = new Set<string>()
-  for (const [name] of headers) present.add(name.toLowerCase())
-  const known = COVERED_FIELDS.filter(({ name }) => present.has(name))
-  return contextTokens.length === 0
-    ? known
-    : [...known, ...contextTokens.filter((field) => present.has(field)).map((field) => component(field))]
+  const known = COVERED_FIELDS.filter(({ name }) => hasField(headers, name))
+  for (const field of contextTokens) if (hasField(headers, field)) known.push(component(field))
+  return known
+}
+
+function hasField(headers: RawHeaders, field: string): boolean {
+  for (const [name] of headers) if (name.length === field.length && name.toLowerCase() === field) return true
+  return false
 }
 
 function digestOf(headers: RawHeaders): string | undefined {

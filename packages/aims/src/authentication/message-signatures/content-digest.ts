@@ -33,6 +33,8 @@ export async function contentDigestOf(
  * @see RFC 9530 section 2
  */
 export function checkContentDigest(field: string, body: Uint8Array): void {
+  // As nearly everybody writes it, and then there is nothing to parse.
+  if (field === contentDigest(body)) return
   for (const [algorithm, expected] of digestsOf(field)) {
     requireEqual(hash(HASHES[algorithm].name, body, 'buffer'), expected)
   }

@@ -2,7 +2,7 @@ import type { LocalSigner, Signer } from '../../base/keys.ts'
 import type { Parameters } from '../../base/structured-fields.ts'
 import type { Component } from './components.ts'
 import type { Message } from './message.ts'
-import { signatureBase, signatureInput } from './signature.ts'
+import { signatureBytes, signatureInput } from './signature.ts'
 
 /** What to sign, and what to say about it. */
 export interface SigningOptions {
@@ -45,7 +45,7 @@ function prepare(
 ): { readonly base: Uint8Array; readonly input: string } {
   if (!LABEL.test(label)) throw new TypeError('a label is the key of a dictionary: lower-case')
   const input = signatureInput(components, parameters)
-  return { base: Buffer.from(signatureBase(components, input, message), 'latin1'), input }
+  return { base: signatureBytes(components, input, message), input }
 }
 
 function fieldsOf(label: string, input: string, signature: Uint8Array): SignatureFields {

@@ -1,3 +1,4 @@
+import { isAscii } from 'node:buffer'
 import { AimsError, refuseAs } from '../../base/errors.ts'
 import { type BareItem, type InnerList, type Parameters, parseDictionary } from '../../base/structured-fields.ts'
 import { serializeMember } from '../../base/structured-fields-writer.ts'
@@ -5,6 +6,7 @@ import type { RawHeaders } from '../carriage.ts'
 import { type Component, componentOf, componentValue } from './components.ts'
 import { fieldLines } from './fields.ts'
 import type { Message } from './message.ts'
+import { readUsualForm } from './usual-form.ts'
 
 /** One signature of a message, taken apart and NOT verified. */
 export interface UnverifiedSignature {
@@ -33,8 +35,16 @@ const MAX_LENGTH = 8192
  * @see RFC 9421 section 4
  */
 export function readSignatures(headers: RawHeaders): readonly UnverifiedSignature[] {
-  const inputs = dictionaryOf(headers, 'signature-input')
-  const signatures = dictionaryOf(headers, 'signature')
+  const inputField = fieldOf(headers, 'signature-input')
+  const signatureField = fieldOf(headers, 'signature')
+  const usual = readUsualForm(inputField, signatureField)
+  return usual === undefined ? readDictionaries(inputField, signatureField) : [usual]
+}
+
+/** The fields as the structured fields that they are, whatever their form. For tests, beside {@link readSignatures}. */
+export function readDictionaries(inputField: string, signatureField: string): readonly UnverifiedSignature[] {
+  const inputs = dictionaryOf(inputField)
+  const signatures = dictionaryOf(signatureField)
   if (inputs.size > MAX_SIGNATURES) throw new AimsError('signature.too_large', `more than ${MAX_SIGNATURES} signatures`)
   return Array.from(inputs, ([label, member]) => {
     if (member.kind !== 'inner-list')
@@ -48,11 +58,15 @@ export function readSignatures(headers: RawHeaders): readonly UnverifiedSignatur
   })
 }
 
-function dictionaryOf(headers: RawHeaders, field: string): ReturnType<typeof parseDictionary> {
+function fieldOf(headers: RawHeaders, field: string): string {
   const text = fieldLines(headers, field).join(', ')
   if (text.length > MAX_LENGTH)
     throw new AimsError('signature.too_large', `${field} has more than ${MAX_LENGTH} characters`)
-  return refuseAs('signature.malformed', `${field} is not a strict dictionary`, () =>
+  return text
+}
+
+function dictionaryOf(text: string): ReturnType<typeof parseDictionary> {
+  return refuseAs('signature.malformed', 'Signature or Signature-Input is not a strict dictionary', () =>
     parseDictionary(text, { unique: true }),
   )
 }
@@ -80,15 +94,25 @@ export function signatureInput(components: readonly Component[], parameters: Par
  * @see RFC 9421 section 2.5
  */
 export function signatureBase(components: readonly Component[], input: string, message: Message): string {
+  return signatureBytes(components, input, message).toString('latin1')
+}
+
+/** {@link signatureBase} as the bytes that are signed. */
+export function signatureBytes(components: readonly Component[], input: string, message: Message): Buffer {
   let base = ''
-  const seen = new Set<string>()
+  const seen: string[] = []
   for (const covered of components) {
     const key = covered.parameters.size === 0 ? covered.identifier : sortedIdentifier(covered)
-    if (seen.has(key)) throw new AimsError('signature.invalid_component', 'a component is covered twice')
-    seen.add(key)
+    if (seen.includes(key)) throw new AimsError('signature.invalid_component', 'a component is covered twice')
+    seen.push(key)
     base += `${covered.identifier}: ${componentValue(covered, message)}\n`
   }
-  return `${base}"@signature-params": ${input}`
+  // Not as Latin-1, which would make ASCII of letters that are none.
+  const bytes = Buffer.from(`${base}"@signature-params": ${input}`, 'utf8')
+  if (!isAscii(bytes)) {
+    throw new AimsError('signature.invalid_component', 'a covered component is not ASCII')
+  }
+  return bytes
 }
 
 // The order of parameters makes another identifier, and not another component.

@@ -1,12 +1,14 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import fc from 'fast-check'
 import { assertRefused } from '../../../../../test/support/tokens.ts'
 import type { JwsAlgorithm } from '../../base/algorithms.ts'
 import { verificationKey, WorkloadKey } from '../../base/keys.ts'
 import { type Component, component } from './components.ts'
 import type { RequestMessage, ResponseMessage } from './message.ts'
 import { signMessageLocally } from './sign.ts'
-import { readSignatures, signatureBase, toParameters } from './signature.ts'
+import { readDictionaries, readSignatures, signatureBase, toParameters } from './signature.ts'
+import { readUsualForm } from './usual-form.ts'
 import { type SignatureExpectations, verifySignature } from './verify.ts'
 
 const NOW = 1_700_000_000
@@ -318,6 +320,56 @@ test('a signature that nobody asks for may cover what cannot be computed here', 
 test('blanks in Signature-Input change nothing: the base has the one spelling', () => {
   const spaced = header(signed(), 'signature-input', (text) => text.replace(/" "/g, '"  "').replace(/;/g, '; '))
   assert.equal((verify(spaced) as { readonly keyid?: string }).keyid, 'k')
+})
+
+const PARAMETER = fc.oneof(
+  fc.constantFrom(
+    ';created=1',
+    ';tag="t"',
+    ';x',
+    ';x=?0',
+    ';x=01',
+    ';x=-1',
+    ';x=1.5',
+    ';x=:YQ==:',
+    ';x=y',
+    '; x',
+    ';X',
+    ';x="a;b"',
+    ';x="\\""',
+    ';',
+    ' ',
+  ),
+  fc.stringMatching(/^;[a-z]="[ !#-~]*"$/),
+)
+const FIELD = fc
+  .tuple(
+    fc.constantFrom('sig', 'a', 'Sig', '*x-1.y'),
+    fc.oneof(
+      fc.subarray(['"@method"', '"date"', '"x"', '"@path"'], { minLength: 1 }),
+      fc.array(fc.constantFrom('"@method"', '"x";sf', '"x"', '"X"', '"a b"', '"\u00e9"', ' ', 'x'), { maxLength: 4 }),
+    ),
+    fc.array(PARAMETER, { maxLength: 4 }),
+    fc.constantFrom('', '', '', ', b=()', ','),
+  )
+  .map(([label, items, parameters, more]) => `${label}=(${items.join(' ')})${parameters.join('')}${more}`)
+
+test('the usual form is read as structured fields are, or left to them', () => {
+  let usual = 0
+  fc.assert(
+    fc.property(
+      FIELD,
+      fc.constantFrom('sig=:YWE=:', 'sig=:YWF=:', 'sig=:YWE:', 'a=:YWE=:', '*x-1.y=:YWE=:', 'sig=:YWE=:, b=:YWE=:'),
+      (input, signature) => {
+        const quick = readUsualForm(input, signature)
+        if (quick === undefined) return
+        usual += 1
+        assert.deepEqual([quick], readDictionaries(input, signature))
+      },
+    ),
+    { numRuns: 5000 },
+  )
+  assert.ok(usual > 50, `${usual} in the usual form`)
 })
 
 test('a label that is no key of a dictionary is a mistake of the program', () => {

@@ -6,7 +6,7 @@ import { DEFAULT_CLOCK_SKEW, requireTimeOptions } from '../../credentials/lifeti
 import { SIGNATURE_ALGORITHMS } from './algorithms.ts'
 import type { Component } from './components.ts'
 import type { Message } from './message.ts'
-import { integerParameter, signatureBase, stringParameter, type UnverifiedSignature } from './signature.ts'
+import { integerParameter, signatureBytes, stringParameter, type UnverifiedSignature } from './signature.ts'
 
 /** What the verifier of a signature knows for itself. */
 export interface SignatureExpectations {
@@ -99,7 +99,7 @@ export function requireCovered({ components }: UnverifiedSignature, required: re
 export function checkBytes(message: Message, signature: UnverifiedSignature, key: VerificationKey): void {
   const { components, input, signature: bytes, label } = signature
   if (bytes === undefined) throw new AimsError('signature.malformed', `Signature has nothing under the label ${label}`)
-  const base = Buffer.from(signatureBase(components, input, message), 'latin1')
+  const base = signatureBytes(components, input, message)
   if (!verifyBytes(key.alg, key.key, base, bytes)) {
     throw new AimsError('signature.invalid_signature', 'the signature does not verify over this message')
   }

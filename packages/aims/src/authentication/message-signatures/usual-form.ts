@@ -1,0 +1,62 @@
+import { decodeBase64 } from '../../base/bytes.ts'
+import { type BareItem, type Parameters, parseList } from '../../base/structured-fields.ts'
+import { type Component, componentOf } from './components.ts'
+import type { UnverifiedSignature } from './signature.ts'
+
+// What nearly all messages have: one signature, over components without parameters, written as the RFC writes it.
+const INPUT = /^([a-z*][a-z0-9_\-.*]*)=(\("[@a-z0-9-]+"(?: "[@a-z0-9-]+")*\))((?:;.*)?)$/
+const PARAMETER = /;([a-z*][a-z0-9_\-.*]*)(?:=(?:"([\x20\x21\x23-\x5b\x5d-\x7e]*)"|(0|[1-9][0-9]{0,14})))?(?=;|$)/y
+const SIGNATURE = /^([a-z*][a-z0-9_\-.*]*)=:([A-Za-z0-9+/]+={0,2}):$/
+const MAX_COMPONENTS = 64
+
+/**
+ * Reads the two fields where they have the usual form, several times faster than as structured fields, and with the same
+ * result. `undefined`: they have another form, which may be just as good.
+ */
+export function readUsualForm(inputField: string, signatureField: string): UnverifiedSignature | undefined {
+  const input = INPUT.exec(inputField)
+  const signature = SIGNATURE.exec(signatureField)
+  if (input === null || signature === null || input[1] !== signature[1]) return undefined
+  const [, label = '', list = '', rest = ''] = input
+  const bytes = decodeBase64(signature[2] ?? '')
+  const parameters = readParameters(rest)
+  const components = bytes === undefined || parameters === undefined ? undefined : componentsOf(list)
+  if (bytes === undefined || parameters === undefined || components === undefined) return undefined
+  return { label, components, parameters, input: inputField.slice(label.length + 1), signature: bytes }
+}
+
+// In the form in which they are written anew: so nothing needs to be.
+function readParameters(text: string): Parameters | undefined {
+  const parameters = new Map<string, BareItem>()
+  let count = 0
+  for (let at = 0; at < text.length; count += 1) {
+    PARAMETER.lastIndex = at
+    const found = PARAMETER.exec(text)
+    if (found === null) return undefined
+    const [, key = '', string, integer] = found
+    if (string !== undefined) parameters.set(key, { type: 'string', value: string })
+    else if (integer !== undefined) parameters.set(key, { type: 'integer', value: Number(integer) })
+    else parameters.set(key, { type: 'boolean', value: true })
+    at = PARAMETER.lastIndex
+  }
+  return parameters.size === count ? parameters : undefined
+}
+
+// Signers cover the same components again and again. Only the reading is kept, by the exact text.
+const componentsRead = new Map<string, readonly Component[]>()
+const MAX_READ = 256
+const MAX_LENGTH = 512
+
+function componentsOf(list: string): readonly Component[] | undefined {
+  const known = componentsRead.get(list)
+  if (known !== undefined) return known
+  const [member] = parseList(list)
+  if (member?.kind !== 'inner-list' || member.items.length > MAX_COMPONENTS) return undefined
+  const components = Object.freeze(member.items.map((item) => Object.freeze(componentOf(item))))
+  if (list.length <= MAX_LENGTH) {
+    if (componentsRead.size >= MAX_READ) componentsRead.clear()
+    // A copy: a part of a field keeps all of the field in memory.
+    componentsRead.set(Buffer.from(list, 'latin1').toString('latin1'), components)
+  }
+  return components
+}
