@@ -56,15 +56,23 @@ const orders = {
 
 // One request after the other, of each kind to each neighbour in turn. Every one counts.
 async function call({ spiffeId, shown }: FleetWorkload, peers: readonly Peer[], signal: AbortSignal): Promise<void> {
-  const callers = neighbours(spiffeId, peers).map((peer) => new Caller(shown, peer))
+  // Made when they are first used: a workload that has lost its identity by then has failed, and its crew goes on.
+  const callers = new Map<Peer, Caller>()
+  const callerOf = (peer: Peer | undefined): Caller => {
+    if (peer === undefined) throw new TypeError('a workload has neighbours')
+    const caller = callers.get(peer) ?? new Caller(shown, peer)
+    callers.set(peer, caller)
+    return caller
+  }
+  const around = neighbours(spiffeId, peers)
   await pauseFor(pace * Math.random(), signal)
   for (let number = 0; !signal.aborted; number += 1) {
     const began = performance.now()
     const kind = KINDS[number % KINDS.length] ?? 'mtls'
-    const caller = callers[Math.floor(number / KINDS.length) % callers.length]
-    if (caller === undefined) throw new TypeError('a workload has neighbours')
+    const peer = around[Math.floor(number / KINDS.length) % around.length]
     tally.requests += 1
     try {
+      const caller = callerOf(peer)
       const answer = await attempt(() => caller.call(kind, number))
       if (answer.status !== 200) tally.failed(`${kind} status ${answer.status}`)
       else if (answer.body !== spiffeId) tally.failed(`${kind} taken for somebody else`)
@@ -73,7 +81,7 @@ async function call({ spiffeId, shown }: FleetWorkload, peers: readonly Peer[], 
     }
     await pauseFor(Math.max(0, pace - (performance.now() - began)), signal)
   }
-  for (const caller of callers) caller.close()
+  for (const caller of callers.values()) caller.close()
 }
 
 // A connection that the other side has just closed says nothing about the request, which never arrived.
