@@ -275,3 +275,37 @@ test('a response to one request is none to another', async () => {
     await assert.rejects(send(url, signing, undefined, 'GET'), { code: 'signature.request_mismatch' })
   }
 })
+
+test('what a handler writes after its response could not be signed goes nowhere, and does no harm', async () => {
+  const written: boolean[] = []
+  const port = await listen(
+    protect(
+      authenticator(),
+      async (_, response) => {
+        response.writeHead(200, 'Fine', { 'content-type': 'text/plain' })
+        for (let i = 0; i < 5; i += 1) {
+          written.push(response.write('x'.repeat(400)))
+          await new Promise((resolve) => setImmediate(resolve))
+        }
+        response.write('more', () => written.push(true))
+        response.end('the end')
+      },
+      LIMIT,
+    ),
+  )
+  const url = `http://localhost:${port}/events`
+  const response = await provingRequest(url, {
+    wits,
+    audience: AUDIENCE,
+    httpSignature: { ...signing, demandResponse: false },
+  })
+  assert.equal(response.statusCode, 200)
+  response.resume()
+  await once(response, 'end')
+  for (const send of Object.values(CLIENTS)) {
+    await assert.rejects(send(url, signing, undefined, 'GET'), { code: 'signature.response_unsigned' })
+  }
+  const undemanding = await CLIENTS.provingFetch?.(url, { ...signing, demandResponse: false }, undefined, 'GET')
+  assert.deepEqual([undemanding?.status, undemanding?.body.length], [200, 2011])
+  assert.ok(written.length >= 20 && written.every((one) => one))
+})

@@ -46,13 +46,21 @@ function signResponseOf(
   let length = 0
   let isDone = false
 
-  const restore = (): void => void Object.assign(response, original)
+  const kept = (): ServerResponse => response
+  const send = (body: string | Uint8Array): void => {
+    Object.assign(response, original)
+    response.end(body)
+    // What a handler still writes must neither reach the caller nor, as a write after the end, bring the process down.
+    Object.assign(response, { writeHead: kept, write: swallow, end: kept, flushHeaders: kept })
+  }
   const sendProblem = (error: unknown): void => {
     isDone = true
-    restore()
     for (const name of response.getHeaderNames()) response.removeHeader(name)
     const { status, headers, body } = fail(error)
-    response.writeHead(status, headers).end(body)
+    response.statusCode = status
+    response.statusMessage = ''
+    for (const [name, value] of Object.entries(headers)) response.setHeader(name, value)
+    send(body)
   }
   const keep = (chunk: unknown, encoding: unknown): void => {
     if (isDone || chunk === undefined || chunk === null) return
@@ -76,8 +84,7 @@ function signResponseOf(
       sendProblem(error)
       return
     }
-    restore()
-    response.end(body)
+    send(body)
   }
 
   Object.assign(response, {
@@ -134,6 +141,11 @@ function setHeaders(
     ? given.flatMap((name, at) => (at % 2 === 0 ? [[String(name), given[at + 1]] as const] : []))
     : Object.entries(given)
   for (const [name, value] of pairs) if (value !== undefined) response.setHeader(name, value)
+}
+
+function swallow(...given: readonly unknown[]): true {
+  callLast(given)
+  return true
 }
 
 function encodingOf(encoding: unknown): BufferEncoding {
