@@ -170,7 +170,11 @@ test('an agent that is killed while it joins is in, may try again, or has used i
   t.diagnostic(`AIMS_KILL_SEED=${SEED}`)
   for (let round = 0; round < ROUNDS; round += 1) {
     const had = (await agentsOf('join-token')).length
-    const made = (await api.send({ method: 'POST', path: '/v1/join-tokens', body: { name: 'edge' } })) as JsonObject
+    const made = (await api.send({
+      method: 'POST',
+      path: '/v1/join-tokens',
+      body: { name: 'edge', for: 'agent' },
+    })) as JsonObject
     const env = { AIMS_JOIN_TOKEN: String(made.token) }
     const child = run('agent', 'joining.yaml', env)
     await sleep(300 + chance(`${round} join`) * 700)

@@ -95,7 +95,11 @@ async function startAgent(
   agent: number,
   { root, address, api }: { readonly root: string; readonly address: string; readonly api: ApiClient },
 ): Promise<ChildProcess> {
-  const made = await api.send({ method: 'POST', path: '/v1/join-tokens', body: { name: joinName(agent) } })
+  const made = await api.send({
+    method: 'POST',
+    path: '/v1/join-tokens',
+    body: { name: joinName(agent), for: 'agent' },
+  })
   if (!isJsonObject(made)) throw new TypeError('no join token')
   mkdirSync(join(root, joinName(agent)), { mode: 0o755 })
   return startAims('agent', {

@@ -50,7 +50,7 @@ before(async () => {
   const agents = [['join-token:name:edge']]
   await admin.createEntry({ id: 'stolen', spiffeId: stolen, selectors: [me], agents })
   await admin.createEntry({ id: 'kept', spiffeId: kept, selectors: [me], agents })
-  const answer = await api.send({ method: 'POST', path: '/v1/join-tokens', body: { name: 'edge' } })
+  const answer = await api.send({ method: 'POST', path: '/v1/join-tokens', body: { name: 'edge', for: 'agent' } })
   const token = isJsonObject(answer) ? String(answer.token) : ''
   agent = await startAgent(settings('w.sock'), { clock, log: () => undefined, env: { AIMS_JOIN_TOKEN: token } })
 })

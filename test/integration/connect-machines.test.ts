@@ -80,6 +80,14 @@ test('a join token is used when it is named, once', async () => {
   await assert.rejects(connectWith(env), { code: 'attestation.token_unknown' })
 })
 
+test('a join token for an agent is no identity of a workload', async () => {
+  const body = { name: 'night', for: 'agent' }
+  const answer = await api.send({ method: 'POST', path: '/v1/join-tokens', body })
+  const token = isJsonObject(answer) ? String(answer.token) : ''
+  const env = { AIMS_JOIN_TOKEN: token, AIMS_EVIDENCE: 'join-token' }
+  await assert.rejects(connectWith(env), { code: 'attestation.token_other_use' })
+})
+
 test('what a machine cannot show is refused', async () => {
   const rows: readonly (readonly [string, { readonly [name: string]: string }, string])[] = [
     ['a certificate of another CA', certified(machine('web-2', makeRoot('Other CA'))), 'attestation.untrusted'],

@@ -64,7 +64,7 @@ before(async () => {
   writeFileSync(join(here, 'aims.yaml'), JSON.stringify({ ...restored, rollback: { file: join(root, 'elsewhere') } }))
 
   const api = apiClient({ socketPath: server.socketPath })
-  const answer = await api.send({ method: 'POST', path: '/v1/join-tokens', body: { name: 'edge' } })
+  const answer = await api.send({ method: 'POST', path: '/v1/join-tokens', body: { name: 'edge', for: 'agent' } })
   api.close()
   const settings = {
     trustDomain: 'example.com',

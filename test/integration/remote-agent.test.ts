@@ -71,7 +71,9 @@ after(async () => {
 })
 
 const makeToken = async (name = 'edge'): Promise<string> =>
-  String(((await api.send({ method: 'POST', path: '/v1/join-tokens', body: { name } })) as JsonObject).token)
+  String(
+    ((await api.send({ method: 'POST', path: '/v1/join-tokens', body: { name, for: 'agent' } })) as JsonObject).token,
+  )
 
 interface Start {
   readonly token?: string

@@ -25,7 +25,12 @@ function evidence(config: Configuration): readonly Finding[] {
   if (type === 'join-token') {
     if (process.env.AIMS_JOIN_TOKEN !== undefined) return [good('join token', 'in AIMS_JOIN_TOKEN')]
     if (token !== undefined) return [secretFile('join token', token)]
-    return [missing('join token', 'set AIMS_JOIN_TOKEN or agent.joinTokenFile, with what aims token create prints')]
+    return [
+      missing(
+        'join token',
+        'set AIMS_JOIN_TOKEN or agent.joinTokenFile, with what aims token create --for agent prints',
+      ),
+    ]
   }
   if (type !== 'x509-pop') return [good('evidence', `${type}, collected when it is needed`)]
   const key = config['agent.key']

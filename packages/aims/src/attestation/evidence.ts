@@ -5,11 +5,16 @@ import { createSealer, type Sealed, type Unsealed } from '../base/seal.ts'
 import type { AttestationResult, AttestationType } from './attestor.ts'
 import type { ExpectedBinding } from './binding.ts'
 
+/** Who is attested: a workload that wants credentials, or a machine that wants to be an agent. */
+export type EvidenceUse = 'workload' | 'agent'
+
 /** What a verifier of evidence is told besides the evidence. None of it may come from whoever sent it. */
 export interface EvidenceContext {
   /** Seconds since the epoch. */
   readonly now: number
   readonly expected: ExpectedBinding
+  /** Default `workload`. */
+  readonly use?: EvidenceUse
   /** What {@link EvidenceVerifier.prepare} kept for this challenge. */
   readonly prepared?: JsonObject
 }

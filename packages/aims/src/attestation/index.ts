@@ -109,6 +109,7 @@ export {
   authenticatedEvidence,
   authenticateEvidence,
   type EvidenceContext,
+  type EvidenceUse,
   type EvidenceVerifier,
   type Preparation,
 } from './evidence.ts'
@@ -120,6 +121,7 @@ export type { GithubClaims } from './github/claims.ts'
 export { type GithubTrust, githubCollateral, githubVerifier } from './github/github.ts'
 export type { GithubPolicy } from './github/policy.ts'
 export {
+  type ConsumedToken,
   createJoinToken,
   type JoinTokenClaims,
   type JoinTokenPolicy,

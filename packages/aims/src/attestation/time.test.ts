@@ -57,7 +57,7 @@ describe('a time that is none is a mistake of the program, and lets nothing pass
     [
       'a join token',
       (now) =>
-        joinTokenVerifier({ consume: () => ({ name: 'old', expiresAt: 1 }) }).authenticate(
+        joinTokenVerifier({ consume: () => ({ name: 'old', use: 'workload', expiresAt: 1 }) }).authenticate(
           Buffer.from(createJoinToken()),
           { now, expected: challenged },
         ),

@@ -25,8 +25,9 @@ after(async () => {
 })
 
 test('a token is made, an agent joins with it, is listed, banned and evicted', async () => {
-  const [made] = (await aims('token', 'create', '--json', '--name', 'edge', '--ttl', '60', socket)).results
-  assert.equal(made?.name, 'edge')
+  const [made] = (await aims('token', 'create', '--json', '--name', 'edge', '--for', 'agent', '--ttl', '60', socket))
+    .results
+  assert.deepEqual([made?.name, made?.use], ['edge', 'agent'])
   const bundle = Buffer.from(server.bundle())
   const clock = (): number => Date.now() / 1000
   const at = identityServer({ trustDomain, server: `https://127.0.0.1:${server.port}`, bundle, clock })
@@ -64,6 +65,7 @@ test('a token that is not used is listed by its hash and taken back', async () =
 for (const [why, args] of [
   ['no name', ['token', 'create', '--json']],
   ['a time in words', ['token', 'create', '--json', '--name', 'x', '--ttl', 'soon']],
+  ['another use', ['token', 'create', '--json', '--name', 'x', '--for', 'server']],
   ['a name that is no selector', ['token', 'create', '--json', '--name', 'a b']],
 ] as const) {
   test(`${why} is wrong use`, async () => {

@@ -1,5 +1,5 @@
 import { isJsonObject } from 'aims/base'
-import type { Command } from 'commander'
+import { type Command, Option } from 'commander'
 import { UsageError } from '../exit.ts'
 import { output, print } from '../output.ts'
 import { ask, type ServerOptions, serverOptions } from '../server-options.ts'
@@ -11,11 +11,16 @@ export function define(command: Command): void {
       .command('create')
       .description('make a join token; it is shown here and never again')
       .requiredOption('--name <name>', 'becomes the selector join-token:name:NAME; several tokens may have the same')
+      .addOption(
+        new Option('--for <use>', 'who gets in by it: one workload, or one machine as an agent')
+          .choices(['workload', 'agent'])
+          .default('workload'),
+      )
       .option('--ttl <seconds>', 'how long it waits to be used; default 600'),
-    'aims token create --name edge > token && chmod 600 token',
-  ).action(async (options: ServerOptions & { readonly name: string; readonly ttl?: string }) => {
-    const { name, ttl } = options
-    const body = { name, ...(ttl === undefined ? {} : { ttl: seconds(ttl) }) }
+    'aims token create --name edge --for agent > token && chmod 600 token',
+  ).action(async (options: ServerOptions & { readonly name: string; readonly for: string; readonly ttl?: string }) => {
+    const { name, ttl, for: use } = options
+    const body = { name, for: use, ...(ttl === undefined ? {} : { ttl: seconds(ttl) }) }
     const answer = await ask(options, { method: 'POST', path: '/v1/join-tokens', body })
     if (options.json === true) print({ ok: true, ...answer }, true)
     // Nothing but the token, so that it goes into a file.
@@ -29,8 +34,8 @@ export function define(command: Command): void {
     const { tokens } = await ask(options, { method: 'GET', path: '/v1/join-tokens' })
     if (options.json === true) print({ ok: true, tokens }, true)
     else if (Array.isArray(tokens)) {
-      for (const { id, name, expiresAt } of tokens.filter(isJsonObject)) {
-        output.write(`${id}  ${name}  until ${new Date(Number(expiresAt) * 1000).toISOString()}\n`)
+      for (const { id, name, use, expiresAt } of tokens.filter(isJsonObject)) {
+        output.write(`${id}  ${name}  for one ${use}  until ${new Date(Number(expiresAt) * 1000).toISOString()}\n`)
       }
     }
   })

@@ -1,13 +1,10 @@
 import { randomBytes } from 'node:crypto'
-import type { AttestationType } from 'aims/attestation'
+import type { AttestationType, EvidenceUse } from 'aims/attestation'
 import { AimsError, type JsonObject } from 'aims/base'
-
-/** Who is attested: a workload that wants credentials, or a machine that wants to be an agent. */
-export type ChallengeUse = 'workload' | 'agent'
 
 /** What a challenge is for. It answers for nothing else. */
 export interface ChallengePurpose {
-  readonly use: ChallengeUse
+  readonly use: EvidenceUse
   readonly types: readonly AttestationType[]
   /** RFC 7638 thumbprint of the key that will be certified. */
   readonly thumbprint: string

@@ -4,6 +4,7 @@ import {
   authenticateEvidence,
   bindingAudience,
   type Challenge,
+  type EvidenceUse,
   type EvidenceVerifier,
   type EvidenceVerifiers,
 } from 'aims/attestation'
@@ -20,11 +21,11 @@ import {
 } from 'aims/base'
 import type { TrustDomain } from 'aims/identifiers'
 import { verifyKeyProof } from 'aims/provisioning'
-import { type ChallengeUse, createChallenges, type OpenChallenge } from './challenges.ts'
+import { createChallenges, type OpenChallenge } from './challenges.ts'
 
 /** What somebody says who asks for a challenge. */
 export interface ChallengeRequest {
-  readonly use: ChallengeUse
+  readonly use: EvidenceUse
   readonly types: readonly AttestationType[]
   /** Public JWK of the key that will be certified. */
   readonly publicKey: JsonObject
@@ -80,7 +81,7 @@ export interface EvidenceSession {
    *
    * @throws {@link AimsError} `attestation.*`, `provisioning.key_proof_invalid`, `key.*`
    */
-  prove(request: ShownEvidence, use: ChallengeUse, now: number): Promise<ProvenEvidence>
+  prove(request: ShownEvidence, use: EvidenceUse, now: number): Promise<ProvenEvidence>
 }
 
 /** Makes the session of a server: each challenge is for one key, one use and some types, and answers once. */
@@ -146,6 +147,7 @@ export function createEvidenceSession(options: {
           return authenticateEvidence(verifierOf(type), bytes, {
             now,
             expected: { kind: 'challenge', challenge: bound, trustDomain },
+            use,
             ...(prepared === undefined ? {} : { prepared }),
           })
         }),

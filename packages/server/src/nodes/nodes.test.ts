@@ -60,8 +60,8 @@ function reach(): IdentityServer {
   return one
 }
 
-const makeToken = async (name: string, ttl?: number): Promise<string> => {
-  const body = { name, ...(ttl === undefined ? {} : { ttl }) }
+const makeToken = async (name: string, ttl?: number, use = 'agent'): Promise<string> => {
+  const body = { name, for: use, ...(ttl === undefined ? {} : { ttl }) }
   return String(((await api.send({ method: 'POST', path: '/v1/join-tokens', body })) as JsonObject).token)
 }
 
@@ -179,6 +179,17 @@ describe('a join token', () => {
     await assert.rejects(attest(collector), { code: 'attestation.token_unknown' })
     const [refusal] = await admin.listRecords({ type: 'attestation.refused' })
     assert.deepEqual(refusal?.reasons, ['attestation.token_unknown'])
+  })
+
+  test('that was made for a workload makes no agent, and stays for its workload', async () => {
+    const token = await makeToken('ci', 600, 'workload')
+    const before = (await admin.listRecords({ type: 'attestation.succeeded' })).length
+    await assert.rejects(attest(joinTokenCollector(() => token)), { code: 'attestation.token_other_use' })
+    const [refusal] = await admin.listRecords({ type: 'attestation.refused' })
+    assert.deepEqual(refusal?.reasons, ['attestation.token_other_use'])
+    assert.equal((await admin.listRecords({ type: 'attestation.succeeded' })).length, before)
+    const { tokens } = (await api.send({ method: 'GET', path: '/v1/join-tokens' })) as { tokens: JsonObject[] }
+    assert.equal(tokens.find(({ name }) => name === 'ci')?.use, 'workload')
   })
 
   test('that is raced over the network lets exactly one in', async () => {

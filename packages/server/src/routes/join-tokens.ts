@@ -17,6 +17,12 @@ const CREATE: Schema = {
       pattern: '^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$',
       description: 'Becomes the selector join-token:name:NAME; several tokens may have the same',
     },
+    for: {
+      type: 'string',
+      maxLength: 8,
+      enum: ['workload', 'agent'],
+      description: 'Who gets in by it: one workload, or one machine as an agent. Default workload',
+    },
     ttl: { type: 'integer', minimum: 1, maximum: MAX_TTL, description: `Seconds; default ${DEFAULT_TTL}` },
   },
   required: ['name'],
@@ -36,8 +42,9 @@ export function joinTokenRoutes(tokens: JoinTokens, clock: Clock, observer: Obse
         const body = objectBody(call)
         const name = textMember(body, 'name')
         const ttl = typeof body.ttl === 'number' ? body.ttl : DEFAULT_TTL
-        await observer.record(changed('provisioning.join-token-created', name, call, { ttl }))
-        return { status: 201, body: tokens.create(name, ttl, clock()) }
+        const use = body.for === 'agent' ? 'agent' : 'workload'
+        await observer.record(changed('provisioning.join-token-created', name, call, { ttl, for: use }))
+        return { status: 201, body: tokens.create({ name, use, ttl }, clock()) }
       },
     },
     {
@@ -68,7 +75,7 @@ function changed(
   type: 'provisioning.join-token-created' | 'provisioning.join-token-revoked',
   name: string,
   call: Call,
-  details: { readonly [name: string]: number },
+  details: { readonly [name: string]: number | string },
 ): AuditEvent {
   const actor = actorOf(call)
   return {

@@ -98,6 +98,10 @@ export const SCHEMA: readonly SchemaStep[] = [
 `,
     down: 'DROP TABLE neighbours;',
   },
+  {
+    up: 'CREATE TABLE join_token_uses (id TEXT PRIMARY KEY, use TEXT NOT NULL) STRICT, WITHOUT ROWID;',
+    down: 'DROP TABLE join_token_uses;',
+  },
 ]
 
 /** How to open a store. */

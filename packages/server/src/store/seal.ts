@@ -13,6 +13,7 @@ type SealedTable =
   | 'evidence_memory'
   | 'agents'
   | 'join_tokens'
+  | 'join_token_uses'
   | 'revocations'
   | 'federation'
   | 'neighbours'
@@ -41,6 +42,7 @@ const TABLES: readonly SealedTable[] = [
   'revocations',
   'federation',
   'neighbours',
+  'join_token_uses',
 ]
 const LABEL = 'seal'
 const ROW_LABEL = 'sealed row'

@@ -186,12 +186,12 @@ test('of a thousand who come with one join token at once, exactly one gets in', 
   const tokens = openJoinTokens(db, seal)
   const verifier = joinTokenVerifier({
     // As over a network: everybody is somewhere between asking and being answered.
-    consume: async (hash, now) => {
+    consume: async (hash, use, now) => {
       await new Promise((resolve) => setImmediate(resolve))
-      return tokens.consume(hash, now)
+      return tokens.consume(hash, use, now)
     },
   })
-  const { token } = tokens.create('raced', 60, NOW)
+  const { token } = tokens.create({ name: 'raced', use: 'workload', ttl: 60 }, NOW)
   const challenge = { nonce: Buffer.alloc(32), publicKey: Buffer.alloc(32) }
   const context = { now: NOW, expected: { kind: 'challenge', challenge, trustDomain } } as const
   const tries = await Promise.allSettled(
@@ -202,14 +202,37 @@ test('of a thousand who come with one join token at once, exactly one gets in', 
   assert.ok(lost.every(({ reason }) => reason.code === 'attestation.token_unknown'))
 })
 
+test('a join token is for workloads or for agents, and one without a word for workloads', () => {
+  const { db, seal, reopen } = sealedStore()
+  const tokens = openJoinTokens(db, seal)
+  const uses = ['workload', 'agent'] as const
+  for (const use of uses) {
+    const [other = 'agent'] = uses.filter((one) => one !== use)
+    const { id } = tokens.create({ name: 'one', use, ttl: 60 }, NOW)
+    assert.equal(tokens.consume(id, other, NOW), 'other-use')
+    assert.equal(tokens.consume(id, other, NOW + 60), undefined)
+    const second = tokens.create({ name: 'two', use, ttl: 60 }, NOW)
+    const { token: _, ...kept } = second
+    assert.deepEqual(tokens.consume(second.id, use, NOW), kept)
+    assert.equal(tokens.consume(second.id, other, NOW), undefined)
+  }
+  // As a server left it that did not ask.
+  const insert = db.prepare('INSERT INTO join_tokens VALUES (?, ?, ?, ?)')
+  seal.transaction(() => seal.row('join_tokens', 'old', () => insert.run('old', 'old', NOW, NOW + 60)))
+  assert.equal(tokens.consume('old', 'agent', NOW), 'other-use')
+  assert.notEqual(tokens.consume('old', 'workload', NOW), undefined)
+  assert.equal(db.prepare("SELECT count(*) AS n FROM join_token_uses WHERE id = 'old'").get()?.n, 0)
+  reopen()
+})
+
 test('join tokens end: by their time, by being taken back, and by the next purge', () => {
   const { db, seal, reopen } = sealedStore()
   const tokens = openJoinTokens(db, seal)
-  const late = tokens.create('late', 10, NOW)
-  const back = tokens.create('back', 60, NOW)
+  const late = tokens.create({ name: 'late', use: 'agent', ttl: 10 }, NOW)
+  const back = tokens.create({ name: 'back', use: 'workload', ttl: 60 }, NOW)
   assert.equal(tokens.revoke(back.id), true)
   assert.equal(tokens.revoke(back.id), false)
-  assert.equal(tokens.consume(back.id, NOW), undefined)
+  assert.equal(tokens.consume(back.id, 'workload', NOW), undefined)
   assert.deepEqual(
     tokens.list(NOW).map(({ name }) => name),
     ['edge', 'late'],
@@ -218,7 +241,7 @@ test('join tokens end: by their time, by being taken back, and by the next purge
     tokens.list(NOW + 10).map(({ name }) => name),
     ['edge'],
   )
-  assert.equal(tokens.consume(late.id, NOW + 10), undefined)
+  assert.equal(tokens.consume(late.id, 'agent', NOW + 10), undefined)
   tokens.purge(NOW + 60)
   assert.equal(db.prepare('SELECT count(*) AS n FROM join_tokens').get()?.n, 0)
   reopen()
@@ -245,7 +268,7 @@ function sealedStore() {
   entries.retire(gone, NOW)
   seal.transaction(() => keys.update({ ...ca, state: 'retired', dropAt: NOW + 50 }))
   openAgentStore(db, seal).put(bannedAgent)
-  openJoinTokens(db, seal).create('edge', 60, NOW)
+  openJoinTokens(db, seal).create({ name: 'edge', use: 'agent', ttl: 60 }, NOW)
   return { db, entries, keys, seal, ca, reopen: () => openSeal(db, key, meta) }
 }
 

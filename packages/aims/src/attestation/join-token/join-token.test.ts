@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
 import { joinTokenCollector } from '../collect/join-token.ts'
-import { attestEvidence } from '../evidence.ts'
+import { attestEvidence, type EvidenceUse } from '../evidence.ts'
 import { createJoinToken, type JoinTokenClaims, joinTokenHash, joinTokenVerifier } from './join-token.ts'
 
 const NOW = 1_700_000_000
@@ -15,21 +15,33 @@ const expected = {
 function storeWith(...tokens: readonly (readonly [string, JoinTokenClaims])[]) {
   const kept = new Map(tokens.map(([token, claims]) => [joinTokenHash(token), claims]))
   const asked: string[] = []
-  const consume = (hash: string) => {
+  const consume = (hash: string, use: EvidenceUse) => {
     asked.push(hash)
     const claims = kept.get(hash)
+    if (claims !== undefined && claims.use !== use) return 'other-use'
     kept.delete(hash)
     return claims
   }
   return { verifier: joinTokenVerifier({ consume }), kept, asked }
 }
 const token = createJoinToken()
-const claims = { name: 'edge', expiresAt: NOW + 60 }
+const claims = { name: 'edge', use: 'workload', expiresAt: NOW + 60 } as const
 const attest = (
   { verifier }: ReturnType<typeof storeWith>,
   evidence: string,
-  { now = NOW, policy = {}, binding = expected as Parameters<typeof attestEvidence>[2]['expected'] } = {},
-) => attestEvidence(verifier, Buffer.from(evidence), { now, expected: binding }, verifier.readPolicy(policy))
+  {
+    now = NOW,
+    policy = {},
+    use = undefined as EvidenceUse | undefined,
+    binding = expected as Parameters<typeof attestEvidence>[2]['expected'],
+  } = {},
+) =>
+  attestEvidence(
+    verifier,
+    Buffer.from(evidence),
+    { now, expected: binding, ...(use === undefined ? {} : { use }) },
+    verifier.readPolicy(policy),
+  )
 
 test('a join token says its name, binds to nothing, and is used up', async () => {
   const store = storeWith([token, claims])
@@ -63,6 +75,19 @@ for (const [what, code, evidence, options] of [
     await assert.rejects(attest(storeWith([token, claims]), evidence, options), { code })
   })
 }
+
+test('a token is for the use it was made for alone, and stays for it', async () => {
+  const rows = [
+    ['workload', 'agent', /--for agent$/],
+    ['agent', 'workload', /--for workload$/],
+    ['agent', undefined, /--for workload$/],
+  ] as const
+  for (const [madeFor, use, message] of rows) {
+    const store = storeWith([token, { ...claims, use: madeFor }])
+    await assert.rejects(attest(store, token, { use }), { code: 'attestation.token_other_use', message })
+    assert.deepEqual((await attest(store, token, { use: madeFor })).selectors, ['join-token:name:edge'])
+  }
+})
 
 test('what cannot be does not use the token up', async () => {
   const store = storeWith([token, claims])

@@ -5,25 +5,37 @@ import { AimsError } from '../../base/errors.ts'
 import type { JsonObject } from '../../base/json.ts'
 import { readPolicyFields, textList } from '../appraisal/policy-fields.ts'
 import { requireUnbound } from '../binding.ts'
-import { type Authenticated, authenticatedEvidence, type EvidenceContext, type EvidenceVerifier } from '../evidence.ts'
+import {
+  type Authenticated,
+  authenticatedEvidence,
+  type EvidenceContext,
+  type EvidenceUse,
+  type EvidenceVerifier,
+} from '../evidence.ts'
 
 /** What a join token says about whoever shows it. */
 export interface JoinTokenClaims {
   /** The name that the operator gave it. Several tokens may have the same one. */
   readonly name: string
+  /** Who may come with it. Nobody else gets in by it. */
+  readonly use: EvidenceUse
   /** Seconds since the epoch. */
   readonly expiresAt: number
 }
+
+/** What a store answers to whoever comes with a token. */
+export type ConsumedToken = JoinTokenClaims | 'other-use' | undefined
 
 /** Where join tokens are kept. */
 export interface JoinTokenStore {
   /**
    * Takes a token away and returns what it says, in one step: of all who ask for one token, exactly one gets an answer, on
-   * every replica. `undefined`: no such token, or it was used. One that has expired at `now` is as good as none.
+   * every replica. `undefined`: no such token, or it was used. One that has expired at `now` is as good as none. One that
+   * is for another use is `other-use`, and stays for whom it was made.
    *
    * @param tokenHash - {@link joinTokenHash} of the token. A store keeps nothing else of it.
    */
-  consume(tokenHash: string, now: number): JoinTokenClaims | undefined | Promise<JoinTokenClaims | undefined>
+  consume(tokenHash: string, use: EvidenceUse, now: number): ConsumedToken | Promise<ConsumedToken>
 }
 
 /** What a join token must be for. `{}`: any name. */
@@ -74,7 +86,7 @@ export function joinTokenVerifier(store: JoinTokenStore): EvidenceVerifier<JoinT
 async function authenticate(
   evidence: Uint8Array,
   store: JoinTokenStore,
-  { now, expected }: EvidenceContext,
+  { now, expected, use = 'workload' }: EvidenceContext,
 ): Promise<Authenticated<JoinTokenClaims>> {
   const token = asBuffer(evidence).toString('latin1')
   if (!FORM.test(token)) throw new AimsError('attestation.malformed', 'not a join token of AIMS')
@@ -82,7 +94,8 @@ async function authenticate(
   // Before it is used up: whoever asks for the impossible keeps it.
   requireUnbound(expected)
   const hash = joinTokenHash(token)
-  const claims = await store.consume(hash, now)
+  const claims = await store.consume(hash, use, now)
+  if (claims === 'other-use') throw otherUse(use)
   if (claims === undefined || claims.expiresAt <= now) {
     throw new AimsError('attestation.token_unknown', 'no such join token waits to be used')
   }
@@ -100,4 +113,12 @@ async function authenticate(
       warnings: [],
     },
   })
+}
+
+function otherUse(use: EvidenceUse): AimsError {
+  const [madeFor, fix] = use === 'agent' ? ['workloads', '--for agent'] : ['agents', '--for workload']
+  return new AimsError(
+    'attestation.token_other_use',
+    `the join token was made for ${madeFor}; have another made with aims token create ${fix}`,
+  )
 }

@@ -25,6 +25,8 @@ export const EVIDENCE_CODES = {
     'the evidence was made by an issuer, cluster or region that is not configured: configure it if it is to be trusted',
   'attestation.unconfirmed':
     'the platform that must confirm the evidence did not answer as it documents: try again, or look at the network',
+  'attestation.token_other_use':
+    'the join token was made for the other use, workload or agent; have one made with aims token create --for',
   'attestation.token_unknown':
     'no such join token waits to be used: it was used, has expired, or never was; have a new one made',
   'attestation.key_unknown': 'no configured key of the issuer answers for this evidence: refresh the collateral',
