@@ -12,6 +12,7 @@ const env = {
   ...process.env,
   PATH: `${bin}:${process.env.PATH ?? ''}`,
   AIMS_KILL_ROUNDS: process.env.AIMS_KILL_ROUNDS ?? '200',
+  AIMS_RESTORE_KILL_ROUNDS: process.env.AIMS_RESTORE_KILL_ROUNDS ?? '40',
   AIMS_REPLAYS: process.env.AIMS_REPLAYS ?? '100000',
   CI: 'true',
 }

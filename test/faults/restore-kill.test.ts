@@ -1,6 +1,6 @@
 // aims restore as a process: refused for every way in which a backup can be wrong, and killed at any moment.
 import assert from 'node:assert/strict'
-import { spawn, spawnSync } from 'node:child_process'
+import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { cpSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -8,11 +8,12 @@ import { join } from 'node:path'
 import { after, before, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
-import { AimsError, apiClient, parseJsonObject } from 'aims/base'
+import { AimsError, apiClient } from 'aims/base'
 import { adminClient, downloadBackup, loadConfig, readKeyEncryptionKey, startServer } from 'aims-server'
 import { formatManifest, readManifest } from '../../packages/server/src/backup/manifest.ts'
+import { aims } from '../support/cli.ts'
 
-const ROUNDS = Number(process.env.AIMS_RESTORE_KILL_ROUNDS ?? 20)
+const ROUNDS = Number(process.env.AIMS_RESTORE_KILL_ROUNDS ?? 6)
 const root = mkdtempSync(join(tmpdir(), 'aims-restore-kill-'))
 after(() => rmSync(root, { recursive: true }))
 const [kek, backup] = [join(root, 'kek'), join(root, 'backup')]
@@ -52,16 +53,9 @@ function target(key: string = kek, trustDomain = 'example.com'): Target {
   writeFileSync(config, JSON.stringify(settings))
   return { directory, config }
 }
-const restoreArgs = (from: string, { config }: Target): string[] => [
-  ...FLAGS,
-  'restore',
-  `--from=${from}`,
-  `--config=${config}`,
-  '--json',
-]
-function restore(from: string, to: Target): { readonly exit: number | null; readonly code: unknown } {
-  const { status, stdout } = spawnSync(process.execPath, restoreArgs(from, to), { encoding: 'utf8' })
-  return { exit: status, code: parseJsonObject(stdout).code }
+async function restore(from: string, { config }: Target): Promise<{ readonly exit: number; readonly code: unknown }> {
+  const { exit, results } = await aims('restore', `--from=${from}`, `--config=${config}`)
+  return { exit, code: results[0]?.code }
 }
 function changed(name: string, change: (directory: string) => void): string {
   const copy = join(root, name)
@@ -89,7 +83,7 @@ const flipMiddle = (path: string): void => {
 const cutOff = (path: string): void => writeFileSync(path, readFileSync(path).subarray(0, -4096))
 
 // [provisioning.backup.02]
-test('a backup that is wrong is refused by aims restore and aims backup verify alike, and leaves nothing behind', () => {
+test('a backup that is wrong is refused by aims restore and aims backup verify alike, and leaves nothing behind', async () => {
   const foreign = join(root, 'other-kek')
   writeFileSync(foreign, Buffer.alloc(32, 7), { mode: 0o600 })
   const store = (directory: string): string => join(directory, 'store.sqlite')
@@ -122,41 +116,48 @@ test('a backup that is wrong is refused by aims restore and aims backup verify a
   ]
   for (const [what, from, key, code] of rows) {
     const to = target(key)
-    const { exit, code: given } = restore(from, to)
+    const { exit, code: given } = await restore(from, to)
     assert.deepEqual([given, left(to)], [code, []], what)
     assert.equal(exit, 3, what)
-    const args = [...FLAGS, 'backup', 'verify', `--from=${from}`, `--key-file=${key}`, '--json']
-    const verified = spawnSync(process.execPath, args, { encoding: 'utf8' })
-    assert.equal(parseJsonObject(verified.stdout).code, code, what)
-    assert.notEqual(verified.status, 0, what)
+    const verified = await aims('backup', 'verify', `--from=${from}`, `--key-file=${key}`)
+    assert.equal(verified.results[0]?.code, code, what)
+    assert.notEqual(verified.exit, 0, what)
   }
   const elsewhere = target(kek, 'other.example')
-  assert.deepEqual([restore(backup, elsewhere), left(elsewhere)], [{ exit: 3, code: 'operation.backup_foreign' }, []])
+  assert.deepEqual(
+    [await restore(backup, elsewhere), left(elsewhere)],
+    [{ exit: 3, code: 'operation.backup_foreign' }, []],
+  )
 })
 
-test('a directory that holds something is not written to', () => {
+test('a directory that holds something is not written to', async () => {
   const to = target()
-  assert.deepEqual(restore(backup, to), { exit: 0, code: undefined })
+  assert.deepEqual(await restore(backup, to), { exit: 0, code: undefined })
   const before = left(to)
-  assert.deepEqual(restore(backup, to), { exit: 3, code: 'operation.data_directory_not_empty' })
+  assert.deepEqual(await restore(backup, to), { exit: 3, code: 'operation.data_directory_not_empty' })
   assert.deepEqual(left(to), before)
 })
 
 // [provisioning.backup.03]
 test(`killed at any moment, over ${ROUNDS} kills, a restore leaves no server that starts with half of it`, async (t) => {
+  const start = (to: Target): ChildProcess =>
+    spawn(process.execPath, [...FLAGS, 'restore', `--from=${backup}`, `--config=${to.config}`, '--json'], {
+      stdio: 'ignore',
+    })
   const quick = performance.now()
-  assert.equal(restore(backup, target()).exit, 0)
+  const [exit] = await once(start(target()), 'exit')
+  assert.equal(exit, 0)
   const usual = performance.now() - quick
   let interrupted = 0
   let whole = 0
   for (let round = 0; round < ROUNDS; round += 1) {
     const to = target()
-    const child = spawn(process.execPath, restoreArgs(backup, to), { stdio: 'ignore' })
+    const child = start(to)
     const ended = once(child, 'exit')
     // Most of its life is that of Node: half of the kills come when it has begun to write.
     if (round % 2 === 0) await sleep(usual * (0.3 + (0.8 * round) / ROUNDS))
     else while (!isBegun(to) && child.exitCode === null) await sleep(1)
-    if (round % 2 === 1) await sleep(round * 3)
+    if (round % 2 === 1) await sleep((round - 1) * 3)
     child.kill('SIGKILL')
     await ended
     const config = await loadConfig({ env: {}, file: to.config })
@@ -171,7 +172,7 @@ test(`killed at any moment, over ${ROUNDS} kills, a restore leaves no server tha
     }
     // Whatever was left, doing it again ends well, unless it was done.
     if (isUntouched || isHalf) {
-      assert.deepEqual(restore(backup, to), { exit: 0, code: undefined }, `round ${round}: ${names.join(' ')}`)
+      assert.deepEqual(await restore(backup, to), { exit: 0, code: undefined }, `round ${round}: ${names.join(' ')}`)
     } else whole += 1
     const server = await startServer(config, { log: () => undefined })
     const api = apiClient({ socketPath: server.socketPath })
