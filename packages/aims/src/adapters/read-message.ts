@@ -19,6 +19,8 @@ export function readMessage(
   if (message.destroyed) return Promise.reject(lost())
   // In HTTP/2 a message is complete when its reader has seen the end, and then the body cannot be put back.
   const stream = 'stream' in message ? message.stream : undefined
+  // A stream without a byte that has ended already says nothing any more.
+  if (stream === undefined && message.complete && message.readableLength === 0) return Promise.resolve(new Uint8Array())
   const isWhole = (): boolean => (stream === undefined ? message.complete : stream.readableEnded && !stream.aborted)
   return new Promise((resolve, reject) => {
     const chunks: Buffer[] = []
