@@ -11,6 +11,7 @@ import { MONITORING_CODES } from '../packages/aims/src/base/error-codes/monitori
 import { OPERATION_CODES } from '../packages/aims/src/base/error-codes/operation.ts'
 import { OUTBOUND_CODES } from '../packages/aims/src/base/error-codes/outbound.ts'
 import { POLICY_CODES } from '../packages/aims/src/base/error-codes/policy.ts'
+import { PROTOCOL_CODES } from '../packages/aims/src/base/error-codes/protocols.ts'
 import { PROVISIONING_CODES } from '../packages/aims/src/base/error-codes/provisioning.ts'
 
 export const ERRORS_PAGE: URL = new URL('../docs/errors.md', import.meta.url)
@@ -29,6 +30,7 @@ export const CODE_TABLES: readonly (readonly [title: string, codes: { readonly [
   ['9 Compliance', COMPLIANCE_CODES],
   ['Running the programs', OPERATION_CODES],
   ['Fetching from elsewhere', OUTBOUND_CODES],
+  ['MCP and A2A', PROTOCOL_CODES],
 ]
 
 export function errorsMarkdown(): string {

@@ -117,4 +117,17 @@ export const authentication: readonly Requirement[] = [
     ['04', 'OURS', 'implemented', 'HTTP signatures cover method and audience besides the target'],
     ['05', 'MUST', 'implemented', 'relay and replay are countered by lifetime, audience, jti and binding to the request'],
   ]),
+  ...topic('authentication', 'mcp', 'MCP 2026-07-28, Streamable HTTP and authorization; RFC 9728', [
+    ['01', 'MUST', 'implemented', 'every request is authenticated: messages, the stream, and the end of a session, each by a proof of its own'],
+    ['02', 'MUST NOT', 'implemented', 'a session stands for a caller: its id is of use to the identity that opened it, and to nobody else'],
+    ['03', 'OURS', 'implemented', 'the proof covers method, target and body, so that a call cannot be swapped'],
+    ['04', 'MUST', 'implemented', 'Origin is on a list, or the request is refused with 403'],
+    ['05', 'OURS', 'implemented', 'Host is one of the names of the server'],
+    ['06', 'OURS', 'implemented', 'a stream does not outlive the credential of its caller'],
+    ['07', 'OURS', 'implemented', 'sessions are bounded for each caller'],
+    ['08', 'MUST', 'implemented', 'RFC 9728 metadata is served, and a challenge names it'],
+    ['09', 'OURS', 'implemented', 'a client does not fill a parameter that is named like a credential, or with what looks like one'],
+    ['10', 'SHOULD', 'implemented', 'a server over stdio takes its identity from its environment: the Workload API'],
+    ['11', 'MUST', 'planned', 'access tokens of at least one authorization server are accepted, with their audience checked'],
+  ]),
 ]

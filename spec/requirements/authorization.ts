@@ -39,4 +39,11 @@ export const authorization: readonly Requirement[] = [
     ['05', 'MAY', 'planned', 'clients publish client ID metadata documents'],
     ['06', 'MAY', 'planned', 'clients register by RFC 7591'],
   ]),
+  ...topic('authorization', 'mcp', 'MCP 2026-07-28, tools; AIMS layer 6', [
+    ['01', 'OURS', 'implemented', 'each call of a tool is decided, with its arguments; what policies cannot see denies'],
+    ['02', 'OURS', 'implemented', 'handlers know the caller and on whose behalf it acts'],
+    ['03', 'OURS', 'implemented', 'a message without a proven caller is refused, whatever it carries'],
+    ['04', 'OURS', 'implemented', 'each message of a batch is decided for itself, and none without an id is done'],
+    ['05', 'OURS', 'implemented', 'a denial has an id and no reason, and what cannot be recorded is not done'],
+  ]),
 ]

@@ -6,6 +6,7 @@ import type { Wit } from '../../packages/aims/src/credentials/wit/source.ts'
 import { verifyWit } from '../../packages/aims/src/credentials/wit/verify.ts'
 import type { VerifiedWit } from '../../packages/aims/src/credentials/wit/wit.ts'
 import { parseSpiffeId, type SpiffeId } from '../../packages/aims/src/identifiers/spiffe-id.ts'
+import { ancestorsOf } from '../../packages/aims/src/identifiers/sub-agent-id.ts'
 import { parseTrustDomain } from '../../packages/aims/src/identifiers/trust-domain.ts'
 
 /** A trust domain for tests: issues WITs of every profile at a fixed time. */
@@ -24,6 +25,8 @@ export interface TestWitOptions {
   readonly key?: WorkloadKey
   readonly ttl?: number
   readonly id?: string
+  /** All that a sub-agent may do. Its path says whose it is. */
+  readonly rights?: readonly string[]
 }
 
 export const NOW = 1_700_000_000
@@ -46,7 +49,14 @@ export function testDomain(name = 'example.com', options: { readonly now?: numbe
     bundles,
     signer,
     issuer,
-    async wit({ path = '/agent/calendar-bot', profile = 'wimse', key = WorkloadKey.generate(), ttl = 3600, id } = {}) {
+    async wit({
+      path = '/agent/calendar-bot',
+      profile = 'wimse',
+      key = WorkloadKey.generate(),
+      ttl = 3600,
+      id,
+      rights,
+    } = {}) {
       const subject: SpiffeId = parseSpiffeId(`spiffe://${name}${path}`)
       const { token, expiresAt } = await issueWit(
         {
@@ -57,6 +67,7 @@ export function testDomain(name = 'example.com', options: { readonly now?: numbe
           ttl,
           profile,
           ...(id === undefined ? {} : { id }),
+          ...(rights === undefined ? {} : { delegation: { parent: ancestorsOf(subject).at(-1) ?? subject, rights } }),
           issuer,
           ...(profile === 'aims-00' ? { audiences: [AUDIENCE] } : {}),
         },

@@ -9,6 +9,7 @@ import type { MONITORING_CODES } from './error-codes/monitoring.ts'
 import type { OPERATION_CODES } from './error-codes/operation.ts'
 import type { OUTBOUND_CODES } from './error-codes/outbound.ts'
 import type { POLICY_CODES } from './error-codes/policy.ts'
+import type { PROTOCOL_CODES } from './error-codes/protocols.ts'
 import type { PROVISIONING_CODES } from './error-codes/provisioning.ts'
 
 /**
@@ -28,6 +29,7 @@ export type AimsErrorCode =
   | keyof typeof COMPLIANCE_CODES
   | keyof typeof OPERATION_CODES
   | keyof typeof OUTBOUND_CODES
+  | keyof typeof PROTOCOL_CODES
 
 /**
  * The one error class AIMS throws for input it refuses; misuse of the API throws `TypeError`.

@@ -10,6 +10,7 @@ import { MONITORING_CODES } from './monitoring.ts'
 import { OPERATION_CODES } from './operation.ts'
 import { OUTBOUND_CODES } from './outbound.ts'
 import { POLICY_CODES } from './policy.ts'
+import { PROTOCOL_CODES } from './protocols.ts'
 import { PROVISIONING_CODES } from './provisioning.ts'
 
 /** Every error code with what it means and what to do about it. `aims explain` and docs/errors.md are made of it. */
@@ -26,4 +27,5 @@ export const ERROR_CODES: { readonly [code in AimsErrorCode]: string } = {
   ...COMPLIANCE_CODES,
   ...OPERATION_CODES,
   ...OUTBOUND_CODES,
+  ...PROTOCOL_CODES,
 }

@@ -1,0 +1,112 @@
+import { randomUUID } from 'node:crypto'
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import { refusalOf } from '../../authentication/audit.ts'
+import type { Authenticator } from '../../authentication/authenticate.ts'
+import type { Principal } from '../../authentication/principal.ts'
+import { type Clock, systemClock } from '../../base/clock.ts'
+import { AimsError } from '../../base/errors.ts'
+import type { Observer } from '../../base/event.ts'
+import { requireUnsigned } from '../admit.ts'
+import { type AdapterOptions, sendProblem, toIncomingRequest } from '../incoming.ts'
+import { signWhereDemanded } from '../signing-response.ts'
+import { type McpAuthInfo, toAuthInfo } from './caller.ts'
+import { type MetadataOptions, resourceMetadata, withMetadata } from './metadata.ts'
+import { mcpProblem } from './problem.ts'
+import { type ReachableAs, requireReachable } from './rebinding.ts'
+import { createSessions, SESSION_FIELD, watchSession } from './sessions.ts'
+
+/** How callers know the server, and what is asked of them beyond a proof for method, target and body. */
+export interface ProtectMcpOptions extends AdapterOptions, MetadataOptions, ReachableAs {
+  /** Receives why requests were refused here. Who calls is recorded by the authenticator's own. */
+  readonly observer: Observer
+  /** Sessions that one caller may have; its oldest is forgotten for another. Default 100. */
+  readonly maxSessionsPerCaller?: number
+  /** Default: the machine's. */
+  readonly clock?: Clock
+}
+
+/** A request whose caller is known, as the SDK takes it. */
+export type McpHttpRequest = IncomingMessage & { method?: string; url?: string; auth?: McpAuthInfo }
+
+/** A handler of node:http for MCP requests, e.g. of `toNodeHandler` or `transport.handleRequest`. */
+export type McpHttpHandler = (request: McpHttpRequest, response: ServerResponse) => unknown
+
+/** A request listener of node:http; in Express for `app.all`, before body parsers. */
+export type McpListener = (request: IncomingMessage, response: ServerResponse) => Promise<void>
+
+/**
+ * Puts authentication in front of an MCP server over Streamable HTTP, for all methods: messages by POST, the stream by
+ * GET, the end of a session by DELETE. The proof covers method, target and body, so that no call can be swapped for another.
+ *
+ * - A session belongs to the identity that opened it; for everybody else it does not exist (404).
+ * - `Host` and `Origin` are those of `resource`, or of `hosts` and `origins`: a web page that reaches a server on this
+ *   machine by rebinding its name is refused (403).
+ * - Answers the request for the metadata of the resource, which needs no proof, and points to it with 401.
+ * - A stream ends when the credential of its caller expires; the SDK opens another one, with a new proof.
+ *
+ * Who calls is `callerOf(context)` in handlers. Does not ask what a caller may do: that is {@link withAims}.
+ *
+ * @see MCP 2026-07-28, section "Streamable HTTP"; RFC 9728
+ */
+export function protectMcp(
+  authenticator: Authenticator,
+  handler: McpHttpHandler,
+  options: ProtectMcpOptions,
+): McpListener {
+  const { observer, clock = systemClock } = options
+  const resource = new URL(options.resource)
+  const metadata = resourceMetadata(options)
+  const route: AdapterOptions = { ...options, requireBinding: { method: true, target: true, body: true } }
+  const sessions = createSessions(options.maxSessionsPerCaller)
+
+  // What is refused here, and not by the authenticator, is recorded here.
+  const judged = async (request: IncomingMessage, id: string, check: () => void): Promise<void> => {
+    try {
+      check()
+    } catch (error) {
+      if (AimsError.is(error)) await observer.record(refusalOf(toIncomingRequest(request, id, route), error, id))
+      throw error
+    }
+  }
+
+  const admit = async (request: IncomingMessage, response: ServerResponse, id: string): Promise<Principal> => {
+    const principal = await authenticator.authenticate(toIncomingRequest(request, id, route), route)
+    await judged(request, id, () => {
+      const session = request.headers[SESSION_FIELD]
+      if (session !== undefined && sessions.ownerOf(String(session)) !== principal.id) {
+        throw new AimsError('mcp.session_unknown', 'the caller has not opened this session')
+      }
+      // A stream has no end that could be signed.
+      if (request.method === 'GET') requireUnsigned(authenticator, principal)
+    })
+    watchSession(request, response, {
+      opened: (opened) => sessions.open(opened, principal.id),
+      closed: (closed) => sessions.close(closed),
+    })
+    signWhereDemanded(response, authenticator, principal, id, route)
+    return principal
+  }
+
+  return async (request, response) => {
+    const id = randomUUID()
+    let principal: Principal
+    try {
+      await judged(request, id, () => requireReachable(request, options))
+      if (metadata.answers(request)) return metadata.answer(response)
+      principal = await admit(request, response, id)
+    } catch (error) {
+      const problem = mcpProblem(error, id) ?? withMetadata(authenticator.problem(error, id, route), metadata.url)
+      return sendProblem(response, problem)
+    }
+    endWith(response, principal, clock())
+    const { method = '', url = '' } = request
+    await handler(Object.assign(request, { method, url, auth: toAuthInfo(principal, id, resource) }), response)
+  }
+}
+
+const LONGEST_TIMER = 2_147_483_647
+
+function endWith(response: ServerResponse, { expiresAt }: Principal, now: number): void {
+  const timer = setTimeout(() => response.destroy(), Math.min((expiresAt - now) * 1000, LONGEST_TIMER)).unref()
+  response.once('close', () => clearTimeout(timer))
+}

@@ -1,0 +1,100 @@
+import type { Authorizer } from '../../authorization/authorizer.ts'
+import type { AimsErrorCode } from '../../base/errors.ts'
+import type { Caller } from '../admit.ts'
+import { isDecided, type ToolRules, toAccessRequest } from './access-request.ts'
+import { findCaller } from './caller.ts'
+import type { McpEndpoint, McpMessage, McpMessageExtra, McpTransport } from './messages.ts'
+
+/** Who the server is, and who decides. */
+export interface WithAimsOptions extends ToolRules {
+  readonly authorizer: Authorizer
+}
+
+/**
+ * Makes an MCP server of the official SDK (2.x, and 1.x) ask the policies before each call of a tool, and each other
+ * request but those that begin a session or list what there is. Returns the same server. Call it before `connect`.
+ *
+ * Works on messages, in front of all handlers: the order in which tools are registered does not matter. What is denied
+ * is answered with an error of JSON-RPC that has an id for `aims explain` and no reason. A message without a principal, as
+ * `protectMcp` attaches it, is refused: a server that nobody protects serves nobody.
+ *
+ * Policies see arguments as they were sent, before the tool's schema converts or completes them.
+ */
+export function withAims<S extends McpEndpoint | { readonly server: McpEndpoint }>(
+  server: S,
+  options: WithAimsOptions,
+): S {
+  const endpoint: McpEndpoint = 'server' in server ? server.server : server
+  const connect = endpoint.connect
+  Object.assign(endpoint, {
+    async connect(transport: McpTransport): Promise<void> {
+      const connecting: Promise<void> = Reflect.apply(connect, endpoint, [transport])
+      // Before the first message: the SDK takes the transport at once, and only starting it takes time.
+      const isGuarded = guard(transport, options)
+      await connecting
+      if (!isGuarded) throw new TypeError('the server did not take its transport at once: this SDK is not supported')
+    },
+  })
+  return server
+}
+
+function guard(transport: McpTransport, options: WithAimsOptions): boolean {
+  const deliver = transport.onmessage?.bind(transport)
+  if (deliver === undefined) return false
+  // Requests that are being decided, without those that were cancelled meanwhile.
+  const pending = new Set<unknown>()
+  const decide = async (message: McpMessage, extra: McpMessageExtra | undefined, caller: Caller): Promise<void> => {
+    pending.add(message.id)
+    const refusal = await refusalOf(message, caller, options)
+    if (!pending.delete(message.id)) return
+    if (refusal === undefined) deliver(message, extra)
+    else await refuse(transport, message, refusal, caller.correlationId)
+  }
+  transport.onmessage = (message, extra) => {
+    const caller = findCaller(extra ?? {})
+    const { id, method, params } = message
+    const isRequest = id !== undefined && method !== undefined
+    const settle = (work: Promise<void>): void => void work.catch((error: Error) => transport.onerror?.(error))
+    if (caller === undefined) {
+      if (isRequest) settle(refuse(transport, message, 'mcp.unauthenticated'))
+    } else if (isRequest && isDecided(method)) {
+      settle(decide(message, extra, caller))
+    } else if (method !== 'notifications/cancelled' || !pending.delete(params?.requestId)) {
+      deliver(message, extra)
+    }
+  }
+  return true
+}
+
+async function refusalOf(
+  message: McpMessage,
+  { principal, correlationId }: Caller,
+  options: WithAimsOptions,
+): Promise<Refusal | undefined> {
+  try {
+    const { effect } = await options.authorizer.authorize(toAccessRequest(message, principal, options), correlationId)
+    return effect === 'allow' ? undefined : 'mcp.denied'
+  } catch {
+    // What cannot be decided, or not be recorded, does not happen.
+    return 'mcp.undecided'
+  }
+}
+
+async function refuse(
+  transport: McpTransport,
+  { id }: McpMessage,
+  code: Refusal,
+  correlationId?: string,
+): Promise<void> {
+  const data = { code, ...(correlationId === undefined ? {} : { id: correlationId }) }
+  await transport.send({ jsonrpc: '2.0', id, error: { ...REFUSALS[code], data } })
+}
+
+type Refusal = Extract<AimsErrorCode, 'mcp.unauthenticated' | 'mcp.denied' | 'mcp.undecided'>
+
+// Of those that JSON-RPC leaves to servers, and MCP does not use.
+const REFUSALS: { readonly [code in Refusal]: { readonly code: number; readonly message: string } } = {
+  'mcp.unauthenticated': { code: -32_010, message: 'Not authenticated' },
+  'mcp.denied': { code: -32_011, message: 'Not permitted' },
+  'mcp.undecided': { code: -32_012, message: 'Cannot be decided now' },
+}
