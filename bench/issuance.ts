@@ -39,7 +39,7 @@ async function together(times: number, work: () => Promise<unknown>): Promise<vo
 
 const config = await loadConfig({
   env: {},
-  overrides: { trustDomain, dataDirectory: join(directory, 'data'), 'listen.port': 0 },
+  overrides: { trustDomain, dataDirectory: join(directory, 'data'), 'listen.port': 0, 'limits.issuance': 0 },
 })
 const server = await startServer(config)
 const api = apiClient({ socketPath: server.socketPath })

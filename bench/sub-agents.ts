@@ -18,7 +18,7 @@ const rights = ['call spiffe://example.com/service/calendar#list_events']
 const directory = mkdtempSync(join(tmpdir(), 'aims-bench-'))
 const config = await loadConfig({
   env: {},
-  overrides: { trustDomain: 'example.com', dataDirectory: directory, 'listen.port': 0 },
+  overrides: { trustDomain: 'example.com', dataDirectory: directory, 'listen.port': 0, 'limits.workload': 0 },
 })
 const server = await startServer(config)
 const api = apiClient({ socketPath: server.socketPath })

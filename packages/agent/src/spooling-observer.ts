@@ -73,6 +73,7 @@ const AWAY: ReadonlySet<string> = new Set([
   'operation.server_unreachable',
   'operation.server_timeout',
   'operation.shutting_down',
+  'operation.rate_limited',
   // A banned agent tells nobody anything, its workloads' refusals included: they must get theirs all the same.
   'provisioning.agent_banned',
   ...ABOUT_US,

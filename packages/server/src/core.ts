@@ -8,6 +8,7 @@ import type { Configuration } from './config/settings.ts'
 import { createEntryRegistry, type EntryRegistry } from './entries.ts'
 import type { Authorities } from './keys/authority-types.ts'
 import { openConfiguredAuthorities } from './keys/configured-authorities.ts'
+import { limitIssuance } from './limits/issuance-limits.ts'
 import { createPassingEntries, type PassingEntries } from './nodes/passing-entries.ts'
 import { createOwnIdentity } from './own-identity.ts'
 import { delegationsByRegistrar } from './registration/delegation.ts'
@@ -66,7 +67,7 @@ export async function openCore(
   const passing = createPassingEntries(trustDomain)
   const findEntry = (id: string): RegistrationEntry | undefined =>
     id === own.entry.id ? own.entry : (passing.find(id) ?? entries.find(id))
-  const issuer = createIssuer({
+  const unlimited = createIssuer({
     keys: authorities,
     findEntry,
     clock,
@@ -78,6 +79,7 @@ export async function openCore(
     issuer: config.issuer,
     notBefore: endings.revocations.notBefore,
   })
+  const issuer = limitIssuance(unlimited, config['limits.issuance'])
   return {
     entries,
     authorities,
@@ -87,7 +89,7 @@ export async function openCore(
     steady,
     bindings,
     passing,
-    renewOwnSvid: () => own.renew(issuer),
+    renewOwnSvid: () => own.renew(unlimited),
     isOwnSvidDue: (svid) => own.isDue(svid, authorities.standing()),
   }
 }

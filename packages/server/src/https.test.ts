@@ -35,6 +35,7 @@ before(async () => {
     dataDirectory: join(root, 'data'),
     'listen.port': 0,
     'listen.dnsNames': ['aims.example.com', 'localhost'],
+    'limits.workload': 4,
     'entries.delegations': [
       { registrar: 'spiffe://example.com/team-a/ci', prefixes: ['/team-a/'], selectorTypes: ['unix'] },
     ],
@@ -88,6 +89,7 @@ interface Answer {
   readonly json: JsonObject
   readonly certificate: Buffer
   readonly resumed: boolean
+  readonly retryAfter: string | undefined
 }
 
 // The tests judge the server's certificate themselves, by the SPIFFE bundle.
@@ -108,6 +110,7 @@ function get(
       assert.ok(socket instanceof TLSSocket)
       resolve({
         status: response.statusCode ?? 0,
+        retryAfter: response.headers['retry-after'],
         type,
         body: text,
         json: isJsonObject(value) ? value : {},
@@ -289,6 +292,30 @@ test('an open connection does not outlive the credential it began with', async (
   assert.equal((await report()).json.code, 'operation.unauthenticated')
   ahead = 0
   agent.destroy()
+})
+
+test('who reports without end is told to wait, and another identity is heard', async () => {
+  const selectors = ['unix:uid:1000']
+  await adminClient(local).createEntry({ id: 'flooder', spiffeId: 'spiffe://example.com/flooder', selectors })
+  const [flooder, other] = [await certificateOf('flooder'), await certificateOf('bot')]
+  const body = JSON.stringify({
+    type: 'agent.note',
+    resource: { type: 'x', id: 'y' },
+    action: 'z',
+    decision: 'none',
+    correlationId: 'flood',
+  })
+  const report = (certificate: ClientCertificate) => get('/v1/audit/events', { ...certificate, method: 'POST', body })
+  let refused: Answer | undefined
+  for (let n = 0; n < 1000 && refused === undefined; n += 1) {
+    const answer = await report(flooder)
+    if (answer.status !== 201) refused = answer
+  }
+  assert.deepEqual([refused?.status, refused?.json.code], [429, 'operation.rate_limited'])
+  assert.match(refused?.retryAfter ?? '', /^[1-9]\d*$/)
+  assert.equal((await report(other)).status, 201)
+  const [record] = await adminClient(local).listRecords({ agent: 'spiffe://example.com/flooder', decision: 'deny' })
+  assert.deepEqual(record?.reasons, ['operation.rate_limited'])
 })
 
 test('a workload whose entry was deleted reports no more, and one that lost its rights administers no more', async () => {

@@ -1,4 +1,4 @@
-import type { AuditEvent, Clock, Observer } from 'aims/base'
+import type { AimsErrorCode, AuditEvent, Clock, Observer } from 'aims/base'
 import { type LimitedObserver, limitRefusals } from 'aims/monitoring'
 import type { Caller, Route } from './http/route.ts'
 import type { Metrics } from './metrics.ts'
@@ -27,11 +27,11 @@ export function limited(
   })
 }
 
-/** The record of a caller that a route is not for. */
-export function notPermitted(
+/** The record of a caller that a route refused. */
+export function routeRefused(
   { name, method }: Caller,
   { method: verb, path }: Route,
-  correlationId: string,
+  { id, code }: { readonly id: string; readonly code: AimsErrorCode },
 ): AuditEvent {
   return {
     type: method === 'none' ? 'authentication.refused' : 'authorization.decided',
@@ -39,7 +39,7 @@ export function notPermitted(
     resource: { type: 'api', id: path },
     action: verb,
     decision: 'deny',
-    reasons: [method === 'none' ? 'operation.unauthenticated' : 'operation.not_permitted'],
-    correlationId,
+    reasons: [code],
+    correlationId: id,
   }
 }

@@ -21,12 +21,13 @@ import { createHandler, type HandlerOptions } from './http/handler.ts'
 import { type HttpsListener, listenHttps } from './http/https-listener.ts'
 import type { Entrance } from './http/route.ts'
 import { HTTP_OPTIONS, harden } from './http/server-options.ts'
+import { createRequestLimits } from './limits/request-limits.ts'
 import { connectForeign, foreignIdentity, type ListenerIdentity, ownListenerIdentity } from './listener-identity.ts'
 import { createMetrics } from './metrics.ts'
 import { openNodes } from './nodes/nodes.ts'
 import { countingObserver } from './observers.ts'
 import { loadPolicies } from './policies.ts'
-import { limited, notPermitted } from './refusals.ts'
+import { limited, routeRefused } from './refusals.ts'
 import { delegationsByRegistrar } from './registration/delegation.ts'
 import { createLiveInstances } from './registration/live-instances.ts'
 import { bundleRoute } from './routes/bundle.ts'
@@ -200,6 +201,7 @@ async function start(config: Configuration, options: ServerOptions, undo: (() =>
     live,
     isReady: () => ready,
   })
+  const limits = createRequestLimits(config)
   const handler = (
     entrance: Entrance,
     identify: HandlerOptions['identify'],
@@ -211,7 +213,8 @@ async function start(config: Configuration, options: ServerOptions, undo: (() =>
       entrance,
       identify,
       allowedHosts: hosts,
-      refused: (caller, route, id) => refusals[entrance].record(notPermitted(caller, route, id)),
+      limit: limits.admit,
+      refused: (caller, route, refusal) => refusals[entrance].record(routeRefused(caller, route, refusal)),
       answered: (route, status) => metrics.count('aims_http_requests_total', { route, status: String(status) }),
       failed: (error, id) => {
         metrics.count('aims_internal_errors_total')

@@ -59,6 +59,13 @@ export const optionalPort: SettingType<number | undefined> = {
   read: (value) => (value === null ? undefined : readInteger(value, 0, 65_535)),
 }
 
+/** So many a second; 0 is no limit. */
+export const rate: SettingType<number> = {
+  name: 'number a second',
+  fromText: toNumber,
+  read: (value) => readInteger(value, 0, 1_000_000),
+}
+
 /** Permissions of a socket, in octal as people write them. YAML reads 0660 as a decimal number, so the quotes matter. */
 export const fileMode: SettingType<number> = {
   name: 'octal mode, quoted',

@@ -20,6 +20,7 @@ import {
   path,
   port,
   profiles,
+  rate,
   type SettingType,
   spiffeIds,
   text,
@@ -68,6 +69,10 @@ export interface Configuration {
   readonly 'entries.delegations': readonly Delegation[]
   readonly 'agents.attestation': JsonObject
   readonly 'agents.ttl': number
+  readonly 'limits.anonymous': number
+  readonly 'limits.workload': number
+  readonly 'limits.agent': number
+  readonly 'limits.issuance': number
   readonly 'log.origin': string
   readonly 'agent.socket': string
   readonly 'agent.socketMode': number
@@ -278,6 +283,26 @@ export const SETTINGS: { readonly [Key in keyof Configuration]: Setting<Configur
     type: duration,
     default: { from: (c) => c['ttl.x509.default'], shown: '`ttl.x509.default`' },
     doc: 'Lifetime of the X.509-SVID of an agent on another host. It is renewed at half of it.',
+  },
+  'limits.anonymous': {
+    type: rate,
+    default: { value: 100 },
+    doc: 'Requests a second of one address that proves no identity, ten times as many at once. 0: no limit. See [limits](operations.md#limits).',
+  },
+  'limits.workload': {
+    type: rate,
+    default: { value: 100 },
+    doc: 'Requests a second of one workload, registrar or user without further rights. 0: no limit.',
+  },
+  'limits.agent': {
+    type: rate,
+    default: { value: 1000 },
+    doc: 'Requests a second of one agent on another host. 0: no limit.',
+  },
+  'limits.issuance': {
+    type: rate,
+    default: { value: 100 },
+    doc: 'Credentials a second, issued or refused, for one entry through one agent. 0: no limit.',
   },
   'log.origin': {
     type: text,

@@ -90,6 +90,7 @@ test('a source that fails is a fault of the server, whatever its reason', async 
     routes: [bundleRoute(source)],
     entrance: 'https',
     identify: () => ANONYMOUS,
+    limit: () => undefined,
     allowedHosts: undefined,
     refused: async () => undefined,
     answered: () => undefined,

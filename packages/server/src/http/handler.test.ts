@@ -6,13 +6,15 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
 import { AimsError, bindSocket, isJsonObject, parseJson } from 'aims/base'
-import { createHandler } from './handler.ts'
+import { RateLimited } from '../limits/rate-limited.ts'
+import { createHandler, type HandlerOptions } from './handler.ts'
 import type { Access, Caller, Route } from './route.ts'
 import { HTTP_OPTIONS, harden } from './server-options.ts'
 
 const dir = mkdtempSync(join(tmpdir(), 'aims-handler-'))
 const path = join(dir, 's')
 const refused: string[] = []
+let limit: HandlerOptions['limit'] = () => undefined
 let access: readonly Access[] = []
 
 const routes: readonly Route[] = [
@@ -73,6 +75,7 @@ const handler = createHandler({
     access: new Set<Access>(['public', ...access]),
   }),
   allowedHosts: new Set(['localhost']),
+  limit: (caller, socket) => limit(caller, socket),
   refused: async (caller, route) => void refused.push(`${caller.name} ${route.path}`),
   answered: () => undefined,
   failed: () => undefined,
@@ -216,6 +219,21 @@ test('far too many fields, or a header section above 16 KiB, are refused by the 
   assert.equal((await exchange(get('/healthz', `Host: localhost\r\n${'a: b\r\n'.repeat(500)}`))).status, 431)
   const answer = await exchange(get('/healthz', `Host: localhost\r\nA: ${'a'.repeat(17_000)}\r\n`))
   assert.equal(answer.status, 431)
+})
+
+test('who asks too often is told when to ask again, before anything is done, and it is noted', async () => {
+  refused.length = 0
+  limit = () => {
+    throw new RateLimited(2.1)
+  }
+  try {
+    const { status, head, body } = await exchange(get('/healthz'))
+    assert.deepEqual([status, JSON.parse(body).code], [429, 'operation.rate_limited'])
+    assert.match(head, /^retry-after: 3\r?$/im)
+    assert.deepEqual(refused, ['unix:uid:1000 /healthz'])
+  } finally {
+    limit = () => undefined
+  }
 })
 
 test('who has not proved anything is asked to, who may not do it is refused, and both are noted', async () => {

@@ -1,7 +1,8 @@
 import { randomUUID } from 'node:crypto'
 import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
-import { AimsError } from 'aims/base'
+import { AimsError, type AimsErrorCode } from 'aims/base'
+import { RateLimited } from '../limits/rate-limited.ts'
 import { problemFor } from './problem.ts'
 import { readBody, readQuery, readTarget } from './request-reader.ts'
 import type { Caller, Entrance, Reply, Route } from './route.ts'
@@ -15,8 +16,14 @@ export interface HandlerOptions {
   identify(socket: Socket, id: string): Promise<Caller> | Caller
   /** Names that `Host` may have; `undefined` on a Unix socket. */
   readonly allowedHosts: ReadonlySet<string> | undefined
+  /**
+   * Bounds how often somebody may ask. `undefined`: who proved nothing that holds.
+   *
+   * @throws {@link RateLimited}
+   */
+  limit(caller: Caller | undefined, socket: Socket): void
   /** Told about callers that were refused, before they are answered. */
-  refused(caller: Caller, route: Route, id: string): Promise<void>
+  refused(caller: Caller, route: Route, refusal: { readonly id: string; readonly code: AimsErrorCode }): Promise<void>
   /** Told about every answer. */
   answered(route: string, status: number): void
   /** Told about errors that are our own fault. */
@@ -34,11 +41,24 @@ export function createHandler(options: HandlerOptions): RequestListener {
   const find = createRouter(routes, entrance)
   const showDetail = entrance === 'unix'
 
-  const admit = async (socket: Socket, route: Route, id: string): Promise<Caller> => {
-    const caller = await options.identify(socket, id)
+  const identify = async (socket: Socket, route: Route, id: string): Promise<Caller> => {
+    const caller = await Promise.resolve(options.identify(socket, id)).catch((error: unknown) => {
+      options.limit(undefined, socket)
+      throw error
+    })
+    try {
+      options.limit(caller, socket)
+    } catch (error) {
+      await options.refused(caller, route, { id, code: 'operation.rate_limited' })
+      throw error
+    }
+    return caller
+  }
+
+  const admit = async (caller: Caller, route: Route, id: string): Promise<Caller> => {
     if (caller.access.has(route.access)) return caller
-    await options.refused(caller, route, id)
     const code = caller.method === 'none' ? 'operation.unauthenticated' : 'operation.not_permitted'
+    await options.refused(caller, route, { id, code })
     throw new AimsError(code, `the route needs a caller with access ${route.access}`)
   }
 
@@ -47,11 +67,11 @@ export function createHandler(options: HandlerOptions): RequestListener {
     const { route, params } = find(request.method ?? '', target.path)
     const gone = new AbortController()
     response.once('close', () => gone.abort())
-    const first = await admit(request.socket, route, id)
+    const first = await admit(await identify(request.socket, route, id), route, id)
     const query = readQuery(target.query, route)
     const body = await readBody(request, route)
     // A body may take its time, in which callers are banned and revoked, and credentials end (X8).
-    const caller = route.body === undefined ? first : await admit(request.socket, route, id)
+    const caller = route.body === undefined ? first : await admit(await options.identify(request.socket, id), route, id)
     const signal = AbortSignal.any([gone.signal, stopping])
     const reply = await route.handle({ id, caller, params, query, body, signal })
     if (stopping.aborted) response.setHeader('connection', 'close')
@@ -70,6 +90,7 @@ export function createHandler(options: HandlerOptions): RequestListener {
         options.answered('error', problem.status)
         if (response.headersSent) return response.destroy()
         if (error instanceof MethodNotAllowed) response.setHeader('allow', error.allow)
+        if (error instanceof RateLimited) response.setHeader('retry-after', String(error.retryAfter))
         // What is left of the request is not read as the beginning of another one (H1).
         response.setHeader('connection', 'close')
         return end(response, problem.status, 'application/problem+json', JSON.stringify(problem))

@@ -93,6 +93,7 @@ const STATUS_BY_CODE: { readonly [code in AimsErrorCode]?: number } = {
   'operation.host_not_allowed': 421,
   'operation.unauthenticated': 401,
   'operation.not_permitted': 403,
+  'operation.rate_limited': 429,
   'operation.busy': 503,
   'operation.shutting_down': 503,
 }

@@ -48,6 +48,8 @@ export const OPERATION_CODES = {
   'operation.host_not_allowed': 'the Host header is not one of the names of this server: see listen.allowedHosts',
   'operation.unauthenticated': 'the route needs a caller that has proved who it is',
   'operation.not_permitted': 'the caller is known and may not do this',
+  'operation.rate_limited':
+    'this caller asks more often than it may: wait as long as Retry-After says, or have its limit raised (limits.*)',
   'operation.busy': 'too many requests wait at once: ask again later',
   'operation.internal': 'the server failed: the operator finds the cause under the id',
   'operation.key_manager_unavailable':

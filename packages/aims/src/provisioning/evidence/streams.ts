@@ -18,6 +18,7 @@ const PASSING: ReadonlySet<AimsErrorCode> = new Set([
   'operation.server_unreachable',
   'operation.server_timeout',
   'operation.busy',
+  'operation.rate_limited',
   'operation.internal',
   'attestation.challenge_unknown',
   'audit.unavailable',
