@@ -191,6 +191,16 @@ for (const [what, code, start] of [
   })
 }
 
+test('an agent without a token is told which setting names it, and one that came in says who it is', async () => {
+  await assert.rejects(startRemote({}), { message: /agent\.joinTokenFile \(or AIMS_JOIN_TOKEN_FILE\) is not set/ })
+  lines.length = 0
+  await startRemote({ token: await makeToken() })
+  assert.match(
+    lines.join('\n'),
+    /^aims agent: attested as spiffe:\/\/example\.com\/aims\/agent\/join-token\/[0-9a-f]{32}$/,
+  )
+})
+
 test('a token is good for one agent', async () => {
   const token = await makeToken()
   await startRemote({ token })

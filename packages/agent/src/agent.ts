@@ -73,7 +73,7 @@ export async function startAgent(config: AgentConfiguration, options: AgentOptio
   const api = remote?.api ?? apiClient({ socketPath: config['agent.serverSocket'] })
   const name = remote && (() => remote.identity().svid.spiffeId)
   const lists = { server: api, maxStaleness }
-  const backend = startServerBackend({ server: serverClient(api, name), lists, clock, log })
+  const backend = startServerBackend({ server: serverClient(api, name), lists, clock, log, after: remote?.attested })
   const stop = (): void => {
     backend.close()
     api.close()

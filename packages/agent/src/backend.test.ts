@@ -297,8 +297,27 @@ test('before the server was reached nothing is known, and the backend keeps tryi
   await assert.rejects(backend.snapshot(workload), { code: 'operation.server_unreachable' })
   await Promise.race([backend.ready, sleep(5000, undefined, { ref: false })])
   assert.equal((await backend.snapshot(workload)).identities.length, 1)
-  assert.equal(lines.length, 2)
+  assert.deepEqual(lines, ['aims agent: operation.server_unreachable: away', 'aims agent: the server answers again'])
   backend.close()
+})
+
+test('nothing is asked for before the agent itself was attested, and all of it after a refusal as well', async () => {
+  for (const end of ['resolve', 'reject'] as const) {
+    const server = new FakeServer()
+    server.publish([entry('bot')])
+    const attested = Promise.withResolvers<void>()
+    const lines: string[] = []
+    const options = { server, clock: () => server.now, log: (line: string) => lines.push(line), random: () => 0 }
+    const backend = startServerBackend({ ...options, after: attested.promise })
+    await sleep(20)
+    await assert.rejects(backend.snapshot(workload), { code: 'operation.server_unreachable' })
+    if (end === 'resolve') attested.resolve()
+    else attested.reject(new AimsError('provisioning.agent_banned', 'banned'))
+    await Promise.race([backend.ready, sleep(30_000, undefined, { ref: false })])
+    assert.equal((await backend.snapshot(workload)).identities.length, 1)
+    assert.deepEqual(lines, [])
+    backend.close()
+  }
 })
 
 test('a workload gets the bundles that its entries name, and no others [provisioning.federation.14]', async () => {

@@ -9,6 +9,7 @@ import { pause } from './pause.ts'
 import { type AgentRevocations, followForWorkloads } from './revocations/agent-revocations.ts'
 import { revocableToken } from './revocations/revocable.ts'
 import type { ServerClient, TrustDomainState } from './server-client.ts'
+import { troubleLog } from './trouble-log.ts'
 import type { WorkloadBackend, WorkloadIdentity, WorkloadSnapshot } from './workload-backend.ts'
 
 /** A backend that gets everything from an AIMS server. */
@@ -29,6 +30,8 @@ export interface ServerBackendOptions {
   log(line: string): void
   /** Where signed revocation lists come from. Absent: nothing is checked, and none are relayed. */
   readonly lists?: { readonly server: Pick<ApiClient, 'send'>; readonly maxStaleness: number }
+  /** Nothing is asked for until this has settled. Default: at once. */
+  readonly after?: Promise<void> | undefined
   /** From 0 to 1; spreads renewals and attempts. Default `Math.random`. */
   readonly random?: () => number
 }
@@ -63,6 +66,7 @@ export function startServerBackend(options: ServerBackendOptions): ServerBackend
   const isRevoked = (credential: RevocableCredential): boolean => revocations?.isRevoked(credential) === true
   const identities = createIdentityCache({ server, clock, random, due: changed, stands, isRevoked })
   const jwts = createJwtCache(server, clock, stands, isRevoked)
+  const trouble = troubleLog(options.log)
   const first = Promise.withResolvers<void>()
   // Nobody has to wait for it.
   first.promise.catch(() => undefined)
@@ -79,10 +83,12 @@ export function startServerBackend(options: ServerBackendOptions): ServerBackend
     })
   const follow = async (): Promise<void> => {
     let retry = FIRST_RETRY
+    await options.after?.catch(() => undefined)
     while (!stopping.signal.aborted) {
       try {
         const next = await server.sync(state, stopping.signal)
         retry = FIRST_RETRY
+        trouble.over('the server answers again')
         if (next === undefined) continue
         state = { ...next, index: createEntryIndex(next.entries) }
         identities.retain(next.entries)
@@ -91,9 +97,7 @@ export function startServerBackend(options: ServerBackendOptions): ServerBackend
         changed()
       } catch (error) {
         if (stopping.signal.aborted) return
-        options.log(
-          `aims agent: ${AimsError.is(error) ? `${error.code}: ${error.message}` : 'cannot reach the server'}`,
-        )
+        trouble.tell(error, 'cannot reach the server')
         await pause(retry * (0.5 + random()), stopping.signal)
         retry = Math.min(retry * 2, LAST_RETRY)
       }

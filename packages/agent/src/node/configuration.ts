@@ -104,10 +104,24 @@ function collectorFor(
     const [collector] = collectorsOf([type], { ...env, ...Object.fromEntries(given) })
     if (collector !== undefined) return collector
   } catch (cause) {
-    throw invalid('agent.attestation', AimsError.is(cause) ? cause.message : 'not usable', cause)
+    throw invalid('agent.attestation', AimsError.is(cause) ? withKeys(cause.message) : 'not usable', cause)
   }
   throw invalid('agent.attestation', 'a type of evidence is needed')
 }
+
+// Whoever reads this has a file before him: its keys are said beside the variables.
+function withKeys(message: string): string {
+  return message.replace(/AIMS_[A-Z_]+/g, (variable) => {
+    const key = KEYS.get(variable)
+    return key === undefined ? variable : `${key} (or ${variable})`
+  })
+}
+
+const KEYS: ReadonlyMap<string, string> = new Map([
+  ['AIMS_JOIN_TOKEN_FILE', 'agent.joinTokenFile'],
+  ['AIMS_MACHINE_CERTIFICATE', 'agent.certificate'],
+  ['AIMS_MACHINE_KEY', 'agent.key'],
+])
 
 /** Reads the bundle, so that a wrong path is told at the start. @throws {@link AimsError} `operation.config_invalid` */
 export function requireReadable(path: string | BundleSource): void {

@@ -3,6 +3,7 @@ import { AimsError, type Clock } from 'aims/base'
 import type { TrustDomain } from 'aims/identifiers'
 import { type AgentIdentity, attestAgent, type IdentityServer, renewAgent, signerOfChain } from 'aims/provisioning'
 import { pause } from '../pause.ts'
+import { troubleLog } from '../trouble-log.ts'
 import type { IdentityFile } from './identity-file.ts'
 
 /** The agent's own identity, attested and renewed in the background. */
@@ -55,6 +56,7 @@ export function keepOwnIdentity(options: OwnIdentityOptions): OwnIdentity {
   const { trustDomain, server, collector, file, clock, random } = options
   const stopping = new AbortController()
   const { signal } = stopping
+  const trouble = troubleLog(options.log)
   const first = Promise.withResolvers<void>()
   // Nobody has to wait for it.
   first.promise.catch(() => undefined)
@@ -90,6 +92,7 @@ export function keepOwnIdentity(options: OwnIdentityOptions): OwnIdentity {
     // What has expired by our clock is kept: the clock may be what is wrong.
     const isWorthless = held === undefined || isDistrusted || now >= held.svid.expiresAt
     show(isWorthless ? undefined : held)
+    const isNew = held === undefined || isWorthless
     const next =
       held === undefined || isWorthless
         ? await attestAgent(server, { trustDomain, collector, clock, signal })
@@ -97,12 +100,12 @@ export function keepOwnIdentity(options: OwnIdentityOptions): OwnIdentity {
     // On disk before it is shown: the server ends the former one when it sees this one.
     file.keep(next)
     adopt(next, clock())
+    trouble.over('the own SVID was renewed')
+    if (isNew) options.log(`aims agent: attested as ${next.svid.spiffeId}`)
     return LEAST_PAUSE
   }
   const failed = (error: unknown): number => {
-    options.log(
-      `aims agent: ${AimsError.is(error) ? `${error.code}: ${error.message}` : 'the own identity is not kept'}`,
-    )
+    trouble.tell(error, 'the own identity is not kept')
     if (AimsError.is(error) && error.code === 'provisioning.agent_unknown' && held !== undefined) {
       drop()
       return FIRST_RETRY * random()
