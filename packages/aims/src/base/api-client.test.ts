@@ -88,7 +88,25 @@ test('a server that is silent, gone or cuts the answer short is told apart', asy
   }
   await assert.rejects(client.send({ method: 'GET', path: '/' }), { code: 'operation.server_unreachable' })
   const nobody = apiClient({ socketPath: join(dir, 'absent') })
-  await assert.rejects(nobody.send({ method: 'GET', path: '/' }), { code: 'operation.server_unreachable' })
+  await assert.rejects(nobody.send({ method: 'GET', path: '/' }), {
+    code: 'operation.server_unreachable',
+    message: /absent: there is no such socket$/,
+  })
+})
+
+test('a socket that this user may not open is told from one of a server that does not run', {
+  skip: process.geteuid?.() !== 0,
+}, async () => {
+  const forbidden = apiClient({ socketPath })
+  process.seteuid?.(65534)
+  try {
+    await assert.rejects(forbidden.send({ method: 'GET', path: '/' }), {
+      code: 'operation.server_unreachable',
+      message: /: this user may not open it: run as the user of the server/,
+    })
+  } finally {
+    process.seteuid?.(0)
+  }
 })
 
 test('a request that is given up rejects', async () => {

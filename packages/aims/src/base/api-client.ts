@@ -69,11 +69,24 @@ export function apiClient(address: ApiAddress): ApiClient {
       } catch (cause) {
         if (AimsError.is(cause)) throw cause
         if (timeout.aborted) throw new AimsError('operation.server_timeout', `${where}: no answer in time`, { cause })
-        throw new AimsError('operation.server_unreachable', `${where}: no answer`, { cause })
+        throw new AimsError('operation.server_unreachable', `${where}: ${reasonOf(cause)}`, { cause })
       }
     },
     close: () => agent.destroy(),
   }
+}
+
+/** Why nothing was sent, where that says what to mend. */
+const REASONS: { readonly [errno: string]: string | undefined } = {
+  EACCES:
+    'this user may not open it: run as the user of the server, or let this user in with api.socket and api.adminUids',
+  ECONNREFUSED: 'nobody listens there',
+  ENOENT: 'there is no such socket',
+}
+
+function reasonOf(cause: unknown): string {
+  const errno = cause instanceof Error && 'code' in cause ? String(cause.code) : ''
+  return (Object.hasOwn(REASONS, errno) ? REASONS[errno] : undefined) ?? 'no answer'
 }
 
 function exchange(request: ClientRequest, body: Buffer | undefined): Promise<JsonValue | undefined> {

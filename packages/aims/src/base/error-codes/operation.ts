@@ -66,7 +66,8 @@ export const OPERATION_CODES = {
     'the upstream server does not do this: has the entry of this server downstream: true, and keys.downstreamTtl a value there',
   'operation.upstream_invalid': 'the upstream server answered with a certificate or bundle that is not the right one',
   'operation.upstream_unreadable': 'the files of keys.upstream cannot be read, or hold no way from a CA to a root',
-  'operation.server_unreachable': 'the server does not answer: is it running, and is this its socket or address',
+  'operation.server_unreachable':
+    'the server does not answer: is it running, is this its socket or address, and may this user open that socket',
   'operation.server_timeout': 'the server did not answer in time',
   'operation.invalid_response': 'the answer is not one that this version of the API gives',
 } as const

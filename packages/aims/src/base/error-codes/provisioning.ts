@@ -78,7 +78,7 @@ export const PROVISIONING_CODES = {
   'provisioning.message_too_large': 'a message of the Workload API is larger than the reader allows',
   'provisioning.invalid_response': 'the Workload API sent a response that breaks its own rules: it was dropped',
   'provisioning.server_untrusted':
-    'whoever answers there does not prove to be the identity server of this trust domain: check address and bundle',
+    'whoever answers there does not prove to be the identity server of this trust domain: check address, bundle (aims bundle show makes a new one) and clock',
   'provisioning.no_evidence': 'no collector found evidence on this machine: name the type that the platform has',
   'provisioning.nothing_to_connect':
     'neither a Workload API nor evidence for an identity server was found: set up one of those that were tried',

@@ -200,9 +200,7 @@ function serverTlsOptions(bundle: TrustBundle, serverId: SpiffeId, clock: Clock)
         if (subject === serverId) return undefined
         return new AimsError('provisioning.server_untrusted', 'the other side is authentic and not the identity server')
       } catch (cause) {
-        return new AimsError('provisioning.server_untrusted', 'the certificate of the server does not verify', {
-          cause,
-        })
+        return unverified(cause)
       }
     },
   }
@@ -216,7 +214,14 @@ function untrusted(error: unknown): AimsError | undefined {
   const cause = AimsError.is(error) && error.code === 'operation.server_unreachable' ? error.cause : undefined
   const code = cause instanceof Error && 'code' in cause ? String(cause.code) : ''
   if (!PATH_ERRORS.test(code)) return undefined
-  return new AimsError('provisioning.server_untrusted', 'the certificate of the server does not verify', { cause })
+  return unverified(cause)
+}
+
+function unverified(cause: unknown): AimsError {
+  const why = 'the bundle here is old or of another trust domain, or the clocks are apart'
+  return new AimsError('provisioning.server_untrusted', `the certificate of the server does not verify: ${why}`, {
+    cause,
+  })
 }
 
 function requireAuthorities({ x509Authorities }: TrustBundle): void {
