@@ -236,6 +236,8 @@ test('a plan warns of selectors that tell a class, of accounts, and of entries t
         entry('/account', { selectors: ['k8s:ns:a', 'k8s:sa:b'] }),
         entry('/same', { selectors: ['k8s:sa:b', 'k8s:ns:a'] }),
         entry('/narrow', { selectors: ['unix:gid:5', 'unix:user:bot'] }),
+        // Served on another machine: no workload has it beside the others.
+        entry('/elsewhere', { selectors: ['unix:gid:5', 'unix:user:bot'], agents: [['join-token:name:edge']] }),
       ],
     },
     admin,

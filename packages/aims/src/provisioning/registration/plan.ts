@@ -1,6 +1,7 @@
 import { canonicalJson } from '../../base/jcs.ts'
 import { pathOf, type SpiffeId } from '../../identifiers/spiffe-id.ts'
 import { ancestorsOf } from '../../identifiers/sub-agent-id.ts'
+import { mayShareAgent } from '../agent-group.ts'
 import { entryToJson, type RegistrationEntry } from '../entry.ts'
 import { createEntryIndex, type EntryIndex } from './entry-index.ts'
 import { selectorStrength } from './selector-strength.ts'
@@ -187,7 +188,7 @@ function warningsOf(entry: RegistrationEntry, all: EntryIndex): readonly PlanWar
   if (strength === 'class') warnings.push({ spiffeId, kind: 'class-selectors' })
   if (strength === 'several') warnings.push({ spiffeId, kind: 'shareable-selectors' })
   for (const other of all.match(selectors)) {
-    if (other.spiffeId === spiffeId) continue
+    if (other.spiffeId === spiffeId || !mayShareAgent(entry, other)) continue
     const kind = other.selectors.length === selectors.length ? 'same-selectors' : 'wider-selectors'
     warnings.push({ spiffeId, kind, other: other.spiffeId })
   }
