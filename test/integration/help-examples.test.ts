@@ -203,9 +203,19 @@ test('the plan that was kept is applied as it stands, and once', async () => {
 
 test('steps that would have to guess are refused with what to do', async () => {
   const rows: readonly (readonly [string, number, string, RegExp])[] = [
-    ['authority taint --purpose x509-ca', 2, 'operation.usage', /0 authorities are retired.*--id.*aims authority list/],
-    ['authority revoke --purpose jwt', 2, 'operation.usage', /0 authorities are tainted/],
-    ['authority activate --purpose wit', 1, 'provisioning.authority_not_found', /./],
+    [
+      'authority taint --purpose x509-ca',
+      2,
+      'operation.usage',
+      /no authority of x509-ca is retired: prepare and activate/,
+    ],
+    [
+      'authority revoke --purpose jwt',
+      2,
+      'operation.usage',
+      /no authority of jwt is tainted: taint the retired one first/,
+    ],
+    ['authority activate --purpose wit', 1, 'provisioning.authority_not_found', /prepare one first/],
     ['authority prepare --purpose tls', 2, 'operation.usage', /x509-ca, jwt, wit/],
     ['agent ban join-token:name:edge', 2, 'operation.usage', /no agent fits.*aims agent list/],
     ['agent evict 0123456789abcdef0123456789abcdef', 1, 'provisioning.agent_not_found', /./],

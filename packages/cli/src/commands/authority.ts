@@ -68,6 +68,12 @@ export function define(command: Command): void {
 /** The state that an authority must be in for a step that names one. */
 const FITTING: { readonly [step in StepName]?: string } = { taint: 'retired', revoke: 'tainted' }
 
+/** What comes before a step that finds nothing to do. */
+const FIRST: { readonly [step in StepName]?: string } = {
+  taint: 'prepare and activate a successor first, which retires the one that signs',
+  revoke: 'taint the retired one first, or name with --id one that has signed nothing',
+}
+
 // What is destroyed is not guessed: without --id there must be exactly one.
 async function onlyOne(step: StepName, options: StepOptions): Promise<string | undefined> {
   const state = FITTING[step]
@@ -78,9 +84,11 @@ async function onlyOne(step: StepName, options: StepOptions): Promise<string | u
   )
   const [one, ...others] = fitting
   if (one !== undefined && others.length === 0) return String(one.id)
-  throw new UsageError(
-    `${fitting.length} authorities are ${state}: name one with --id, as aims authority list shows it`,
-  )
+  if (one !== undefined)
+    throw new UsageError(
+      `${fitting.length} authorities are ${state}: name one with --id, as aims authority list shows it`,
+    )
+  throw new UsageError(`no authority of ${options.purpose} is ${state}: ${FIRST[step]}`)
 }
 
 type StepName = 'prepare' | 'activate' | 'taint' | 'revoke'
@@ -110,7 +118,9 @@ function step(parent: Command, name: StepName, description: string, example: str
       ...(id === undefined ? {} : { id }),
       ...(options.forceUnpublished === true ? { force: true } : {}),
     }
-    const { key } = await ask(options, { method: 'POST', path: `/v1/keys/${name}`, body })
+    const { key: answered } = await ask(options, { method: 'POST', path: `/v1/keys/${name}`, body })
+    // What was revoked is gone: the server tells what it was before.
+    const key = name === 'revoke' && isJsonObject(answered) ? { ...answered, state: 'revoked' } : answered
     if (options.json === true) print({ ok: true, authority: key ?? null }, true)
     else if (isJsonObject(key)) output.write(`${visible(summary(key))}\n`)
   })

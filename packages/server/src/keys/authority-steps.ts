@@ -67,10 +67,13 @@ export async function commandedStep(
       return { action: 'prepare', subject, changed: [subject] }
     }
     case 'activate': {
-      if (prepared === undefined) throw new AimsError('provisioning.authority_not_found', 'no authority is prepared')
-      const forced = now < prepared.createdAt + options.publishAhead
+      if (prepared === undefined)
+        throw new AimsError('provisioning.authority_not_found', 'no authority is prepared: prepare one first')
+      const left = Math.ceil(prepared.createdAt + options.publishAhead - now)
+      const forced = left > 0
       if (forced && !command.force) {
-        throw new AimsError('provisioning.authority_unpublished', 'wait until keys.publishAhead is over, or force it')
+        const message = `keys.publishAhead is over in ${left} s: activate then, or force it`
+        throw new AimsError('provisioning.authority_unpublished', message)
       }
       return { ...activation(prepared, active, now, options), forced }
     }
