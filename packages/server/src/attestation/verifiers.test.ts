@@ -58,6 +58,7 @@ describe('types of evidence', () => {
   }
 
   const rows: readonly (readonly [string, JsonObject, RegExp])[] = [
+    ['a type that needs no setting', { 'join-token': {} }, /"attestation.join-token": join tokens are always accepted/],
     ['a type that nobody knows', { sgxx: {} }, /"attestation.sgxx": no such type; there are tpm, sgx/],
     ['a type without an object', { github: true }, /"attestation.github": its settings are needed, or \{\}/],
     ['a relative path', { github: { collateral: 'x' } }, /"attestation.github": "collateral": an absolute path/],

@@ -71,7 +71,9 @@ export function createVerifiers(settings: JsonObject, surroundings: VerifierSurr
     const found = VERIFIER_TYPES.find(({ type }) => type === name)
     if (found === undefined) {
       const known = VERIFIER_TYPES.map(({ type }) => type).join(', ')
-      throw new AimsError('operation.config_invalid', `"attestation.${name}": no such type; there are ${known}`)
+      const why =
+        name === 'join-token' ? 'join tokens are always accepted: take it out' : `no such type; there are ${known}`
+      throw new AimsError('operation.config_invalid', `"attestation.${name}": ${why}`)
     }
     if (!isJsonObject(value)) {
       const fix = 'its settings are needed, or {} where it has none'

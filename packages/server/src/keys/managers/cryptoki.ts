@@ -62,13 +62,24 @@ const REFUSALS: ReadonlySet<number> = new Set([
   0xd1, // template inconsistent
 ])
 
+/** Those that an operator can mend. */
+const MEANINGS: ReadonlyMap<number, string> = new Map([
+  [0xa0, 'the PIN in pinFile is not that of the token'],
+  [0xa2, 'the PIN in pinFile has a length that the token does not take'],
+  [0xa4, 'the token is locked after wrong PINs: unlock it with its own tools'],
+  [0xe0, 'there is no token in the slot'],
+  [0x102, 'the token has no user PIN yet: set one with its own tools'],
+])
+
 /** A call that failed, with the number that PKCS#11 gives the reason. */
 export class CryptokiError extends AimsError {
   readonly returned: number
 
   constructor(name: FunctionName, returned: number) {
     const code = REFUSALS.has(returned) ? 'operation.key_manager_refused' : 'operation.key_manager_unavailable'
-    super(code, `the PKCS#11 module answers ${name} with 0x${returned.toString(16)}`)
+    const meaning = MEANINGS.get(returned)
+    const said = `the PKCS#11 module answers ${name} with 0x${returned.toString(16)}`
+    super(code, meaning === undefined ? said : `${said}: ${meaning}`)
     this.returned = returned
   }
 }

@@ -59,15 +59,19 @@ test('SoftHSM2: many signatures at once come out right, and a CA certificate is 
   await assert.rejects(async () => wrong.sign(Buffer.from('x')), { code: 'operation.key_manager_invalid' })
 })
 
-for (const [what, change] of [
-  ['a module that is not there', { module: '/nonexistent/module.so' }],
-  ['a file that is no module', { module: '/etc/passwd' }],
-  ['another token', { token: 'aims' }],
-  ['no PIN file', { pinFile: '/nonexistent/pin' }],
+for (const [what, change, message] of [
+  ['a module that is not there', { module: '/nonexistent/module.so' }, /./],
+  ['a file that is no module', { module: '/etc/passwd' }, /./],
+  [
+    'another token',
+    { token: 'aims' },
+    /^no token that the module shows has the label in keys\.manager\.pkcs11\.token$/,
+  ],
+  ['no PIN file', { pinFile: '/nonexistent/pin' }, /./],
 ] as const) {
   test(`SoftHSM2, refused: ${what}`, options, async () => {
     const manager = pkcs11KeyManager({ ...place, ...change })
-    await assert.rejects(manager.list(), { code: 'operation.key_manager_unavailable' })
+    await assert.rejects(manager.list(), { code: 'operation.key_manager_unavailable', message })
   })
 }
 
@@ -84,8 +88,9 @@ test('SoftHSM2, refused: a wrong PIN, and the right one is taken afterwards', op
     }
     return { ...cryptoki, call }
   })
-  await assert.rejects(manager.list(), { code: 'operation.key_manager_unavailable' })
-  await assert.rejects(manager.list(), { code: 'operation.key_manager_unavailable', message: /refused the PIN/ })
+  const code = 'operation.key_manager_unavailable'
+  await assert.rejects(manager.list(), { code, message: /0xa0: the PIN in pinFile is not that of the token/ })
+  await assert.rejects(manager.list(), { code, message: /refused the PIN/ })
   await assert.rejects(manager.generate('x', 'ES256'), { code: 'operation.key_manager_unavailable' })
   assert.equal(logins, 1, 'a few wrong ones lock a token')
   writeFileSync(pinFile, '4321')

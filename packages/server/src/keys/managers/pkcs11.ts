@@ -168,7 +168,8 @@ async function findSlot(cryptoki: Cryptoki, token: string): Promise<number> {
   }
   const [slot] = found
   if (slot === undefined || found.length > 1) {
-    throw new AimsError('operation.key_manager_unavailable', 'not exactly one token has the label that is configured')
+    const many = slot === undefined ? 'no token that the module shows' : `each of ${found.length} tokens`
+    throw new AimsError('operation.key_manager_unavailable', `${many} has the label in keys.manager.pkcs11.token`)
   }
   return slot
 }
