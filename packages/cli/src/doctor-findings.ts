@@ -54,9 +54,7 @@ function owned(check: string, path: string, uid: number): Finding {
 
 export function socketDirectory(check: string, path: string): Finding {
   const directory = dirname(path)
-  if (!existsSync(directory)) {
-    return { check, ok: false, found: `${directory} does not exist`, fix: `create it, writable for the agent only` }
-  }
+  if (!existsSync(directory)) return willBeCreated(check, path)
   const { mode } = statSync(directory)
   const open = (mode & 0o002) !== 0
   if (open) return { check, ok: false, found: `${directory} is writable for everybody`, fix: `chmod o-w ${directory}` }

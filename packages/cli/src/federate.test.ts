@@ -61,6 +61,12 @@ test('a relationship is added, shown, refreshed and removed', async () => {
   const url = `https://127.0.0.1:${partner.port}/v1/bundle?include=wit-svid`
   const refused = await json(...add(url))
   assert.deepEqual([refused.exit, refused.ok, refused.code], [3, false, 'outbound.address_refused'])
+  assert.match(String(refused.hint), /--network/)
+  const asText = await bundle(...add(url))
+  assert.match(asText.text, /^refused\n {2}code: outbound\.address_refused\n {2}hint: .*\n {2}kept: the relationship/)
+  assert.match(asText.text, /nextFetchAt: 20\d\d-\d\d-\d\dT/)
+  const elsewhere = await json(...add('https://127.0.0.1:1/'), '--network', '127.0.0.0/8')
+  assert.deepEqual([elsewhere.exit, elsewhere.code, typeof elsewhere.hint], [3, 'outbound.unreachable', 'string'])
   const added = await json(...add(url), '--network', '127.0.0.0/8')
   assert.deepEqual([added.exit, added.ok, added.lastError], [0, true, null])
   const list = await bundle('federate', 'list')
@@ -121,4 +127,32 @@ test('a relationship that lacks a part is wrong use', async () => {
     'none',
   )
   assert.deepEqual([missing.exit, missing.code], [3, 'operation.input_unreadable'])
+})
+
+test('aims doctor tells of a partner whose bundle cannot be fetched', async () => {
+  const config = join(directory, 'aims.json')
+  writeFileSync(config, JSON.stringify({ trustDomain: 'example.com', dataDirectory: join(directory, 'example.com') }))
+  const examine = async () => {
+    const { write } = output
+    let text = ''
+    output.write = (part) => {
+      text += part
+    }
+    try {
+      await run(['doctor', '--config', config, '--json'])
+    } finally {
+      output.write = write
+      process.exitCode = 0
+    }
+    const { findings } = parseJsonObject(text)
+    const found = (Array.isArray(findings) ? findings : []).filter(isJsonObject)
+    return found.filter(({ check }) => check === 'federation with partner.example').map(({ ok }) => ok)
+  }
+  assert.deepEqual(await examine(), [])
+  const url = `https://127.0.0.1:${partner.port}/v1/bundle`
+  await json(...add(url), '--network', '127.0.0.0/8')
+  assert.deepEqual(await examine(), [true])
+  await json(...add(url))
+  assert.deepEqual(await examine(), [false])
+  await json('federate', 'remove', 'partner.example')
 })

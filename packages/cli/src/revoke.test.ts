@@ -24,6 +24,8 @@ for (const [why, args, exit, code] of [
   ['two things at once', ['revoke', BOT, '--token', 'a', ...at], 2, 'operation.usage'],
   ['no identity', ['revoke', 'bot', ...at], 1, 'identifier.wrong_scheme'],
   ['an agent that nobody knows', ['agent', 'retire', BOT, ...at], 1, 'provisioning.entry_not_found'],
+  ['an identity without an entry, to be shown', ['entry', 'show', BOT, ...at], 1, 'provisioning.entry_not_found'],
+  ['an identity without an entry, to be deleted', ['entry', 'delete', BOT, ...at], 1, 'provisioning.entry_not_found'],
   ['an entry that nobody knows', ['entry', 'show', '--retired', BOT, ...at], 1, 'provisioning.entry_not_found'],
   ['a log without the identity', ['explain', BOT, '--log', dataDirectory], 1, 'audit.unknown_id'],
 ] as const) {
@@ -38,6 +40,8 @@ for (const [why, args, exit, code] of [
 test('an agent is revoked, retired, and found again', async () => {
   const created = await aims('entry', 'create', '--spiffe-id', BOT, '--selector', 'unix:uid:1000', ...at)
   assert.equal(created.exit, 0)
+  const entry = await aims('entry', 'show', BOT, ...at)
+  assert.deepEqual([entry.exit, entry.results[0]?.spiffeId], [0, BOT])
   const revoked = await aims('revoke', BOT, '--reason', 'test', ...at)
   assert.equal(revoked.exit, 0)
   assert.equal(revoked.results[0]?.value, BOT)
@@ -49,4 +53,13 @@ test('an agent is revoked, retired, and found again', async () => {
   const shown = await aims('entry', 'show', '--retired', BOT, ...at)
   assert.equal(shown.exit, 0)
   assert.equal(shown.results[0]?.spiffeId, BOT)
+})
+
+test('an entry is deleted by its SPIFFE ID', async () => {
+  const other = 'spiffe://example.com/service/other'
+  const created = await aims('entry', 'create', '--spiffe-id', other, '--selector', 'unix:uid:7', '--owner', 'o', ...at)
+  assert.equal(created.exit, 0)
+  assert.equal((await aims('entry', 'delete', other, ...at)).exit, 0)
+  const gone = await aims('entry', 'show', other, ...at)
+  assert.deepEqual([gone.exit, gone.results[0]?.code], [1, 'provisioning.entry_not_found'])
 })

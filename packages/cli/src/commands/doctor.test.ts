@@ -179,3 +179,21 @@ test('on the host of a remote agent it looks at bundle, evidence and server, and
   ])
   assert.deepEqual(await examine({ bundle: file('bad.json', 'none') }), ['bundle', 'server'])
 })
+
+test('what the first start makes is no trouble, and a directory of policies that is not there is', async () => {
+  const config = join(root, 'fresh.json')
+  const settings = {
+    trustDomain: 'example.com',
+    dataDirectory: join(root, 'fresh', 'data'),
+    policies: { directory: join(root, 'fresh', 'policies') },
+    agent: { socket: join(root, 'fresh', 'run', 'w.sock') },
+  }
+  writeFileSync(config, JSON.stringify(settings))
+  const [line] = (await aims('doctor', `--config=${config}`)).results
+  const findings = line?.findings as readonly { readonly check: string; readonly ok: boolean; readonly fix?: string }[]
+  const troubles = findings.filter(({ ok }) => !ok).map(({ check, fix }) => [check, fix?.split(',')[0]])
+  assert.deepEqual(troubles, [
+    ['policies', `mkdir ${settings.policies.directory}`],
+    ['server', 'start it with aims server'],
+  ])
+})

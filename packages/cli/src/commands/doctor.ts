@@ -1,7 +1,7 @@
 import { existsSync, readdirSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { loadPeerCredentialProvider } from 'aims/attestation'
-import { apiClient } from 'aims/base'
+import { type ApiClient, apiClient, isJsonObject } from 'aims/base'
 import { loadPolicyDirectory } from 'aims/policy'
 import { type Configuration, examineKeyManager, examineRollback, examineVerifiers } from 'aims-server'
 import type { Command } from 'commander'
@@ -49,7 +49,7 @@ async function examine(options: { readonly config?: string }): Promise<readonly 
     await keyManager(config),
     ...evidence(config),
     await policies(config['policies.directory']),
-    await server(config['api.socket']),
+    ...(await server(config['api.socket'])),
   )
   return findings
 }
@@ -116,6 +116,10 @@ async function policies(directory: string | undefined): Promise<Finding> {
   if (directory === undefined) {
     return good('policies', 'no directory is configured: every decision of the server is a deny')
   }
+  if (!existsSync(directory)) {
+    const fix = `mkdir ${directory}, or take policies.directory out of the configuration`
+    return { check: 'policies', ok: false, found: `${directory} does not exist`, fix }
+  }
   const open = openToOthers(directory)
   if (open !== undefined) {
     const found = `${open} is writable for everybody: whoever is on this machine decides`
@@ -138,14 +142,28 @@ function openToOthers(directory: string): string | undefined {
   )
 }
 
-async function server(socketPath: string): Promise<Finding> {
+async function server(socketPath: string): Promise<readonly Finding[]> {
   const client = apiClient({ socketPath })
   try {
     await client.send({ method: 'GET', path: '/v1/status', timeout: 2000 })
-    return good('server', `answers on ${socketPath}`)
+    return [good('server', `answers on ${socketPath}`), ...(await federation(client))]
   } catch (error) {
-    return bad('server', error, 'start it with aims server, or name its socket in the configuration')
+    return [bad('server', error, 'start it with aims server, or name its socket in the configuration')]
   } finally {
     client.close()
   }
+}
+
+// Workloads keep the bundle of the last fetch that went well: that others fail is seen here, and not by them.
+async function federation(client: ApiClient): Promise<readonly Finding[]> {
+  const answer = await client.send({ method: 'GET', path: '/v1/federation', timeout: 2000 })
+  const { relationships } = isJsonObject(answer) ? answer : {}
+  return (Array.isArray(relationships) ? relationships.filter(isJsonObject) : []).map(
+    ({ trustDomain, lastError, sequence }) => {
+      const check = `federation with ${String(trustDomain)}`
+      if (lastError === null) return good(check, sequence === null ? 'not fetched yet' : `bundle ${String(sequence)}`)
+      const fix = `aims explain ${String(lastError)}, then aims bundle federate refresh ${String(trustDomain)}`
+      return { check, ok: false, found: `the last fetch failed [${String(lastError)}]`, fix }
+    },
+  )
 }

@@ -1,5 +1,5 @@
 import type { JsonObject } from 'aims/base'
-import { isJsonObject, parseJsonObject } from 'aims/base'
+import { AimsError, isJsonObject, parseJsonObject } from 'aims/base'
 import type { Command } from 'commander'
 import { UsageError } from '../exit.ts'
 import { withExamples } from '../help.ts'
@@ -95,9 +95,9 @@ export function define(command: Command): void {
     command
       .command('show')
       .description('show one entry')
-      .argument('<id>', 'the id of the entry; with --retired the SPIFFE ID')
+      .argument('<id>', 'the SPIFFE ID, or the id of the entry; with --retired the SPIFFE ID')
       .option('--retired', 'show the last entry of a SPIFFE ID that is not registered any more'),
-    'aims entry show 3f0c...',
+    'aims entry show spiffe://example.com/agent/calendar-bot',
     'aims entry show --retired spiffe://example.com/agent/calendar-bot',
   ).action(async (id: string, options: ServerOptions & { readonly retired?: true }) => {
     if (options.retired === true) {
@@ -105,22 +105,34 @@ export function define(command: Command): void {
       show(await ask(options, { method: 'GET', path }), options)
       return
     }
-    show(await ask(options, { method: 'GET', path: `/v1/entries/${encodeURIComponent(id)}` }), options)
+    show(await ask(options, { method: 'GET', path: await pathOf(id, options) }), options)
   })
 
   serverOptions(
     command
       .command('delete')
       .description('delete an entry; its SPIFFE ID is retired')
-      .argument('<id>', 'the id of the entry'),
-    'aims entry delete 3f0c...',
+      .argument('<id>', 'the SPIFFE ID, or the id of the entry'),
+    'aims entry delete spiffe://example.com/agent/calendar-bot',
   ).action(async (id: string, options: ServerOptions) => {
-    await ask(options, { method: 'DELETE', path: `/v1/entries/${encodeURIComponent(id)}` })
+    await ask(options, { method: 'DELETE', path: await pathOf(id, options) })
     print({ ok: true, deleted: id }, options.json === true)
   })
 
   definePlan(command)
   defineImport(command)
+}
+
+// One entry per SPIFFE ID, so either name is enough.
+async function pathOf(name: string, options: ServerOptions): Promise<string> {
+  return `/v1/entries/${encodeURIComponent(name.startsWith('spiffe://') ? await idOf(name, options) : name)}`
+}
+
+async function idOf(spiffeId: string, options: ServerOptions): Promise<string> {
+  const { entries } = await ask(options, { method: 'GET', path: '/v1/entries' })
+  const found = (Array.isArray(entries) ? entries.filter(isJsonObject) : []).find((one) => one.spiffeId === spiffeId)
+  if (found !== undefined) return String(found.id)
+  throw new AimsError('provisioning.entry_not_found', 'no entry has this SPIFFE ID: aims entry list shows them all')
 }
 
 function collect(value: string, previous: readonly string[]): readonly string[] {

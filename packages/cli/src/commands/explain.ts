@@ -5,6 +5,7 @@ import { EXIT, UsageError } from '../exit.ts'
 import { databaseOf, LOG_OPTION, logOf } from '../log-options.ts'
 import { meaningOf, similarCodes } from '../meaning.ts'
 import { output, print } from '../output.ts'
+import { recordsOfIdentity } from '../records-of-identity.ts'
 
 interface Options {
   readonly log?: string
@@ -37,7 +38,7 @@ export function define(command: Command): void {
 // Also of an agent that is gone: the log forgets nobody.
 function explainIdentity(id: string, log: string, json: boolean): void {
   using reader = AuditReader.openFile(databaseOf(log))
-  const entries = reader.list({ agent: id, limit: MAX_OF_IDENTITY })
+  const entries = recordsOfIdentity(reader, id)
   if (entries.length === 0) {
     process.exitCode = EXIT.negative
     print({ ok: false, code: 'audit.unknown_id', message: 'the log has no record of this identity' }, json)
@@ -47,9 +48,6 @@ function explainIdentity(id: string, log: string, json: boolean): void {
   if (json) print({ ok: true, id, records }, true)
   else output.write(records.map(readable).join('\n'))
 }
-
-/** Newest first. */
-const MAX_OF_IDENTITY = 100
 
 function explainRecords(id: string, log: string, json: boolean): void {
   using reader = AuditReader.openFile(databaseOf(log))

@@ -4,6 +4,7 @@ import type { Command } from 'commander'
 import { EXIT } from '../../exit.ts'
 import { withExamples } from '../../help.ts'
 import { readInput } from '../../input.ts'
+import { meaningOf } from '../../meaning.ts'
 import { output, print } from '../../output.ts'
 import { ask, type ServerOptions, serverOptions } from '../../server-options.ts'
 import { collect } from '../verify/options.ts'
@@ -43,7 +44,8 @@ export function defineFederate(parent: Command): void {
     federate.command('show').description('show one relationship').argument('<trust-domain>', 'its name'),
     'aims bundle federate show partner.example',
   ).action(async (name: string, options: ServerOptions) => {
-    print({ ok: true, ...(await ask(options, { method: 'GET', path: pathOf(name) })) }, options.json === true)
+    const status = await ask(options, { method: 'GET', path: pathOf(name) })
+    print({ ok: true, ...forReaders(status, options) }, options.json === true)
   })
 
   serverOptions(
@@ -96,7 +98,30 @@ async function refresh(name: string, query: string, options: ServerOptions): Pro
   const status = await ask(options, request)
   const code = status.lastError
   if (code !== null) process.exitCode = EXIT.failed
-  print({ ok: code === null, ...(code === null ? {} : { code }), ...status }, options.json === true)
+  // A relationship is kept whatever its endpoint does: what is refused is the bundle.
+  const failure = code === null ? {} : { code, hint: hintOf(String(code)), kept: 'the relationship; it is tried again' }
+  print({ ok: code === null, ...failure, ...forReaders(status, options) }, options.json === true)
+}
+
+/** What the settings of a relationship can do about a code, where that is more than the code says. */
+const REMEDIES: { readonly [code: string]: string | undefined } = {
+  'outbound.address_refused':
+    'the address is not public: where that is meant, add it again with --network, e.g. 10.0.0.0/8',
+  'outbound.tls_failed': 'whoever answers is not --endpoint-spiffe-id under --bundle: ask the other operator for both',
+}
+
+function hintOf(code: string): string | undefined {
+  return REMEDIES[code] ?? meaningOf(code)
+}
+
+// Seconds since the epoch are for programs.
+function forReaders(status: JsonObject, { json }: ServerOptions): JsonObject {
+  if (json === true) return status
+  const times = ['fetchedAt', 'nextFetchAt'].flatMap((name) => {
+    const seconds = status[name]
+    return typeof seconds === 'number' ? [[name, new Date(seconds * 1000).toISOString()]] : []
+  })
+  return { ...status, ...Object.fromEntries(times) }
 }
 
 function relationshipOf({
