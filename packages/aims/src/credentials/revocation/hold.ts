@@ -1,7 +1,7 @@
 import { AimsError } from '../../base/errors.ts'
 import type { TrustDomain } from '../../identifiers/spiffe-id.ts'
 import { trustDomainOf } from '../../identifiers/spiffe-id.ts'
-import type { BundleSource } from '../bundle/bundle.ts'
+import type { BundleSource, TrustBundle } from '../bundle/bundle.ts'
 import { indexRevocations, type RevocationIndex } from './index-list.ts'
 import { verifyRevocationList } from './list.ts'
 import type { RevocationList, RevocationSource } from './revocation.ts'
@@ -42,8 +42,9 @@ export interface HeldRevocations extends RevocationSource {
 /**
  * Holds the newest revocation list. Before the first one, everything is unknown.
  *
- * A list with a lower sequence number than the one held is refused. After a restart nothing is held: then an old list is
- * bounded by `maxStaleness` alone.
+ * A list with a lower sequence number than the one held is refused, unless another authority signed it, and later: numbers
+ * that a thief of one key made up bind nobody once the server signs with the next. What a revoked authority signed says
+ * nothing any more. After a restart nothing is held: then an old list is bounded by `maxStaleness` alone.
  *
  * @throws TypeError for a staleness that is not positive.
  */
@@ -53,21 +54,29 @@ export function holdRevocations(options: HeldRevocationsOptions): HeldRevocation
   const listeners = new Set<() => void>()
   let current: Pick<RevocationList, 'sequence' | 'issuedAt'> | undefined
   let isRevoked: RevocationIndex = () => false
+  let heldSigner: string | undefined
+  // Once the bundle is without the authority, the list is as if nobody had signed it.
+  const stands = (): boolean => {
+    const authorities = bundles.bundleFor(trustDomain)?.witAuthorities
+    return authorities !== undefined && heldSigner !== undefined && isAuthority(authorities, heldSigner)
+  }
 
   return {
     get current() {
       return current
     },
     accept(token, now) {
-      const { sequence, issuedAt, revocations } = verifyRevocationList(token, { trustDomain, bundles, now })
-      if (current !== undefined && sequence < current.sequence) {
+      const { sequence, issuedAt, revocations, signer } = verifyRevocationList(token, { trustDomain, bundles, now })
+      const isLater = signer !== heldSigner && issuedAt > (current?.issuedAt ?? 0)
+      if (current !== undefined && sequence < current.sequence && !isLater && stands()) {
         throw new AimsError('revocation.rollback', 'the revocation list is older than the one already held')
       }
       const isNew = sequence !== current?.sequence
       // The same state, said earlier, is no news of now.
-      if (!isNew && issuedAt <= (current?.issuedAt ?? 0)) return false
+      if (!isNew && issuedAt <= (current?.issuedAt ?? 0) && stands()) return false
       isRevoked = indexRevocations({ revocations })
       current = { sequence, issuedAt }
+      heldSigner = signer
       if (isNew) for (const listener of listeners) listener()
       return isNew
     },
@@ -77,11 +86,16 @@ export function holdRevocations(options: HeldRevocationsOptions): HeldRevocation
       if (isRevoked(credential)) return 'revoked'
       if (current === undefined) return 'unknown'
       // Written so that a NaN is not good.
-      return whenStale === 'accept' || now - current.issuedAt <= maxStaleness ? 'good' : 'unknown'
+      return whenStale === 'accept' || (now - current.issuedAt <= maxStaleness && stands()) ? 'good' : 'unknown'
     },
     onChange(listener) {
       listeners.add(listener)
       return () => listeners.delete(listener)
     },
   }
+}
+
+// An issuer with one key may leave its name out.
+function isAuthority(authorities: TrustBundle['witAuthorities'], kid: string): boolean {
+  return authorities.has(kid) || (authorities.size === 1 && authorities.has(''))
 }

@@ -35,6 +35,12 @@ export async function signRevocationList(list: RevocationList, signer: Signer): 
   return await signJws({ kid: signer.kid, typ: TYP }, claims, signer)
 }
 
+/** A list whose signature has been checked, and which authority made it. */
+export interface VerifiedRevocationList extends RevocationList {
+  /** `kid` of a WIT authority. */
+  readonly signer: string
+}
+
 /** What a reader of lists knows for itself. */
 export interface RevocationListExpectations {
   readonly trustDomain: TrustDomain
@@ -54,7 +60,7 @@ export interface RevocationListExpectations {
  *
  * @throws {@link AimsError} `revocation.malformed`, `.too_large`, `.wrong_trust_domain`, `.untrusted`, `.issued_in_future`
  */
-export function verifyRevocationList(token: string, expected: RevocationListExpectations): RevocationList {
+export function verifyRevocationList(token: string, expected: RevocationListExpectations): VerifiedRevocationList {
   const { trustDomain, bundles, now, clockSkew = DEFAULT_CLOCK_SKEW } = expected
   const jws = refuse('revocation.malformed', () =>
     decodeUnverifiedCompactJws(token, { typ: [TYP], maxLength: MAX_LENGTH }),
@@ -79,6 +85,7 @@ export function verifyRevocationList(token: string, expected: RevocationListExpe
     sequence: seq,
     issuedAt: iat,
     revocations: revoked.map((one) => readRevocation(one, trustDomain)),
+    signer: jws.kid,
   }
 }
 

@@ -194,6 +194,44 @@ test('an older list is refused; the same one said later keeps the holder fresh',
   assert.equal(held.statusOf(credential(), NOW + 60), 'good')
 })
 
+test('a number that a thief of a key made up binds nobody once the next authority signs, nor once the key is revoked', async () => {
+  const next = testDomain()
+  const forged = await list({ sequence: Number.MAX_SAFE_INTEGER, revocations: [] })
+  const genuine = (change: Partial<RevocationList> = {}) =>
+    signRevocationList(
+      { trustDomain, sequence: 7, issuedAt: NOW + 1, revocations: [botRevoked], ...change },
+      next.signer,
+    )
+  let authorities = new Map([...domain.bundle.witAuthorities, ...next.bundle.witAuthorities])
+  const both = { bundleFor: () => ({ ...domain.bundle, witAuthorities: authorities }) }
+  const thief = () => {
+    const held = holdRevocations({ trustDomain, bundles: both, maxStaleness: 60 })
+    held.accept(forged, NOW)
+    return held
+  }
+  const rolledBack = { code: 'revocation.rollback' }
+  // Under the stolen key itself the server is not to be told from the thief.
+  const same = await list({ sequence: 7, issuedAt: NOW + 1 })
+  assert.throws(() => thief().accept(same, NOW + 1), rolledBack)
+  // Nor does another authority, that has signed before, take anything back.
+  const before = await genuine({ issuedAt: NOW })
+  assert.throws(() => thief().accept(before, NOW + 1), rolledBack)
+  const freed = thief()
+  assert.equal(freed.statusOf(credential(), NOW), 'good')
+  assert.equal(freed.accept(await genuine(), NOW + 1), true)
+  assert.equal(freed.statusOf(credential(), NOW + 1), 'revoked')
+  const older = await list({ sequence: 6, issuedAt: NOW + 1 })
+  assert.throws(() => freed.accept(older, NOW + 1), rolledBack)
+
+  const held = thief()
+  authorities = new Map(next.bundle.witAuthorities)
+  assert.equal(held.statusOf(credential({ issuedAt: NOW }), NOW), 'unknown')
+  assert.throws(() => held.accept(forged, NOW), { code: 'revocation.untrusted' })
+  assert.equal(held.accept(await genuine({ issuedAt: NOW - 5 }), NOW), true)
+  assert.equal(held.statusOf(credential(), NOW), 'revoked')
+  assert.equal(held.statusOf(credential({ issuedAt: NOW }), NOW), 'good')
+})
+
 test('lists and holders that make no sense are the mistake of a program', async () => {
   assert.throws(() => holdRevocations({ trustDomain, bundles, maxStaleness: 0 }), TypeError)
   assert.throws(() => holdRevocations({ trustDomain, bundles, maxStaleness: '60' as never }), TypeError)
