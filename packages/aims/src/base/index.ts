@@ -11,6 +11,7 @@ export { canonicalJson } from './jcs.ts'
 export { isJsonObject, type JsonLimits, type JsonObject, type JsonValue, parseJson, parseJsonObject } from './json.ts'
 export {
   exportPublicJwk,
+  importKeyToCertify,
   importPrivateKey,
   importPublicJwk,
   importVerificationKey,

@@ -24,6 +24,36 @@ export interface ReadJwk {
   readonly defaultAlg: JwsAlgorithm
   /** RFC 7638, SHA-256, base64url. */
   readonly thumbprint: string
+  /** Its members, in the order of RFC 7638. */
+  readonly members: PublicMembers
+  /** SubjectPublicKeyInfo, DER; absent for RSA. */
+  readonly spki?: Buffer
+}
+
+/** What makes up a public key in a JWK. */
+export interface PublicMembers {
+  readonly kty: string
+  readonly crv?: string
+  readonly x?: string
+  readonly y?: string
+  readonly n?: string
+  readonly e?: string
+}
+
+// Keys do not change, and go from here when nobody has them any more.
+const keysRead = new WeakMap<KeyObject, ReadJwk>()
+
+/**
+ * Keeps what was read beside the key: asking node:crypto for it costs as much as a signature. So does keeping it for keys
+ * that are used once, to verify: those are not kept.
+ */
+export function keepJwk(read: ReadJwk): void {
+  keysRead.set(read.key, read)
+}
+
+/** What was kept of a key. */
+export function knownJwk(key: KeyObject): ReadJwk | undefined {
+  return keysRead.get(key)
 }
 
 interface Curve {
@@ -76,28 +106,37 @@ const CURVES: { readonly [crv: string]: Curve } = {
  */
 export function readPublicJwk(jwk: JsonObject): ReadJwk {
   refusePrivateMembers(jwk)
-  const { kty, crv } = jwk
-  if (kty === 'RSA') return readRsaJwk(jwk)
-  const curve = typeof crv === 'string' && Object.hasOwn(CURVES, crv) ? CURVES[crv] : undefined
+  return jwk.kty === 'RSA' ? readRsaJwk(jwk) : readCurveJwk(jwk)
+}
+
+function readCurveJwk({ kty, crv, ...jwk }: JsonObject): ReadJwk {
+  const name = typeof crv === 'string' ? crv : ''
+  const curve = Object.hasOwn(CURVES, name) ? CURVES[name] : undefined
   if (curve === undefined || curve.kty !== kty) {
     throw new AimsError('key.unsupported', 'supported are P-256, P-384, P-521, Ed25519 and RSA')
   }
   const x = coordinate(jwk.x, curve.length)
   const y = curve.kty === 'EC' ? coordinate(jwk.y, curve.length) : NO_COORDINATE
-  const key = publicKeyFromSpki(Buffer.concat([curve.spkiPrefix, x.bytes, y.bytes]))
+  const spki = Buffer.concat([curve.spkiPrefix, x.bytes, y.bytes])
+  const key = publicKeyFromSpki(spki)
   if (key === undefined) throw new AimsError('key.malformed', 'the point is not on its curve')
-  const members = curve.kty === 'EC' ? { crv, kty, x: x.text, y: y.text } : { crv, kty, x: x.text }
-  return { key, keyType: curve.keyType, defaultAlg: curve.alg, thumbprint: sha256Base64url(JSON.stringify(members)) }
+  const point = curve.kty === 'EC' ? { x: x.text, y: y.text } : { x: x.text }
+  const members = { crv: name, kty: curve.kty, ...point }
+  return { key, keyType: curve.keyType, defaultAlg: curve.alg, spki, ...named(members) }
 }
 
-interface Coordinate {
+function named(members: PublicMembers): Pick<ReadJwk, 'members' | 'thumbprint'> {
+  return { members, thumbprint: sha256Base64url(JSON.stringify(members)) }
+}
+
+interface Encoded {
   readonly text: string
   readonly bytes: Buffer
 }
 
-const NO_COORDINATE: Coordinate = { text: '', bytes: Buffer.alloc(0) }
+const NO_COORDINATE: Encoded = { text: '', bytes: Buffer.alloc(0) }
 
-function coordinate(value: JsonValue | undefined, length: number): Coordinate {
+function coordinate(value: JsonValue | undefined, length: number): Encoded {
   const bytes = typeof value === 'string' && value.length <= 96 ? decodeBase64url(value) : undefined
   if (typeof value !== 'string' || bytes?.length !== length) {
     throw new AimsError('key.malformed', 'a coordinate is not canonical base64url of full length')
@@ -108,9 +147,9 @@ function coordinate(value: JsonValue | undefined, length: number): Coordinate {
 const MAX_MODULUS_BYTES = 512
 const MAX_EXPONENT_BYTES = 8
 
-function readRsaJwk({ kty, n, e }: JsonObject): ReadJwk {
-  const modulus = unsigned(n, MAX_MODULUS_BYTES)
-  const exponent = unsigned(e, MAX_EXPONENT_BYTES)
+function readRsaJwk(jwk: JsonObject): ReadJwk {
+  const { text: n, bytes: modulus } = unsigned(jwk.n, MAX_MODULUS_BYTES)
+  const { text: e, bytes: exponent } = unsigned(jwk.e, MAX_EXPONENT_BYTES)
   // The top bit must be set in byte 256 at least: 2041 bits fill as many bytes as 2048.
   const short = modulus.length < 256 || (modulus.length === 256 && (modulus[0] as number) < 0x80)
   if (short) throw new AimsError('key.unsupported', 'RSA keys have 2048 to 4096 bits')
@@ -119,20 +158,21 @@ function readRsaJwk({ kty, n, e }: JsonObject): ReadJwk {
   if (isOne || isEven(exponent) || isEven(modulus)) throw new AimsError('key.unsupported', 'unusable RSA numbers')
   if (isRocaModulus(modulus)) throw new AimsError('key.unsupported', 'the RSA key is of a generator known to be weak')
   try {
-    const key = createPublicKey({ key: { kty: 'RSA', n: n as string, e: e as string }, format: 'jwk' })
-    return { key, keyType: 'rsa', defaultAlg: 'RS256', thumbprint: sha256Base64url(JSON.stringify({ e, kty, n })) }
+    const members = { e, kty: 'RSA', n }
+    const key = createPublicKey({ key: members, format: 'jwk' })
+    return { key, keyType: 'rsa', defaultAlg: 'RS256', ...named(members) }
   } catch (cause) {
     throw new AimsError('key.malformed', 'the JWK is not a valid public key', { cause })
   }
 }
 
-function unsigned(value: JsonValue | undefined, maxBytes: number): Buffer {
+function unsigned(value: JsonValue | undefined, maxBytes: number): Encoded {
   const bytes = typeof value === 'string' && value.length <= maxBytes * 2 ? decodeBase64url(value) : undefined
-  if (bytes === undefined || bytes.length === 0 || bytes[0] === 0) {
+  if (typeof value !== 'string' || bytes === undefined || bytes.length === 0 || bytes[0] === 0) {
     throw new AimsError('key.malformed', 'n or e is not canonical base64url')
   }
   if (bytes.length > maxBytes) throw new AimsError('key.unsupported', 'an RSA number is too large')
-  return bytes
+  return { text: value, bytes }
 }
 
 function isEven(bytes: Buffer): boolean {

@@ -5,16 +5,19 @@ import { inspect } from 'node:util'
 import fc from 'fast-check'
 import { calculateJwkThumbprint } from 'jose'
 import { assertRefused } from '../../../../test/support/tokens.ts'
+import { ALGORITHMS, isJwsAlgorithm } from './algorithms.ts'
 import { AimsError } from './errors.ts'
 import type { JsonObject } from './json.ts'
 import {
   defaultAlgorithm,
   exportPublicJwk,
+  importKeyToCertify,
   importPrivateKey,
   importPublicJwk,
   importVerificationKey,
   jwkThumbprint,
   requireFit,
+  spkiBytes,
   verificationKey,
   WorkloadKey,
 } from './keys.ts'
@@ -42,6 +45,30 @@ for (const [name, key] of Object.entries(PUBLIC)) {
     assert.equal(read.thumbprint, jwkThumbprint(key))
     assert.equal(read.thumbprint, await calculateJwkThumbprint(exportPublicJwk(key)))
   })
+}
+
+for (const [name, key] of Object.entries(PUBLIC)) {
+  test(`what is kept of a ${name} key to be certified is what the key itself says`, () => {
+    const kept = importKeyToCertify(jwkOf(name)).key
+    assert.deepEqual(exportPublicJwk(kept), key.export({ format: 'jwk' }))
+    assert.equal(jwkThumbprint(kept), jwkThumbprint(key))
+    assert.deepEqual(spkiBytes(kept), key.export({ type: 'spki', format: 'der' }))
+    assert.equal(defaultAlgorithm(kept), defaultAlgorithm(key))
+    for (const alg of Object.keys(ALGORITHMS).filter(isJwsAlgorithm)) {
+      const fits = (one: KeyObject) => answerTo(() => requireFit(alg, one))
+      assert.equal(fits(kept), fits(key), alg)
+    }
+    assertRefused(() => requireFit(name === 'RSA' ? 'ES256' : 'RS256', kept), 'key.alg_mismatch')
+  })
+}
+
+function answerTo(work: () => void): string {
+  try {
+    work()
+    return 'fits'
+  } catch (error) {
+    return AimsError.is(error) ? error.code : 'failed'
+  }
 }
 
 test('alg and kid of a JWK are kept, and its algorithm is the key’s only one [credentials.jws.01]', () => {

@@ -4,16 +4,10 @@ import { ALGORITHMS, isJwsAlgorithm, type JwsAlgorithm, signBytes } from './algo
 import { sha256Base64url } from './bytes.ts'
 import { AimsError } from './errors.ts'
 import type { JsonObject } from './json.ts'
-import { readPublicJwk } from './jwk.ts'
+import { keepJwk, knownJwk, type PublicMembers, type ReadJwk, readPublicJwk } from './jwk.ts'
 
 /** A public key as JSON (RFC 7517), with what the key itself needs and nothing else. */
-export interface PublicJwk {
-  readonly kty: string
-  readonly crv?: string
-  readonly x?: string
-  readonly y?: string
-  readonly n?: string
-  readonly e?: string
+export interface PublicJwk extends PublicMembers {
   readonly alg?: string
   readonly kid?: string
   readonly use?: string
@@ -102,6 +96,8 @@ export class WorkloadKey implements LocalSigner {
 
 /** The algorithm a key is used with when nothing else says so: the JWS algorithm of its curve, or RS256. */
 export function defaultAlgorithm(key: KeyObject): JwsAlgorithm {
+  const known = knownJwk(key)
+  if (known !== undefined) return known.defaultAlg
   const curve = key.asymmetricKeyDetails?.namedCurve
   if (key.asymmetricKeyType === 'ed25519') return 'EdDSA'
   if (key.asymmetricKeyType === 'rsa') return 'RS256'
@@ -113,6 +109,8 @@ export function defaultAlgorithm(key: KeyObject): JwsAlgorithm {
 
 /** Refuses an algorithm that the key cannot be used with, and RSA keys outside 2048 to 4096 bits. */
 export function requireFit(alg: JwsAlgorithm, key: KeyObject): void {
+  // Who read it has checked it.
+  if (knownJwk(key)?.defaultAlg === alg) return
   const { keyType, curve } = ALGORITHMS[alg]
   const details = key.asymmetricKeyDetails
   if (key.asymmetricKeyType !== keyType || (curve !== undefined && details?.namedCurve !== curve)) {
@@ -141,11 +139,17 @@ export function exportPublicJwk(
   extra: { readonly alg?: string; readonly kid?: string; readonly use?: string } = {},
 ): PublicJwk {
   if (key.type !== 'public') throw new AimsError('key.private', 'only public keys are exported')
-  return { ...(key.export({ format: 'jwk' }) as PublicJwk), ...extra }
+  return { ...membersOf(key), ...extra }
+}
+
+function membersOf(key: KeyObject): PublicMembers {
+  return knownJwk(key)?.members ?? (key.export({ format: 'jwk' }) as PublicMembers)
 }
 
 /** RFC 7638 thumbprint, SHA-256, base64url. */
 export function jwkThumbprint(key: KeyObject): string {
+  const known = knownJwk(key)
+  if (known !== undefined) return known.thumbprint
   const { kty, crv, x, y, n, e } = exportPublicJwk(key.type === 'public' ? key : createPublicKey(key))
   const members = kty === 'RSA' ? { e, kty, n } : kty === 'OKP' ? { crv, kty, x } : { crv, kty, x, y }
   return sha256Base64url(JSON.stringify(members))
@@ -168,7 +172,17 @@ export function verificationKey(
  * @throws {@link AimsError} `key.private`, `key.unsupported`, `key.malformed`, `key.alg_mismatch`
  */
 export function importVerificationKey(jwk: JsonObject): VerificationKey {
-  const { key, keyType, defaultAlg, thumbprint } = readPublicJwk(jwk)
+  return keyFrom(readPublicJwk(jwk), jwk)
+}
+
+/** {@link importVerificationKey} for a key that gets a credential, and is asked for its JWK and thumbprint again. */
+export function importKeyToCertify(jwk: JsonObject): VerificationKey {
+  const read = readPublicJwk(jwk)
+  keepJwk(read)
+  return keyFrom(read, jwk)
+}
+
+function keyFrom({ key, keyType, defaultAlg, thumbprint }: ReadJwk, jwk: JsonObject): VerificationKey {
   const { alg = defaultAlg, kid } = jwk
   // Every elliptic key has one algorithm, and Ed25519 two names for it; only RSA leaves a choice.
   const fits = isJwsAlgorithm(alg) && (keyType === 'ec' ? alg === defaultAlg : ALGORITHMS[alg].keyType === keyType)
@@ -209,5 +223,7 @@ export function importPrivateKey(pemOrDer: string | Uint8Array): KeyObject {
 
 /** SubjectPublicKeyInfo, DER. */
 export function spkiBytes(key: KeyObject): Buffer {
+  const known = knownJwk(key)?.spki
+  if (known !== undefined) return Buffer.from(known)
   return (key.type === 'public' ? key : createPublicKey(key)).export({ type: 'spki', format: 'der' })
 }

@@ -99,7 +99,7 @@ export function createEvidenceIssuance(options: EvidenceIssuanceOptions): Eviden
         const instance = { name: proven.thumbprint, previous: proven.previous }
         accepted = { entry, key: proven.key, appraisal, manifest, instance }
         await observer.record(succeeded(accepted, correlationId))
-        remember()
+        await remember()
       } catch (error) {
         if (AimsError.is(error)) await observer.record(refused(request, chosen, error, correlationId))
         throw error

@@ -11,10 +11,10 @@ import {
 import {
   AimsError,
   type Clock,
+  importKeyToCertify,
   importVerificationKey,
   isJsonObject,
   type JsonObject,
-  jwkThumbprint,
   sha256,
   spkiBytes,
   type VerificationKey,
@@ -112,11 +112,11 @@ export function createEvidenceSession(options: {
         prepared.set(type, kept)
         offers[type] = offer
       }
-      const { key } = importVerificationKey(publicKey)
+      const { key, thumbprint } = importKeyToCertify(publicKey)
       const purpose = {
         use,
         types,
-        thumbprint: jwkThumbprint(key),
+        thumbprint,
         prepared,
         ...(spiffeId === undefined ? {} : { spiffeId }),
         ...(manifest === undefined ? {} : { manifest }),
@@ -130,8 +130,8 @@ export function createEvidenceSession(options: {
     async prove(request, use, now) {
       const challenge = challenges.take(request.challengeId, now)
       if (challenge.use !== use) throw otherRequest()
-      const key = importVerificationKey(request.publicKey)
-      const thumbprint = jwkThumbprint(key.key)
+      const key = importKeyToCertify(request.publicKey)
+      const { thumbprint } = key
       const nonce = Buffer.from(challenge.nonce).toString('base64url')
       const subject = { nonce, trustDomain, thumbprint: challenge.thumbprint }
       if (thumbprint !== challenge.thumbprint) throw otherRequest()
@@ -168,7 +168,7 @@ function previousThumbprint(
   if (previous === undefined) return undefined
   const key = importVerificationKey(previous.publicKey)
   verifyKeyProof(previous.keyProof, subject, key)
-  return jwkThumbprint(key.key)
+  return key.thumbprint
 }
 
 function requireSameManifest(token: string | undefined, expected: Uint8Array | undefined): void {

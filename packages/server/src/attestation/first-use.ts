@@ -33,7 +33,7 @@ export async function firstUse(
     readonly now: number
     readonly correlationId: string
   },
-): Promise<() => void> {
+): Promise<() => Promise<void>> {
   const { things, observer, now, correlationId } = context
   const { spiffeId, revision } = identity
   const seen: AttestedThing[] = []
@@ -60,9 +60,10 @@ export async function firstUse(
       things.useOnce(`${result.type} ${statement}`, result.evidenceNotAfter ?? now + STATEMENT_MEMORY, now)
     }
   }
-  return () => {
-    // Somebody may have come first while the record was written.
-    seen.forEach(requireHolder)
-    for (const thing of seen) things.put(thing, { thumbprint, assurance, revision }, now)
-  }
+  return () =>
+    things.together(() => {
+      // Somebody may have come first while the record was written.
+      seen.forEach(requireHolder)
+      for (const thing of seen) things.put(thing, { thumbprint, assurance, revision }, now)
+    })
 }

@@ -65,15 +65,24 @@ export function createHandler(options: HandlerOptions): RequestListener {
   const answer = async (request: IncomingMessage, response: ServerResponse, id: string): Promise<string> => {
     const target = readTarget(request, options.allowedHosts)
     const { route, params } = find(request.method ?? '', target.path)
-    const gone = new AbortController()
-    response.once('close', () => gone.abort())
     const first = await admit(await identify(request.socket, route, id), route, id)
     const query = readQuery(target.query, route)
     const body = await readBody(request, route)
     // A body may take its time, in which callers are banned and revoked, and credentials end (X8).
     const caller = route.body === undefined ? first : await admit(await options.identify(request.socket, id), route, id)
-    const signal = AbortSignal.any([gone.signal, stopping])
-    const reply = await route.handle({ id, caller, params, query, body, signal })
+    let signal: AbortSignal | undefined
+    const reply = await route.handle({
+      id,
+      caller,
+      params,
+      query,
+      body,
+      // Few routes wait for something; the others do not pay for a signal.
+      get signal() {
+        signal ??= goneOrStopping(response, stopping)
+        return signal
+      },
+    })
     if (stopping.aborted) response.setHeader('connection', 'close')
     send(response, reply)
     return route.path
@@ -97,6 +106,13 @@ export function createHandler(options: HandlerOptions): RequestListener {
       },
     )
   }
+}
+
+function goneOrStopping(response: ServerResponse, stopping: AbortSignal): AbortSignal {
+  const gone = new AbortController()
+  if (response.closed) gone.abort()
+  else response.once('close', () => gone.abort())
+  return AbortSignal.any([gone.signal, stopping])
 }
 
 function send(response: ServerResponse, { status, body, text }: Reply): void {

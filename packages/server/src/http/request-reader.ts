@@ -90,18 +90,25 @@ export async function readBody(
   return value
 }
 
-async function readBytes(request: IncomingMessage, maxBody: number): Promise<Buffer> {
+function readBytes(request: IncomingMessage, maxBody: number): Promise<Buffer> {
   const tooLarge = () => new AimsError('operation.request_too_large', `the body is larger than ${maxBody} bytes`)
-  if (Number(request.headers['content-length'] ?? 0) > maxBody) throw tooLarge()
-  const chunks: Buffer[] = []
-  let size = 0
-  // The stream stays open when the cap is passed: the answer still has to go out on this connection.
-  for await (const chunk of request.iterator({ destroyOnReturn: false })) {
-    size += chunk.length
-    if (size > maxBody) throw tooLarge()
-    chunks.push(chunk)
-  }
-  return Buffer.concat(chunks)
+  return new Promise((resolve, reject) => {
+    if (Number(request.headers['content-length'] ?? 0) > maxBody) throw tooLarge()
+    const chunks: Buffer[] = []
+    let size = 0
+    // Not by iteration, which ends the connection with the stream: the answer to what is too large goes out on it.
+    request.on('data', (chunk: Buffer) => {
+      size += chunk.length
+      if (size <= maxBody) return void chunks.push(chunk)
+      request.pause()
+      reject(tooLarge())
+    })
+    request.once('end', () => resolve(Buffer.concat(chunks)))
+    request.once('error', reject)
+    request.once('close', () => {
+      if (!request.complete) reject(malformed('the body has no end'))
+    })
+  })
 }
 
 function malformed(message: string): AimsError {

@@ -27,13 +27,20 @@ const SEGMENT = /^[A-Za-z0-9._-]+$/
  *   `operation.method_not_allowed`.
  */
 export function createRouter(routes: readonly Route[], entrance: Entrance): (method: string, path: string) => Match {
-  const reachable = routes.filter(({ entrances }) => entrances.includes(entrance))
+  // By the number of segments: most routes are told apart by it, and none has to be taken apart for a request.
+  const byLength = new Map<number, { readonly route: Route; readonly pattern: readonly string[] }[]>()
+  for (const route of routes) {
+    if (!route.entrances.includes(entrance)) continue
+    const pattern = route.path.split('/')
+    const same = byLength.get(pattern.length) ?? []
+    byLength.set(pattern.length, [...same, { route, pattern }])
+  }
   return (method, path) => {
     const segments = path.split('/')
     const wanted = method === 'HEAD' ? 'GET' : method
     const allowed: string[] = []
-    for (const route of reachable) {
-      const params = matchPath(route.path.split('/'), segments)
+    for (const { route, pattern } of byLength.get(segments.length) ?? []) {
+      const params = matchPath(pattern, segments)
       if (params === undefined) continue
       if (route.method === wanted && !(method === 'HEAD' && route.head === false)) return { route, params }
       allowed.push(route.method)
@@ -43,8 +50,8 @@ export function createRouter(routes: readonly Route[], entrance: Entrance): (met
   }
 }
 
+// Of the same number of segments.
 function matchPath(pattern: readonly string[], segments: readonly string[]): Record<string, string> | undefined {
-  if (pattern.length !== segments.length) return undefined
   const params: Record<string, string> = {}
   for (const [index, part] of pattern.entries()) {
     const segment = segments[index] ?? ''

@@ -102,7 +102,7 @@ export function createNodeAttestation(options: NodeAttestationOptions): NodeAtte
     }
     await observer.record(admitted(agent, postureOf(appraisal), appraisal.assurance, correlationId))
     const grant = await issue(agent, key, appraisal, correlationId)
-    remember()
+    await remember()
     // A new attestation ends what the agent held before.
     const registered = { ...grant.agent, serial: grant.svid.serialNumber, nextSerial: undefined }
     registry.put(registered)

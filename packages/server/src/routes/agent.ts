@@ -1,4 +1,4 @@
-import { AimsError, type Clock, importVerificationKey, isJsonObject, type JsonObject, jwkThumbprint } from 'aims/base'
+import { AimsError, type Clock, importKeyToCertify, isJsonObject, type JsonObject } from 'aims/base'
 import { serializeBundle } from 'aims/credentials'
 import type { TrustDomain } from 'aims/identifiers'
 import {
@@ -81,11 +81,11 @@ export function agentRoutes(options: AgentRoutesOptions): readonly Route[] {
     const request = issuanceRequest(call)
     const { publicKey: jwk, keyProof } = objectBody(call)
     if (!isJsonObject(jwk)) throw new AimsError('operation.request_malformed', 'publicKey is a JWK')
-    const key = importVerificationKey(jwk)
+    const key = importKeyToCertify(jwk)
     const { agent } = request
     if (agent !== undefined) {
       const nonce = agentProofNonce({ agent: agent.spiffeId, purpose: type, entryId: request.entryId })
-      const subject = { nonce, trustDomain, thumbprint: jwkThumbprint(key.key) }
+      const subject = { nonce, trustDomain, thumbprint: key.thumbprint }
       verifyKeyProof(typeof keyProof === 'string' ? keyProof : '', subject, key)
     }
     return { ...request, publicKey: key.key }

@@ -1,6 +1,7 @@
 import type { DatabaseSync } from 'node:sqlite'
 import { AimsError, sha256Base64url, storing } from 'aims/base'
 import { ASSURANCE_LEVELS, type Assurance } from 'aims/credentials'
+import { type GroupCommit, groupCommit } from './group-commit.ts'
 import type { Seal } from './seal.ts'
 
 /** A machine, instance or job by what its evidence calls it, and the identity it was attested for. */
@@ -25,6 +26,9 @@ export interface AttestedState {
 /** What was attested before, and statements that are good for one use. */
 export interface AttestedThings {
   find(thing: AttestedThing): AttestedState | undefined
+  /** Puts what belongs together, with what others put at that moment. */
+  readonly together: GroupCommit
+  /** Inside {@link together}. */
   put(thing: AttestedThing, state: AttestedState, now: number): void
   /** Forgets what was attested for an identity, so that its next attestation is a first one. Returns how many there were. */
   forget(spiffeId: string): number
@@ -53,6 +57,7 @@ export function openAttestedThings(db: DatabaseSync, seal: Seal): AttestedThings
   const expire = db.prepare('DELETE FROM used_statements WHERE expires_at <= ?')
 
   return {
+    together: groupCommit(db, seal.transaction),
     find(thing) {
       const row = storing('store', () => find.get(idOf(thing)))
       if (row === undefined) return undefined
@@ -64,7 +69,7 @@ export function openAttestedThings(db: DatabaseSync, seal: Seal): AttestedThings
       const id = idOf(thing)
       const names = { $id: id, $type: thing.type, $attested: thing.attested, $spiffeId: thing.spiffeId }
       const state = { $thumbprint: thumbprint, $assurance: assurance, $revision: revision, $now: now }
-      seal.transaction(() => seal.row('attested', id, () => put.run({ ...names, ...state })))
+      seal.row('attested', id, () => put.run({ ...names, ...state }))
     },
     forget(spiffeId) {
       const rows = storing('store', () => ofSubject.all(spiffeId))

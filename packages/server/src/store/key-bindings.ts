@@ -1,6 +1,7 @@
 import type { DatabaseSync } from 'node:sqlite'
 import { AimsError, importVerificationKey, parseJsonObject, storing } from 'aims/base'
 import type { ConfirmationKey, ConfirmationRegistry, KeyBindings } from 'aims/provisioning'
+import { groupCommit } from './group-commit.ts'
 
 /** Most bindings kept at once: about 150 MB. Beyond it nothing is issued rather than unchecked. */
 const MAX_BINDINGS = 1_000_000
@@ -20,7 +21,10 @@ export interface StoredKeyBindings extends KeyBindings, ConfirmationRegistry {
   purge(now: number): void
 }
 
-/** Key bindings and `aims-00` confirmation keys in the store. `maxOfOne`: keys that one subject may have at a time. */
+/**
+ * Key bindings and `aims-00` confirmation keys in the store. Those that are asked for in one turn of the event loop share
+ * a commit. `maxOfOne`: keys that one subject may have at a time.
+ */
 export function openKeyBindings(
   db: DatabaseSync,
   { maxOfOne = MAX_OF_ONE }: { readonly maxOfOne?: number } = {},
@@ -34,7 +38,8 @@ export function openKeyBindings(
     INSERT INTO confirmation_keys VALUES ($subject, $kid, $jwk, $expires)
     ON CONFLICT (subject, kid) DO UPDATE SET jwk = $jwk, expires_at = max(expires_at, $expires)`)
   const find = db.prepare('SELECT jwk FROM confirmation_keys WHERE subject = ? AND kid = ? AND expires_at > ?')
-  const owner = db.prepare('SELECT subject FROM key_bindings WHERE thumbprint = ?')
+  const owner = db.prepare('SELECT subject, expires_at FROM key_bindings WHERE thumbprint = ?')
+  const together = groupCommit(db)
   const expire = db.prepare('DELETE FROM key_bindings WHERE expires_at <= ? RETURNING subject')
   const held = new Map<string, number>()
   for (const row of db.prepare('SELECT subject, count(*) AS n FROM key_bindings GROUP BY subject').all()) {
@@ -59,26 +64,42 @@ export function openKeyBindings(
 
   return {
     async bind(binding) {
-      const { thumbprint, subject } = binding
-      const before = storing('store', () => owner.get(thumbprint))?.subject
-      if (before !== subject && (held.get(subject) ?? 0) >= maxOfOne) {
-        throw new AimsError(
-          'operation.busy',
-          'the subject has too many keys at a time: they count until their credentials end',
-        )
+      const { thumbprint, subject, expiresAt } = binding
+      const known = storing('store', () => owner.get(thumbprint))
+      // Two credentials for one key: what the first one wrote is enough for the one that ends earlier.
+      if (known?.subject === subject && Number(known.expires_at) >= expiresAt) return true
+      let undo = (): void => undefined
+      const work = (): boolean => {
+        const before = owner.get(thumbprint)?.subject
+        if (before !== subject && (held.get(subject) ?? 0) >= maxOfOne) {
+          throw new AimsError(
+            'operation.busy',
+            'the subject has too many keys at a time: they count until their credentials end',
+          )
+        }
+        const isBound = bindNow(binding)
+        if (isBound && before !== subject) {
+          change(subject, 1)
+          if (before !== undefined) change(String(before), -1)
+          undo = () => {
+            change(subject, -1)
+            if (before !== undefined) change(String(before), 1)
+          }
+        }
+        return isBound
       }
-      const isBound = bindNow(binding)
-      if (isBound && before !== subject) {
-        change(subject, 1)
-        if (before !== undefined) change(String(before), -1)
+      try {
+        return await together(work)
+      } catch (error) {
+        undo()
+        throw error
       }
-      return isBound
     },
     bindNow,
-    async register({ subject, kid, jwk, expiresAt }: ConfirmationKey) {
-      storing('store', () =>
-        register.run({ $subject: subject, $kid: kid, $jwk: JSON.stringify(jwk), $expires: expiresAt }),
-      )
+    register({ subject, kid, jwk, expiresAt }: ConfirmationKey) {
+      return together(() => {
+        register.run({ $subject: subject, $kid: kid, $jwk: JSON.stringify(jwk), $expires: expiresAt })
+      })
     },
     find(subject, kid, now) {
       const jwk = find.get(subject, kid, now)?.jwk

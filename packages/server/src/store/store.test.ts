@@ -61,6 +61,20 @@ test('no order of requests binds one key to two subjects at one time', async () 
   )
 })
 
+test('of two subjects that ask for one key at the same moment, one gets it', async () => {
+  const bindings = openKeyBindings(openStore(':memory:'))
+  const ask = (subject: typeof bot) => bindings.bind({ thumbprint: 'k', subject, expiresAt: NOW + 9, now: NOW })
+  assert.deepEqual(await Promise.all([ask(bot), ask(other), ask(bot)]), [true, false, true])
+})
+
+test('the room of a subject is not overdrawn by requests of the same moment', async () => {
+  const bindings = openKeyBindings(openStore(':memory:'), { maxOfOne: 2 })
+  const ask = (thumbprint: string) => bindings.bind({ thumbprint, subject: bot, expiresAt: NOW + 9, now: NOW })
+  const answers = await Promise.allSettled(['a', 'b', 'c', 'a'].map(ask))
+  const told = answers.map((one) => (one.status === 'fulfilled' ? one.value : one.reason.code))
+  assert.deepEqual(told, [true, true, 'operation.busy', true])
+})
+
 test('what has expired is forgotten', async () => {
   const db = openStore(':memory:')
   const bindings = openKeyBindings(db)
