@@ -14,8 +14,8 @@ import {
   parseEntry,
   type RegistrationEntry,
 } from 'aims/provisioning'
+import { keyEncryptionKey } from '../packages/aims/src/base/key-encryption-key.ts'
 import { createEntryRegistry, type EntryRegistry } from '../packages/server/src/entries.ts'
-import { keyEncryptionKey } from '../packages/server/src/keys/key-encryption-key.ts'
 import { readChanges } from '../packages/server/src/registration/planning.ts'
 import { openStore } from '../packages/server/src/store/database.ts'
 import { openEntryStore } from '../packages/server/src/store/entry-store.ts'

@@ -9,7 +9,7 @@ import { join } from 'node:path'
 import { after, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
-import { keyEncryptionKey } from '../../packages/server/src/keys/key-encryption-key.ts'
+import { keyEncryptionKey } from '../../packages/aims/src/base/key-encryption-key.ts'
 import { SCHEMA } from '../../packages/server/src/store/database.ts'
 import { fillStore, requireAllThere } from '../support/old-store.ts'
 

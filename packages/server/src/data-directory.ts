@@ -1,6 +1,6 @@
 import { accessSync, constants, lstatSync } from 'node:fs'
 import { join } from 'node:path'
-import { AimsError, createDirectory, type FileLock, lockFile } from 'aims/base'
+import { AimsError, createDirectory, type FileLock, lockFile, printMode } from 'aims/base'
 
 /** The data directory while this process owns it. */
 export interface DataDirectory {
@@ -63,9 +63,4 @@ function statDirectory(path: string): { readonly uid: number; readonly mode: num
     throw new AimsError('operation.data_directory_unwritable', `${path}: not a directory`)
   }
   return stat
-}
-
-/** A file mode as people write it, e.g. `0644`. */
-export function printMode(mode: number): string {
-  return (mode & 0o7777).toString(8).padStart(4, '0')
 }

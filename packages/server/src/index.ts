@@ -22,7 +22,6 @@ export { type Configuration, environmentName, SETTINGS, type Setting } from './c
 export { makeDataDirectory } from './data-directory.ts'
 export type { RelationshipStatus } from './federation/federation.ts'
 export type { AuthorityPurpose, KeyInfo } from './keys/authority-types.ts'
-export { type KeyEncryptionKey, readKeyEncryptionKey } from './keys/key-encryption-key.ts'
 export { examineKeyManager } from './keys/managers/configured.ts'
 export { type FiledEntry, readEntryFile } from './registration/entry-file.ts'
 export type { PlanRequest, ServerPlan } from './registration/planning.ts'

@@ -14,3 +14,8 @@ export function createDirectory(path: string, mode: number): void {
   if (parent !== path) createDirectory(parent, mode)
   mkdirSync(path, { mode })
 }
+
+/** Permissions as people write them, e.g. `0600`. */
+export function printMode(mode: number): string {
+  return (mode & 0o7777).toString(8).padStart(4, '0')
+}

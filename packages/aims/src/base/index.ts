@@ -2,13 +2,20 @@ export { ALGORITHMS, type Algorithm, isJwsAlgorithm, type JwsAlgorithm, SPIFFE_A
 export { type ApiAddress, type ApiClient, type ApiRequest, apiClient } from './api-client.ts'
 export { decodeBase64, decodeBase64url, encodeBase64url, equalConstantTime, sha256, sha256Base64url } from './bytes.ts'
 export { type Clock, systemClock } from './clock.ts'
-export { createDirectory } from './directory.ts'
+export { createDirectory, printMode } from './directory.ts'
 export { ERROR_CODES } from './error-codes/index.ts'
 export { AimsError, type AimsErrorCode, refuseAs } from './errors.ts'
 export { type AuditEvent, type AuditEventType, noObserver, type Observer } from './event.ts'
 export { type HttpOptions, type HttpRequest, type HttpResponse, parseHttpRequest, parseHttpResponse } from './http.ts'
 export { canonicalJson } from './jcs.ts'
 export { isJsonObject, type JsonLimits, type JsonObject, type JsonValue, parseJson, parseJsonObject } from './json.ts'
+export {
+  createKeyEncryptionKey,
+  isMacOf,
+  type KeyEncryptionKey,
+  keyEncryptionKey,
+  readKeyEncryptionKey,
+} from './key-encryption-key.ts'
 export {
   exportPublicJwk,
   importKeyToCertify,
@@ -33,7 +40,10 @@ export {
   outbound,
   RateLimitedError,
 } from './outbound.ts'
-export type { TlsPeer } from './outbound-connection.ts'
+export { type Networks, networks, type Resolver, resolveBySystem, vettedAddresses } from './outbound-addresses.ts'
+export { type ConnectionOptions, openConnection, type TlsPeer } from './outbound-connection.ts'
+export { type OutboundUrl, parseOutboundUrl } from './outbound-url.ts'
 export { encodePem, type PemBlock, parsePem } from './pem.ts'
+export { withoutSecrets } from './secret-text.ts'
 export { type DatabaseOptions, type FileLock, lockFile, openDatabase, storing, transaction } from './sqlite.ts'
 export { type BoundSocket, bindSocket, type SocketPlace } from './unix-socket.ts'

@@ -1,4 +1,6 @@
-import { BlockList, isIP } from 'node:net'
+import { lookup } from 'node:dns/promises'
+import { BlockList, isIP, isIPv4 } from 'node:net'
+import { AimsError } from './errors.ts'
 
 /** IPv4 that is not globally reachable unicast. @see IANA IPv4 Special-Purpose Address Registry */
 const SPECIAL_IPV4 = [
@@ -69,4 +71,36 @@ export function isPublicAddress(address: string): boolean {
 /** True for addresses at which clouds hand out credentials. */
 export function isMetadataAddress(address: string): boolean {
   return metadata.has(address)
+}
+
+/** Tells every address of a name. */
+export type Resolver = (host: string) => Promise<readonly string[]>
+
+/** The resolver of the system. */
+export const resolveBySystem: Resolver = async (host) =>
+  (await lookup(host, { all: true, order: 'verbatim' })).map(({ address }) => address)
+
+const MAX_ADDRESSES = 32
+
+/**
+ * The addresses of a host, of which every one may be reached: public, or in `extra`; never those at which clouds hand
+ * out credentials. One bad address among several refuses: whoever answers for the name decides which one comes first
+ * next time. Connect to one of these, and do not resolve the name again.
+ *
+ * @returns At most four.
+ * @throws {@link AimsError} `outbound.unresolvable`, `outbound.address_refused`
+ */
+export async function vettedAddresses(host: string, extra: Networks, resolve: Resolver): Promise<readonly string[]> {
+  const addresses = isIPv4(host) ? [host] : await resolve(host).catch(unresolvable)
+  if (addresses.length === 0) return unresolvable()
+  const isFine = (address: string): boolean =>
+    !isMetadataAddress(address) && (isPublicAddress(address) || extra.has(address))
+  if (addresses.length > MAX_ADDRESSES || !addresses.every(isFine)) {
+    throw new AimsError('outbound.address_refused', 'the host has an address that may not be reached')
+  }
+  return addresses.slice(0, 4)
+}
+
+function unresolvable(cause?: unknown): never {
+  throw new AimsError('outbound.unresolvable', 'the name has no address', { cause })
 }

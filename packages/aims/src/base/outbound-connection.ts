@@ -22,6 +22,8 @@ export interface ConnectionOptions {
   readonly authorities?: string
   /** Whom to accept instead of whoever has a certificate for the name. */
   readonly peer?: TlsPeer
+  /** What else TLS needs, e.g. the certificate of a client and how it knows the server. It stands above the fields before. */
+  readonly tls?: TlsOptions
   readonly signal: AbortSignal
   /** Opens a TCP connection. Default: the network. */
   connect?(address: string, port: number): Socket
@@ -54,7 +56,7 @@ export async function openConnection(options: ConnectionOptions): Promise<TLSSoc
 }
 
 function openTo(address: string, options: ConnectionOptions): Promise<TLSSocket> {
-  const { host, port, authorities, peer, signal } = options
+  const { host, port, authorities, peer, tls: more, signal } = options
   const tcp = options.connect?.(address, port) ?? connectTcp({ host: address, port })
   return new Promise((resolve, reject) => {
     const tls = connectTls({
@@ -67,6 +69,7 @@ function openTo(address: string, options: ConnectionOptions): Promise<TLSSocket>
       ALPNProtocols: ['http/1.1'],
       ...(authorities === undefined ? {} : { ca: authorities }),
       ...(peer === undefined ? {} : judgedBy(peer)),
+      ...more,
     })
     const end = (error: Error): void => {
       signal.removeEventListener('abort', abort)

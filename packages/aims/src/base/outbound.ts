@@ -1,9 +1,8 @@
-import { lookup } from 'node:dns/promises'
 import { type IncomingMessage, request } from 'node:http'
-import { isIPv4, type Socket } from 'node:net'
+import type { Socket } from 'node:net'
 import type { TLSSocket } from 'node:tls'
 import { AimsError } from './errors.ts'
-import { isMetadataAddress, isPublicAddress, type Networks, networks } from './outbound-addresses.ts'
+import { type Networks, networks, resolveBySystem, vettedAddresses } from './outbound-addresses.ts'
 import { openConnection, type TlsPeer } from './outbound-connection.ts'
 import { Redirected, redirectTarget } from './outbound-redirect.ts'
 import { isPublicName, type OutboundUrl, parseOutboundUrl } from './outbound-url.ts'
@@ -79,8 +78,6 @@ export interface Outbound<Purpose extends string = string> {
   fetch(purpose: Purpose, url: string, request?: OutboundRequest): Promise<OutboundResponse>
 }
 
-const MAX_ADDRESSES = 32
-
 /**
  * Makes the fetcher for everything a program fetches from elsewhere. Every URL is read in one spelling, its host must be
  * allowed for the purpose, **every** address of the host must be public (or in a network that is configured), and the
@@ -133,7 +130,7 @@ export function outbound<Purpose extends string>(options: OutboundOptions<Purpos
     wanted: OutboundRequest,
     signal: AbortSignal,
   ): Promise<OutboundResponse> {
-    const addresses = await orAborted(signal, vet(url.host, rule, resolve))
+    const addresses = await orAborted(signal, vettedAddresses(url.host, rule.networks, resolve))
     const through = { ...rule.tls, ...(connect === undefined ? {} : { connect }) }
     const socket = await openConnection({ host: url.host, port: url.port, addresses, signal, ...through })
     try {
@@ -178,30 +175,6 @@ function authorityOf(host: string): string {
   const { host: name, port, target } = parseOutboundUrl(`https://${host}`)
   if (target !== '/') throw new TypeError(`not a host: ${host}`)
   return `${name}:${port}`
-}
-
-async function resolveBySystem(host: string): Promise<readonly string[]> {
-  return (await lookup(host, { all: true, order: 'verbatim' })).map(({ address }) => address)
-}
-
-// One bad address among several refuses: whoever answers for the name decides which one comes first next time.
-async function vet(
-  host: string,
-  rule: Rule,
-  resolve: (host: string) => Promise<readonly string[]>,
-): Promise<readonly string[]> {
-  const addresses = isIPv4(host) ? [host] : await resolve(host).catch(unresolvable)
-  if (addresses.length === 0) return unresolvable()
-  const isFine = (address: string): boolean =>
-    !isMetadataAddress(address) && (isPublicAddress(address) || rule.networks.has(address))
-  if (addresses.length > MAX_ADDRESSES || !addresses.every(isFine)) {
-    throw new AimsError('outbound.address_refused', 'the host has an address that may not be reached')
-  }
-  return addresses.slice(0, 4)
-}
-
-function unresolvable(cause?: unknown): never {
-  throw new AimsError('outbound.unresolvable', 'the name has no address', { cause })
 }
 
 async function orAborted<T>(signal: AbortSignal, work: Promise<T>): Promise<T> {

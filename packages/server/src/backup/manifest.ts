@@ -1,7 +1,14 @@
 import { readFileSync, statSync } from 'node:fs'
 import { join } from 'node:path'
-import { AimsError, canonicalJson, isJsonObject, type JsonObject, parseJsonObject } from 'aims/base'
-import { isMacOf, type KeyEncryptionKey } from '../keys/key-encryption-key.ts'
+import {
+  AimsError,
+  canonicalJson,
+  isJsonObject,
+  isMacOf,
+  type JsonObject,
+  type KeyEncryptionKey,
+  parseJsonObject,
+} from 'aims/base'
 
 /** What a backup is a copy of, and how to tell that it is whole. */
 export interface BackupManifest {

@@ -12,11 +12,17 @@ import {
   statSync,
 } from 'node:fs'
 import { basename, dirname, join } from 'node:path'
-import { AimsError, type AuditEvent, type Clock, systemClock } from 'aims/base'
+import {
+  AimsError,
+  type AuditEvent,
+  type Clock,
+  type KeyEncryptionKey,
+  readKeyEncryptionKey,
+  systemClock,
+} from 'aims/base'
 import { AuditLog } from 'aims/monitoring'
 import type { Configuration } from '../config/settings.ts'
 import { openDataDirectory } from '../data-directory.ts'
-import { type KeyEncryptionKey, readKeyEncryptionKey } from '../keys/key-encryption-key.ts'
 import { acceptedEvents } from '../rollback/guard.ts'
 import { type Remembered, readRollbackMemory, type Withdrawal, writeRollbackMemory } from '../rollback/memory.ts'
 import { LOG_FILE, RESTORING, STORE_FILE } from '../storage.ts'

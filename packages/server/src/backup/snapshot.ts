@@ -1,10 +1,9 @@
 import { createHash } from 'node:crypto'
 import { createReadStream, mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import type { Clock } from 'aims/base'
+import type { Clock, KeyEncryptionKey } from 'aims/base'
 import { AuditReader } from 'aims/monitoring'
 import type { Configuration } from '../config/settings.ts'
-import type { KeyEncryptionKey } from '../keys/key-encryption-key.ts'
 import { openMeta } from '../store/meta.ts'
 import { BACKUP_FILES, type BackupManifest, formatManifest, MANIFEST } from './manifest.ts'
 

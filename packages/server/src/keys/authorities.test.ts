@@ -1,8 +1,7 @@
 import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
 import { test } from 'node:test'
-import type { AuditEvent, Observer } from 'aims/base'
-import { WorkloadKey } from 'aims/base'
+import { type AuditEvent, keyEncryptionKey, type Observer, WorkloadKey } from 'aims/base'
 import { bundleSource, issueX509Svid, serializeBundle, verifyX509Svid } from 'aims/credentials'
 import { parseTrustDomain, parseWorkloadSpiffeId } from 'aims/identifiers'
 import { openStore } from '../store/database.ts'
@@ -11,7 +10,6 @@ import { openMeta } from '../store/meta.ts'
 import { openSeal } from '../store/seal.ts'
 import { openAuthorities } from './authorities.ts'
 import type { Authorities, AuthoritiesOptions } from './authority-types.ts'
-import { keyEncryptionKey } from './key-encryption-key.ts'
 
 const trustDomain = parseTrustDomain('example.com')
 const START = 1_800_000_000

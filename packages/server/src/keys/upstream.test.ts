@@ -5,7 +5,7 @@ import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, test } from 'node:test'
-import { encodePem, systemClock, WorkloadKey } from 'aims/base'
+import { encodePem, keyEncryptionKey, systemClock, WorkloadKey } from 'aims/base'
 import { bundleSource, createX509Authority, issueCaCertificate, issueX509Svid, verifyX509Svid } from 'aims/credentials'
 import { parseTrustDomain, parseWorkloadSpiffeId } from 'aims/identifiers'
 import {
@@ -22,7 +22,6 @@ import { openMeta } from '../store/meta.ts'
 import { openSeal } from '../store/seal.ts'
 import { openAuthorities } from './authorities.ts'
 import type { AuthoritiesOptions } from './authority-types.ts'
-import { keyEncryptionKey } from './key-encryption-key.ts'
 import { configuredUpstream } from './upstream.ts'
 
 const hasOpenssl = spawnSync('openssl', ['version']).status === 0

@@ -1,13 +1,20 @@
 import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
 import { test } from 'node:test'
-import { AimsError, type AuditEvent, type JsonObject, type JsonValue, type Observer, parseJson } from 'aims/base'
+import {
+  AimsError,
+  type AuditEvent,
+  type JsonObject,
+  type JsonValue,
+  keyEncryptionKey,
+  type Observer,
+  parseJson,
+} from 'aims/base'
 import { parseTrustDomain } from 'aims/identifiers'
 import { DEFAULT_TTLS, entryToJson, type PlannedChange } from 'aims/provisioning'
 import fc from 'fast-check'
 import { delegationList } from '../config/delegation-setting.ts'
 import { type Actor, createEntryRegistry, type EntryRegistry } from '../entries.ts'
-import { keyEncryptionKey } from '../keys/key-encryption-key.ts'
 import { openStore } from '../store/database.ts'
 import { openEntryStore } from '../store/entry-store.ts'
 import { openMeta } from '../store/meta.ts'

@@ -1,7 +1,7 @@
 import { existsSync, statSync } from 'node:fs'
 import { dirname, join } from 'node:path'
+import { readKeyEncryptionKey } from 'aims/base'
 import type { Configuration } from '../config/settings.ts'
-import { readKeyEncryptionKey } from '../keys/key-encryption-key.ts'
 import { STORE_FILE } from '../storage.ts'
 import { openStore } from '../store/database.ts'
 import { openMeta } from '../store/meta.ts'

@@ -1,7 +1,6 @@
 import { closeSync, constants, fsyncSync, openSync, readFileSync, renameSync, rmSync, writeSync } from 'node:fs'
 import { dirname } from 'node:path'
-import { AimsError, isJsonObject, type JsonObject, parseJsonObject } from 'aims/base'
-import { isMacOf, type KeyEncryptionKey } from '../keys/key-encryption-key.ts'
+import { AimsError, isJsonObject, isMacOf, type JsonObject, type KeyEncryptionKey, parseJsonObject } from 'aims/base'
 
 /** How far a store and its log had come: kept apart from them, so that older copies of them are found out. */
 export interface Remembered {

@@ -1,8 +1,15 @@
 import type { DatabaseSync } from 'node:sqlite'
-import { AimsError, type JsonObject, parseJson, parseJsonObject, storing } from 'aims/base'
+import {
+  AimsError,
+  isMacOf,
+  type JsonObject,
+  type KeyEncryptionKey,
+  parseJson,
+  parseJsonObject,
+  storing,
+} from 'aims/base'
 import type { SpiffeId, TrustDomain } from 'aims/identifiers'
 import { createEntryIndex, entryToJson, parseEntry, type RegistrationEntry } from 'aims/provisioning'
-import { isMacOf, type KeyEncryptionKey } from '../keys/key-encryption-key.ts'
 import type { Meta } from './meta.ts'
 import type { Seal } from './seal.ts'
 

@@ -6,13 +6,13 @@ import {
   isJsonObject,
   type JsonObject,
   type JsonValue,
+  type KeyEncryptionKey,
   parseJson,
   spkiBytes,
   storing,
   WorkloadKey,
 } from 'aims/base'
 import { splitDerChain } from 'aims/credentials'
-import type { KeyEncryptionKey } from '../keys/key-encryption-key.ts'
 import type { ConfiguredManager } from '../keys/managers/configured.ts'
 import { type ManagedSigner, managedSigner } from '../keys/managers/key-manager.ts'
 import type { Seal } from './seal.ts'

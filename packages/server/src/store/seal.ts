@@ -1,6 +1,5 @@
 import type { DatabaseSync, SQLOutputValue } from 'node:sqlite'
-import { AimsError, storing, transaction } from 'aims/base'
-import { isMacOf, type KeyEncryptionKey } from '../keys/key-encryption-key.ts'
+import { AimsError, isMacOf, type KeyEncryptionKey, storing, transaction } from 'aims/base'
 import type { Meta } from './meta.ts'
 
 /** The tables that decide who is who and what is trusted. The first column is the key. */

@@ -12,8 +12,9 @@ import {
   writeSync,
 } from 'node:fs'
 import { dirname } from 'node:path'
-import { AimsError, equalConstantTime } from 'aims/base'
-import { printMode } from '../data-directory.ts'
+import { equalConstantTime } from './bytes.ts'
+import { printMode } from './directory.ts'
+import { AimsError } from './errors.ts'
 
 /** Wraps and authenticates what the store keeps. The key itself cannot be read from it. */
 export interface KeyEncryptionKey {
