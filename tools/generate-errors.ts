@@ -6,6 +6,7 @@ import { AUTHORIZATION_CODES } from '../packages/aims/src/base/error-codes/autho
 import { BASE_CODES } from '../packages/aims/src/base/error-codes/base.ts'
 import { COMPLIANCE_CODES } from '../packages/aims/src/base/error-codes/compliance.ts'
 import { CREDENTIAL_CODES } from '../packages/aims/src/base/error-codes/credential.ts'
+import { EGRESS_CODES } from '../packages/aims/src/base/error-codes/egress.ts'
 import { IDENTIFIER_CODES } from '../packages/aims/src/base/error-codes/identifier.ts'
 import { MONITORING_CODES } from '../packages/aims/src/base/error-codes/monitoring.ts'
 import { OPERATION_CODES } from '../packages/aims/src/base/error-codes/operation.ts'
@@ -31,6 +32,7 @@ export const CODE_TABLES: readonly (readonly [title: string, codes: { readonly [
   ['Running the programs', OPERATION_CODES],
   ['Fetching from elsewhere', OUTBOUND_CODES],
   ['MCP and A2A', PROTOCOL_CODES],
+  ['The credential broker', EGRESS_CODES],
 ]
 
 export function errorsMarkdown(): string {

@@ -3,6 +3,9 @@ import { remoteObserver } from 'aims/monitoring'
 import { startServerBackend } from './backend.ts'
 import { type BrokerConfiguration, brokerSettings } from './broker/configuration.ts'
 import { startBroker } from './broker/start.ts'
+import { type EgressConfiguration, egressSettings } from './egress/configuration.ts'
+import { type RunningBroker, startEgress } from './egress/egress-server.ts'
+import { openSecrets } from './egress/secrets/secret-store.ts'
 import { type RemoteConfiguration, remoteSettings } from './node/configuration.ts'
 import { connectForeign } from './node/foreign.ts'
 import { remoteServer } from './node/remote-server.ts'
@@ -17,7 +20,8 @@ export interface AgentConfiguration
   extends WorkloadAttestorConfiguration,
     RemoteConfiguration,
     SecretConfiguration,
-    BrokerConfiguration {
+    BrokerConfiguration,
+    EgressConfiguration {
   /** Path of the Workload API socket. */
   readonly 'agent.socket': string
   /** Permissions of that socket: who may ask at all. */
@@ -42,6 +46,8 @@ export interface AgentOptions {
 export interface RunningAgent {
   /** For `SPIFFE_ENDPOINT_SOCKET`. */
   readonly address: string
+  /** Where the credential broker listens, if there is one. */
+  readonly egress: Pick<RunningBroker, 'socketPath' | 'port'> | undefined
   /** Ends all calls, so that clients come back to the next agent, and forgets all keys. */
   close(): Promise<void>
 }
@@ -64,6 +70,7 @@ export async function startAgent(config: AgentConfiguration, options: AgentOptio
   const maxStaleness = stalenessOf(config)
   const secrets = secretSettings(config)
   const brokers = brokerSettings(config)
+  const egress = egressSettings(config)
   const foreign = await connectForeign(config, log)
   const refused = (): void => backend.forget()
   const remote = closingOnError(foreign, () => {
@@ -79,11 +86,18 @@ export async function startAgent(config: AgentConfiguration, options: AgentOptio
     api.close()
     foreign?.close()
   }
+  const attestor = workloadAttestor(config)
+  const observer = spoolingObserver(remoteObserver(api), log)
+  const running: { close(): Promise<void> }[] = []
+  const close = async (): Promise<void> => {
+    for (const part of running.splice(0)) await part.close()
+    stop()
+  }
   try {
     const shared = {
       backend,
-      attestor: workloadAttestor(config),
-      observer: spoolingObserver(remoteObserver(api), log),
+      attestor,
+      observer,
       clock,
     }
     const server = await WorkloadApiServer.start({
@@ -93,21 +107,15 @@ export async function startAgent(config: AgentConfiguration, options: AgentOptio
       revocations: backend,
       secrets,
     })
-    await orLater(firstWord(remote?.attested, backend.ready)).catch(async (error: unknown) => {
-      await server.close()
-      throw error
-    })
+    running.push(server)
+    await orLater(firstWord(remote?.attested, backend.ready))
     const broker = brokers && startBroker({ ...shared, settings: brokers, address: server.address, maxStaleness, log })
-    return {
-      address: server.address,
-      async close() {
-        await broker?.close()
-        await server.close()
-        stop()
-      },
-    }
+    if (broker !== undefined) running.unshift(broker)
+    const passing = egress && (await startEgress({ ...shared, ...egress, secrets: openSecrets(egress.files) }))
+    if (passing !== undefined) running.unshift(passing)
+    return { address: server.address, egress: passing, close }
   } catch (error) {
-    stop()
+    await close()
     throw error
   }
 }

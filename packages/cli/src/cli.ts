@@ -21,6 +21,7 @@ const COMMANDS: { readonly [name: string]: readonly [string, () => Promise<Comma
     () => import('./commands/agent.ts'),
   ],
   token: ['make join tokens for agents on other hosts', () => import('./commands/token.ts')],
+  secret: ['keep secrets of older services for the credential broker', () => import('./commands/secret.ts')],
   id: ['check identifiers', () => import('./commands/id.ts')],
   entry: ['register workloads', () => import('./commands/entry.ts')],
   revoke: ['refuse what was issued to an identity, or one credential or key', () => import('./commands/revoke.ts')],

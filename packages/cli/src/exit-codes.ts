@@ -21,6 +21,8 @@ const BY_AREA: { readonly [area: string]: ExitCode } = {
 // Where one code differs from its area.
 const BY_CODE: { readonly [code in AimsErrorCode]?: ExitCode } = {
   'attestation.policy_malformed': 2,
+  'egress.secret_invalid': 2,
+  'egress.secret_unknown': 1,
   'operation.config_invalid': 2,
   'operation.config_unreadable': 2,
   'operation.request_malformed': 2,

@@ -4,6 +4,7 @@ import type { AUTHORIZATION_CODES } from './error-codes/authorization.ts'
 import type { BASE_CODES } from './error-codes/base.ts'
 import type { COMPLIANCE_CODES } from './error-codes/compliance.ts'
 import type { CREDENTIAL_CODES } from './error-codes/credential.ts'
+import type { EGRESS_CODES } from './error-codes/egress.ts'
 import type { IDENTIFIER_CODES } from './error-codes/identifier.ts'
 import type { MONITORING_CODES } from './error-codes/monitoring.ts'
 import type { OPERATION_CODES } from './error-codes/operation.ts'
@@ -30,6 +31,7 @@ export type AimsErrorCode =
   | keyof typeof OPERATION_CODES
   | keyof typeof OUTBOUND_CODES
   | keyof typeof PROTOCOL_CODES
+  | keyof typeof EGRESS_CODES
 
 /**
  * The one error class AIMS throws for input it refuses; misuse of the API throws `TypeError`.

@@ -49,6 +49,10 @@ export const EVENT_TYPES: { readonly [type: string]: EventType } = {
   'authentication.replayed': { description: 'a proof was used a second time', agent: false },
   'authentication.compat-profile-used': { description: 'a caller still uses an older profile', agent: true },
   'authorization.decided': { description: 'an action was allowed or denied', agent: true },
+  'authorization.brokered': {
+    description: 'a request was passed on with a credential that its caller does not see, or was not',
+    agent: true,
+  },
   'monitoring.refusals-limited': {
     description: 'so many callers were refused that more are only counted',
     agent: false,

@@ -134,7 +134,13 @@ export type {
   X509SvidResponse,
 } from './workload-api/messages.ts'
 export type { MessageCodec } from './workload-api/protobuf.ts'
-export type { TokenBundles, ValidatedJwtSvid, X509Bundles, X509Context } from './workload-api/responses.ts'
+export {
+  readWits,
+  type TokenBundles,
+  type ValidatedJwtSvid,
+  type X509Bundles,
+  type X509Context,
+} from './workload-api/responses.ts'
 export { GRPC_STATUS, type Procedure, SECURITY_HEADER, WORKLOAD_API } from './workload-api/service.ts'
 export { WorkloadBundleSource } from './workload-api/sources/bundles.ts'
 export type { ConnectedIdentity, IdentityOptions } from './workload-api/sources/identity.ts'

@@ -11,13 +11,20 @@ import { defineRetire } from './retire.ts'
 export function define(command: Command): void {
   const complete = command
     .option('--config <file>', 'configuration file (YAML or JSON); settings may also come from AIMS_* variables')
+    .option('--broker', 'also be a credential broker, by the rules of agent.egress.rules')
     .option('--json', 'print one JSON object when ready')
-    .action(async (options: { config?: string; json?: true }) => {
-      const config = await configOf(options)
+    .action(async (options: { config?: string; broker?: true; json?: true }) => {
+      const config = await configOf(options, options.broker === true ? { 'agent.egress.enabled': true } : {})
       const agent = await startAgent(config)
       const { 'agent.socket': socket, 'agent.server': server } = config
       print(
-        { ok: true, endpoint: `unix://${socket}`, ...(server === undefined ? {} : { server }) },
+        {
+          ok: true,
+          endpoint: `unix://${socket}`,
+          ...(server === undefined ? {} : { server }),
+          ...(agent.egress === undefined ? {} : { broker: agent.egress.socketPath }),
+          ...(agent.egress?.port === undefined ? {} : { brokerPort: agent.egress.port }),
+        },
         options.json === true,
       )
       await runUntilStopped(agent)
@@ -25,6 +32,7 @@ export function define(command: Command): void {
   withExamples(
     complete,
     'aims agent --config /etc/aims/aims.yaml',
+    'aims agent --broker --config /etc/aims/aims.yaml',
     'AIMS_JOIN_TOKEN="$(cat token)" aims agent --config /etc/aims/agent.yaml   # with agent.server: on another host',
     'aims agent list',
     'aims agent ban join-token:name:edge',

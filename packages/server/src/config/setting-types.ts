@@ -177,6 +177,16 @@ export const spiffeIds: SettingType<readonly SpiffeId[]> = {
   read: (value) => readList(value).map((one) => parseWorkloadSpiffeId(readText(one))),
 }
 
+/** Yes or no. */
+export const flag: SettingType<boolean> = {
+  name: 'true or false',
+  fromText: (value) => (value === 'true' ? true : value === 'false' ? false : value),
+  read: (value) => {
+    if (typeof value !== 'boolean') throw new Error('true or false is needed')
+    return value
+  },
+}
+
 /** One of a few words. */
 export function oneOf<const Word extends string>(...words: readonly Word[]): SettingType<Word> {
   return {

@@ -9,6 +9,7 @@ import {
   duration,
   type EnabledProfile,
   fileMode,
+  flag,
   hostNames,
   idPrefixes,
   objectByName,
@@ -94,6 +95,13 @@ export interface Configuration {
   readonly 'agent.broker.address': string | undefined
   readonly 'agent.broker.spiffeId': string | undefined
   readonly 'agent.broker.callers': readonly string[]
+  readonly 'agent.egress.enabled': boolean
+  readonly 'agent.egress.socket': string
+  readonly 'agent.egress.socketMode': number
+  readonly 'agent.egress.port': number | undefined
+  readonly 'agent.egress.rules': JsonObject
+  readonly 'agent.egress.secretsFile': string
+  readonly 'agent.egress.keyFile': string
   readonly 'agent.docker.socket': string | undefined
   readonly 'agent.docker.environment': readonly string[]
 }
@@ -408,6 +416,41 @@ export const SETTINGS: { readonly [Key in keyof Configuration]: Setting<Configur
     type: spiffeIds,
     default: { value: [] },
     doc: 'With `agent.broker.address`: the SPIFFE IDs that are brokers. They get the credentials of every workload of this machine.',
+  },
+  'agent.egress.enabled': {
+    type: flag,
+    default: { value: false },
+    doc: 'Whether the agent is a [credential broker](broker.md) as well, as with `aims agent --broker`.',
+  },
+  'agent.egress.socket': {
+    type: path,
+    default: { value: '/run/aims/egress.sock' },
+    doc: 'Unix socket of the broker: an HTTP proxy, or a base URL, for agents in any language.',
+  },
+  'agent.egress.socketMode': {
+    type: fileMode,
+    default: { value: 0o660 },
+    doc: 'Who may connect to that socket at all. Who may ask what, the rules say.',
+  },
+  'agent.egress.port': {
+    type: optionalPort,
+    default: { value: undefined },
+    doc: 'Port of the broker on 127.0.0.1, for clients that know no Unix sockets; 0 takes any free one. Callers are found by /proc, so the agent runs as root or as their user.',
+  },
+  'agent.egress.rules': {
+    type: objectByName,
+    default: { value: {} },
+    doc: 'From name to rule: which workload may ask what of which destination, and what the broker attaches. See [rules](broker.md#rules).',
+  },
+  'agent.egress.secretsFile': {
+    type: path,
+    default: { value: '/var/lib/aims/egress/secrets.json' },
+    doc: 'Secrets of older services, sealed; written by `aims secret put`.',
+  },
+  'agent.egress.keyFile': {
+    type: path,
+    default: { from: (c) => `${c['agent.egress.secretsFile']}.key`, shown: '`<agent.egress.secretsFile>.key`' },
+    doc: 'The 32 random bytes that seal them. Made by the first `aims secret put`, mode 0600. Keep it out of backups of the secrets.',
   },
   'agent.docker.socket': {
     type: optionalPath,

@@ -5,6 +5,7 @@ import { AUTHORIZATION_CODES } from './authorization.ts'
 import { BASE_CODES } from './base.ts'
 import { COMPLIANCE_CODES } from './compliance.ts'
 import { CREDENTIAL_CODES } from './credential.ts'
+import { EGRESS_CODES } from './egress.ts'
 import { IDENTIFIER_CODES } from './identifier.ts'
 import { MONITORING_CODES } from './monitoring.ts'
 import { OPERATION_CODES } from './operation.ts'
@@ -28,4 +29,5 @@ export const ERROR_CODES: { readonly [code in AimsErrorCode]: string } = {
   ...OPERATION_CODES,
   ...OUTBOUND_CODES,
   ...PROTOCOL_CODES,
+  ...EGRESS_CODES,
 }

@@ -1,0 +1,38 @@
+import type { WorkloadIdentity } from '../workload-backend.ts'
+import { type Hidden, hiddenKey, hiddenToken } from './scrub/forms.ts'
+import { type PatternTable, patternTable } from './scrub/pattern-table.ts'
+import type { HeldSecret } from './secrets/held-secret.ts'
+import type { SecretReader } from './secrets/secret-store.ts'
+
+/** Tables of what answers must not show. */
+export interface Hiding {
+  /** Everything that this broker holds and could have given away: secrets, the token of the workload, and `fresh`. */
+  tablesFor(identity: WorkloadIdentity, fresh: readonly Hidden[]): readonly PatternTable[]
+}
+
+/** Makes tables, and keeps those that stay the same from request to request. */
+export function hiding(secrets: SecretReader): Hiding {
+  const ofIdentities = new WeakMap<WorkloadIdentity, PatternTable>()
+  let ofSecrets: { readonly from: readonly HeldSecret[]; readonly table: PatternTable } | undefined
+  return {
+    tablesFor(identity, fresh) {
+      const held = secrets.all()
+      if (ofSecrets === undefined || !isSame(ofSecrets.from, held)) {
+        ofSecrets = {
+          from: held,
+          table: patternTable(held.map((one) => hiddenKey(Buffer.from(one.reveal(), 'latin1')))),
+        }
+      }
+      let own = ofIdentities.get(identity)
+      if (own === undefined) {
+        own = patternTable(identity.wit === undefined ? [] : hiddenToken(identity.wit.token))
+        ofIdentities.set(identity, own)
+      }
+      return [ofSecrets.table, own, patternTable(fresh)].filter(({ longest }) => longest > 0)
+    },
+  }
+}
+
+function isSame(a: readonly HeldSecret[], b: readonly HeldSecret[]): boolean {
+  return a.length === b.length && a.every((one, at) => one === b[at])
+}
