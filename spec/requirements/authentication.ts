@@ -130,4 +130,14 @@ export const authentication: readonly Requirement[] = [
     ['10', 'SHOULD', 'implemented', 'a server over stdio takes its identity from its environment: the Workload API'],
     ['11', 'MUST', 'planned', 'access tokens of at least one authorization server are accepted, with their audience checked'],
   ]),
+  ...topic('authentication', 'a2a', 'A2A 1.0, authentication and sections 8.4.1 to 8.4.3', [
+    ['01', 'MUST', 'implemented', 'every request is authenticated, and there are no anonymous users'],
+    ['02', 'OURS', 'implemented', 'a card says whose SPIFFE ID it belongs to, how callers prove themselves, and that they must'],
+    ['03', 'MUST', 'implemented', 'what is signed is the canonical form: RFC 8785, without signatures and defaults'],
+    ['04', 'OURS', 'implemented', 'a card counts when its own agent has signed it, for whom it was served by, unchanged, while its WIT is good'],
+    ['05', 'OURS', 'implemented', 'other keys are given for an agent beforehand; jku is compared and never followed'],
+    ['06', 'MUST', 'implemented', 'tasks are those of the caller who has begun them'],
+    ['07', 'MUST', 'planned', 'the extended card is for callers who have proved themselves'],
+    ['08', 'MUST', 'planned', 'webhooks of push notifications are checked as outbound requests are, and authenticated'],
+  ]),
 ]

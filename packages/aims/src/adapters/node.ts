@@ -5,6 +5,7 @@ import type { Principal } from '../authentication/principal.ts'
 import { admit } from './admit.ts'
 import type { AdapterOptions } from './incoming.ts'
 
+export { agentFetch } from './agent-fetch.ts'
 export type { AdapterOptions } from './incoming.ts'
 export { type ProvingRequestOptions, provingRequest } from './proving-request.ts'
 export type { HttpSignatureOptions } from './signed-exchange.ts'

@@ -1,0 +1,8 @@
+export type { Caller } from '../admit.ts'
+export { canonicalAgentCard } from './canonical-card.ts'
+export { type CardIdentity, IDENTITY_EXTENSION } from './extension.ts'
+export { type FetchCardOptions, fetchAgentCard } from './fetch-card.ts'
+export { agentCardListener } from './serve-card.ts'
+export { type CardOptions, signAgentCard, signedAgentCard } from './sign-card.ts'
+export { type A2aUser, callerOf, userBuilder } from './user.ts'
+export { type CardExpectations, type CardKey, type VerifiedAgentCard, verifyAgentCard } from './verify-card.ts'
