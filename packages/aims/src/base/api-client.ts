@@ -1,5 +1,6 @@
 import { Agent, type ClientRequest, type IncomingMessage, request as requestHttp } from 'node:http'
 import { type Agent as HttpsAgent, request as requestHttps } from 'node:https'
+import { connectFailure, isForbidden } from './connect-failure.ts'
 import { ERROR_CODES } from './error-codes/index.ts'
 import { AimsError, type AimsErrorCode } from './errors.ts'
 import { isJsonObject, type JsonValue, parseJson } from './json.ts'
@@ -76,17 +77,9 @@ export function apiClient(address: ApiAddress): ApiClient {
   }
 }
 
-/** Why nothing was sent, where that says what to mend. */
-const REASONS: { readonly [errno: string]: string | undefined } = {
-  EACCES:
-    'this user may not open it: run as the user of the server, or let this user in with api.socket and api.adminUids',
-  ECONNREFUSED: 'nobody listens there',
-  ENOENT: 'there is no such socket',
-}
-
 function reasonOf(cause: unknown): string {
-  const errno = cause instanceof Error && 'code' in cause ? String(cause.code) : ''
-  return (Object.hasOwn(REASONS, errno) ? REASONS[errno] : undefined) ?? 'no answer'
+  const fix = ': run as the user of the server, or let this user in with api.socket and api.adminUids'
+  return `${connectFailure(cause) ?? 'no answer'}${isForbidden(cause) ? fix : ''}`
 }
 
 function exchange(request: ClientRequest, body: Buffer | undefined): Promise<JsonValue | undefined> {

@@ -71,7 +71,8 @@ export const PROVISIONING_CODES = {
   'provisioning.no_endpoint': 'no Workload API address is given: set SPIFFE_ENDPOINT_SOCKET or pass an address',
   'provisioning.invalid_endpoint':
     'the address is not unix:///absolute/path or tcp://IP:PORT, or for an identity server https://HOST:PORT',
-  'provisioning.endpoint_unavailable': 'the Workload API does not answer: is the agent running, on this address',
+  'provisioning.endpoint_unavailable':
+    'the Workload API does not answer: is the agent running, on this address, and may this user open its socket',
   'provisioning.endpoint_refused': 'the Workload API refused the call as invalid: this is not worth a retry',
   'provisioning.unimplemented': 'the Workload API does not offer this call',
   'provisioning.malformed_message': 'a message of the Workload API is not well-formed protobuf or gRPC framing',

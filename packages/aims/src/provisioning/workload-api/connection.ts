@@ -8,6 +8,7 @@ import {
 } from 'node:http2'
 import { connect as connectSocket, type Socket } from 'node:net'
 import { setTimeout as delay } from 'node:timers/promises'
+import { connectFailure, isForbidden } from '../../base/connect-failure.ts'
 import { AimsError, type AimsErrorCode } from '../../base/errors.ts'
 import type { Endpoint } from './endpoint.ts'
 import { FrameReader, frameMessage } from './grpc-framing.ts'
@@ -166,9 +167,13 @@ async function openSocket(endpoint: Endpoint): Promise<Socket> {
       const code = cause instanceof Error && 'code' in cause ? String(cause.code) : 'unknown'
       // The queue of the listener is full for a moment: the kernel does not wait on Unix sockets.
       if (code !== 'EAGAIN' || attempt === MAX_ATTEMPTS) {
-        throw new AimsError('provisioning.endpoint_unavailable', `cannot connect (${code})`, { cause })
+        throw new AimsError('provisioning.endpoint_unavailable', `cannot connect: ${reasonOf(cause, code)}`, { cause })
       }
       await delay(5 * attempt)
     }
   }
+}
+
+function reasonOf(cause: unknown, code: string): string {
+  return `${connectFailure(cause) ?? code}${isForbidden(cause) ? ': agent.socketMode of the agent says who may' : ''}`
 }
