@@ -103,8 +103,9 @@ function report(error: unknown, json: boolean): number {
 
 function say(code: string, message: string, exit: number, json: boolean, onError = true): number {
   const hint = meaningOf(code)
+  // A server without more to say says what the code means.
+  const isSaid = hint === undefined || message.startsWith(hint)
   if (json) print({ ok: false, code, message, hint }, true)
-  else if (onError)
-    process.stderr.write(visible(`aims: ${message} [${code}]\n${hint === undefined ? '' : `      ${hint}\n`}`))
+  else if (onError) process.stderr.write(visible(`aims: ${message} [${code}]\n${isSaid ? '' : `      ${hint}\n`}`))
   return exit
 }

@@ -1,7 +1,7 @@
 // From SPIRE to entries: documents in the shape that spire-server prints (protobuf JSON with names as in the .proto), written
 // for this test, and the files that come out, planned and applied on a server.
 import assert from 'node:assert/strict'
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, test } from 'node:test'
@@ -175,6 +175,17 @@ test('what is left out makes the exit code 1, and a file that is none of these 2
     assert.ok(refused.exit === 2 || refused.exit === 3, JSON.stringify(refused))
     assert.match(JSON.stringify(refused.result), says)
   }
-  const empty = await importing('--out', out, file('{"keys":7}'))
+  const empty = await importing('--out', join(scratch, 'empty'), file('{"keys":7}'))
   assert.equal(empty.exit, 1)
+})
+
+test('entries that were written before are not written over', async () => {
+  const out = join(scratch, 'twice')
+  const source = file({ entries: [entry('/x', ['unix:uid:1'])] })
+  assert.equal((await importing('--out', out, source)).exit, 0)
+  writeFileSync(join(out, 'entries.yaml'), '# changed by hand')
+  const again = await importing('--out', out, source)
+  assert.deepEqual([again.exit, again.result.code], [2, 'operation.usage'])
+  assert.match(String(again.result.message), /exists: name another directory with --out/)
+  assert.equal(readFileSync(join(out, 'entries.yaml'), 'utf8'), '# changed by hand')
 })

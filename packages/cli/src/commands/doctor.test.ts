@@ -97,6 +97,9 @@ test('the rollback memory is looked at as a start would, and is changed by nobod
     assert.deepEqual(await found(), [false, code])
     writeFileSync(file, memory)
   }
+  chmodSync(join(dataDirectory, 'kek'), 0o644)
+  assert.deepEqual(await found(), [false, 'operation.key_file_mode'])
+  chmodSync(join(dataDirectory, 'kek'), 0o600)
   assert.deepEqual(await found({ trustDomain: 'other.example' }), [false, 'operation.rollback_memory_invalid'])
   const older = join(root, 'older')
   cpSync(dataDirectory, older, { recursive: true })

@@ -1,7 +1,7 @@
 import { existsSync, readdirSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { loadPeerCredentialProvider } from 'aims/attestation'
-import { type ApiClient, apiClient, isJsonObject } from 'aims/base'
+import { AimsError, type ApiClient, apiClient, isJsonObject } from 'aims/base'
 import { loadPolicyDirectory } from 'aims/policy'
 import { type Configuration, examineKeyManager, examineRollback, examineVerifiers } from 'aims-server'
 import type { Command } from 'commander'
@@ -104,11 +104,9 @@ function rollback(config: Configuration): Finding {
     const note = isOnDiskOfStore ? ', on the disk of the data directory: an image of that disk takes it along' : ''
     return good(check, `${file}, and the store is no older${note}`)
   } catch (error) {
-    return bad(
-      check,
-      error,
-      'put the newest store or the file back; docs/operations.md says when to accept an older one',
-    )
+    const isAboutKey = AimsError.is(error) && error.code.startsWith('operation.key_file_')
+    const fix = 'put the newest store or the file back; docs/operations.md says when to accept an older one'
+    return bad(check, error, isAboutKey ? 'as the user of the server run aims doctor, or mend the key file' : fix)
   }
 }
 

@@ -49,7 +49,7 @@ export function defineImport(command: Command): void {
       const mapping = mapSpireEntries(entries, agents, options)
       mkdirSync(options.out, { recursive: true })
       const file = join(options.out, 'entries.yaml')
-      writeFileSync(file, yamlOf(mapping))
+      writeNew(file, yamlOf(mapping))
       const written = bundles.map((one) => writeBundle(one, options.out, mapping))
       const ok = mapping.leftOut.length === 0 && written.every(({ problem }) => problem === undefined)
       process.exitCode = ok ? EXIT.ok : EXIT.negative
@@ -57,6 +57,17 @@ export function defineImport(command: Command): void {
       if (options.json === true) print({ ok, ...told }, true)
       else output.write(report(mapping, written, file))
     })
+}
+
+// What was looked through and changed by hand is not written over.
+function writeNew(file: string, content: string): void {
+  try {
+    writeFileSync(file, content, { flag: 'wx' })
+  } catch (error) {
+    if (error instanceof Error && 'code' in error && error.code === 'EEXIST')
+      throw new UsageError(`${file} exists: name another directory with --out, or move it away`)
+    throw error
+  }
 }
 
 function together(files: readonly string[]): SpireDocuments {
