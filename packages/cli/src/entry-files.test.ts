@@ -212,6 +212,12 @@ for (const [what, text, args, says] of [
   ['a key twice', `${GOOD}owner: a\nowner: b\n`, [], /:4:1: /],
   ['an alias', `${GOOD}owner: &a x\nhint: *a\n`, [], /:3:\d+: anchors/],
   ['a tag', `${GOOD}owner: !!str x\n`, [], /:3:\d+: tags/],
+  [
+    'a document with nothing in it',
+    `${GOOD}---\n---\n${GOOD}`,
+    [],
+    /:3:4: .*nothing here: take the extra --- or - out/,
+  ],
   ['a list of texts', '- x\n', [], /:1:3: an entry is a map/],
   ['entries and more', 'entries: []\nowner: x\n', [], /:1:1: beside entries/],
   ['entries that are a map', 'entries: {}\n', [], /:1:1: entries is a list/],

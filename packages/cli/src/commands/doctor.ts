@@ -159,7 +159,8 @@ async function federation(client: ApiClient): Promise<readonly Finding[]> {
   return (Array.isArray(relationships) ? relationships.filter(isJsonObject) : []).map(
     ({ trustDomain, lastError, sequence }) => {
       const check = `federation with ${String(trustDomain)}`
-      if (lastError === null) return good(check, sequence === null ? 'not fetched yet' : `bundle ${String(sequence)}`)
+      if (lastError === null)
+        return good(check, sequence === null ? 'not fetched yet' : `its bundle has the sequence ${String(sequence)}`)
       const fix = `aims explain ${String(lastError)}, then aims bundle federate refresh ${String(trustDomain)}`
       return { check, ok: false, found: `the last fetch failed [${String(lastError)}]`, fix }
     },

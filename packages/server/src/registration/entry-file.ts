@@ -23,7 +23,13 @@ export async function readEntryFile(text: string, file: string): Promise<readonl
     new AimsError('provisioning.malformed_file', `${where}: ${reason}`)
 
   const entryAt = (node: unknown, { at }: StrictDocument): FiledEntry => {
-    if (!isMap(node)) throw refuse(at((node as Node | null)?.range), 'an entry is a map')
+    if (!isMap(node)) {
+      const isEmpty = isScalar(node) && node.value === null
+      const why = isEmpty
+        ? 'an entry is a map, and there is nothing here: take the extra --- or - out'
+        : 'an entry is a map'
+      throw refuse(at((node as Node | null)?.range), why)
+    }
     const members = new Map<string, string>()
     for (const { key } of node.items) {
       if (!isScalar(key) || typeof key.value !== 'string') throw refuse(at(node.range), 'a key is not a text')

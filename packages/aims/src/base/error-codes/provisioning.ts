@@ -9,7 +9,8 @@ export const PROVISIONING_CODES = {
   'provisioning.no_selectors': 'an entry needs at least one selector: without one it would match every workload',
   'provisioning.invalid_subject':
     'the SPIFFE ID of an entry is well formed, has a path, and is in the own trust domain',
-  'provisioning.ttl_out_of_range': 'the lifetime is zero, negative, or above the cap of this server',
+  'provisioning.ttl_out_of_range':
+    'the lifetime is zero, negative, or above the cap of this server (of a sub-agent: subAgents.maxTtl of its entry)',
   'provisioning.missing_audience': 'profile aims-00 puts aud into its WITs, and a JWT-SVID is for somebody: name them',
   'provisioning.subject_taken': 'another entry already has this SPIFFE ID: one agent, one identifier',
   'provisioning.subject_fixed': 'an entry keeps its SPIFFE ID: create a new entry for a new agent',
@@ -23,7 +24,7 @@ export const PROVISIONING_CODES = {
   'provisioning.outside_scope': 'the entry is outside the scope that is pruned: widen the scope, or plan it apart',
   'provisioning.not_delegated':
     'the registrar was not given this: entries.delegations in the configuration of the server says what it may register',
-  'provisioning.revision_conflict': 'the entry was changed in the meantime: read it again',
+  'provisioning.revision_conflict': 'the entry was changed in the meantime: read it again, or make the plan anew',
   'provisioning.not_entitled': 'the workload has no entry that permits this credential',
   'provisioning.sub_agents_not_allowed':
     'the agent may have no sub-agents: give its entry subAgents with maxDepth, max and maxTtl',
