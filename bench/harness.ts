@@ -1,3 +1,5 @@
+import { settle } from './support/table.ts'
+
 /** Set by `tools/bench.ts --quick`: only show that the benchmarks run. */
 const QUICK = process.env.AIMS_BENCH_QUICK === '1'
 
@@ -85,11 +87,11 @@ export function report(title: string, measured: readonly Measured[], goals: read
   for (const { name, ratio, microseconds: us } of measured) {
     console.log(`  ${ratio.toFixed(3).padStart(8)}x  ${us.toFixed(1).padStart(9)} us  ${name}`)
   }
-  for (const goal of goals) {
-    const found = measured.find(({ name }) => name === goal.case)
-    if (found === undefined) throw new TypeError(`no case is named ${goal.case}`)
-    const met = found.ratio <= goal.atMost
-    console.log(`  ${met ? 'met' : 'MISSED'}  ${goal.id}: ${found.ratio.toFixed(3)} <= ${goal.atMost}`)
-    if (!QUICK && found.ratio > goal.atMost * 1.15) process.exitCode = 1
+  const [base] = measured
+  for (const { id, case: name, atMost } of goals) {
+    const found = measured.find((one) => one.name === name)
+    if (found === undefined) throw new TypeError(`no case is named ${name}`)
+    settle({ id, measured: found.ratio, unit: 'x', against: base?.name ?? '', limit: { atMost } })
+    if (!QUICK && found.ratio > atMost * 1.15) process.exitCode = 1
   }
 }

@@ -5,6 +5,7 @@ import { randomBytes } from 'node:crypto'
 import { Worker } from 'node:worker_threads'
 import { createMemoryReplayStore, type MemoryReplayStore, openSqliteReplayStore } from 'aims/authentication'
 import { type BenchCase, report, roundRobin } from './harness.ts'
+import { settle } from './support/table.ts'
 
 const KEYS = 200_000
 const now = 1_800_000_000
@@ -46,11 +47,17 @@ const cases: readonly BenchCase[] = [
 report(`using up a key, ${KEYS} alive`, await roundRobin(cases), [{ id: 'P12, time', case: 'memory', atMost: 1 }])
 
 const bytes = memory.memory.byteLength / (2 * KEYS)
-console.log(`  ${bytes <= 24 ? 'met' : 'MISSED'}  P12, memory: ${bytes.toFixed(1)} bytes a key <= 24`)
+settle({ id: 'P12, memory', measured: bytes, unit: 'bytes a key', limit: { atMost: 24 } })
 
 const shares = await sharing()
 const scaling = 2 * shares.wall
-console.log(`  ${scaling >= 1.8 ? 'met' : 'MISSED'}  P12, two threads: ${scaling.toFixed(2)} times one >= 1.8`)
+settle({
+  id: 'P12, two threads on one store',
+  measured: scaling,
+  unit: 'x',
+  against: 'one thread',
+  limit: { atLeast: 1.8 },
+})
 console.log(
   `       by processor time ${shares.cpu.toFixed(2)} us a key on one store, ${shares.cpuApart.toFixed(2)} us apart`,
 )

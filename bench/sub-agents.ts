@@ -11,6 +11,7 @@ import { parseTrustDomain, parseWorkloadSpiffeId } from 'aims/identifiers'
 import { createSpawner, identityServer, MAX_BATCH } from 'aims/provisioning'
 import { loadConfig, startServer } from 'aims-server'
 import { report, roundRobin } from './harness.ts'
+import { settle } from './support/table.ts'
 
 const PER_SECOND = 2000
 const spiffeId = parseWorkloadSpiffeId('spiffe://example.com/agent/planner')
@@ -75,7 +76,7 @@ report('Sub-agents over HTTPS, with record and register', measured, [
 ])
 const [, spawn] = measured
 const rate = Math.round(1e6 / (spawn?.microseconds ?? Number.NaN))
-console.log(`  ${rate >= PER_SECOND ? 'met' : 'MISSED'}  sub-agents per second and core: ${rate} >= ${PER_SECOND}`)
+settle({ id: 'sub-agents', measured: rate, unit: 'per second and core', limit: { atLeast: PER_SECOND } })
 way.close()
 api.close()
 await server.close()

@@ -1,10 +1,11 @@
 // Checks what users would install: packs every package, lints the tarballs, installs them into an empty folder, imports
 // every subpath, runs the command, and reports the size of each subpath. Needs `npm run build` first.
 import { spawnSync } from 'node:child_process'
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { dirname, join } from 'node:path'
+import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { sizeLine, subpathSizes } from './support/subpath-sizes.ts'
 
 interface Manifest {
   readonly name: string
@@ -95,29 +96,8 @@ function checkEverything(): void {
   step('aims id check', project, join(project, 'node_modules/.bin/aims'), ['id', 'check', good, '--json'])
 }
 
-/** Bytes of JavaScript that importing a subpath loads, by its static imports. */
 function reportSizes(): void {
-  for (const { folder, manifest } of packages) {
-    for (const subpath of subpathsOf(manifest)) {
-      const target = manifest.exports[subpath]
-      if (target === undefined || typeof target === 'string') continue
-      const files = new Set<string>()
-      collect(join(folder, target.default), files)
-      const bytes = [...files].reduce((sum, file) => sum + statSync(file).size, 0)
-      const name = join(manifest.name, subpath)
-      process.stdout.write(
-        `  ${(bytes / 1024).toFixed(1).padStart(7)} KiB  ${String(files.size).padStart(3)} files  ${name}\n`,
-      )
-    }
-  }
-}
-
-function collect(file: string, files: Set<string>): void {
-  if (files.has(file) || statSync(file, { throwIfNoEntry: false }) === undefined) return
-  files.add(file)
-  for (const [, specifier = ''] of readFileSync(file, 'utf8').matchAll(/^(?:import|export)\b[^']*'(\.[^']+\.js)'/gm)) {
-    collect(join(dirname(file), specifier), files)
-  }
+  for (const size of packages.flatMap(({ folder }) => subpathSizes(folder))) process.stdout.write(`${sizeLine(size)}\n`)
 }
 
 function subpathsOf({ exports }: Manifest): readonly string[] {

@@ -9,11 +9,11 @@ export interface CpuCase {
 /** Runs all cases in turn and compares the processor time of each with that of the first in the same round. */
 export async function cpuRounds(
   cases: readonly CpuCase[],
-  { rounds, times }: { readonly rounds: number; readonly times: number },
+  { rounds, times, warmUp = times }: { readonly rounds: number; readonly times: number; readonly warmUp?: number },
 ): Promise<readonly Measured[]> {
   const isQuick = process.env.AIMS_BENCH_QUICK === '1'
   const took = cases.map((): number[] => [])
-  for (const one of cases) await one.use(times)
+  for (const one of cases) await one.use(isQuick ? times : warmUp)
   for (let round = 0; round < (isQuick ? 1 : rounds); round += 1) {
     for (const [index, one] of cases.entries()) took[index]?.push((await one.use(times)) / times)
   }

@@ -3,8 +3,15 @@ import { createHash, generateKeyPairSync, sign, verify } from 'node:crypto'
 import { once } from 'node:events'
 import { createServer, type RequestListener, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
+import { parentPort, Worker, workerData } from 'node:worker_threads'
 import { createAdaptorServer } from '@hono/node-server'
-import { type Authenticator, createAuthenticator, createMemoryReplayStore } from 'aims/authentication'
+import {
+  type Authenticator,
+  createAuthenticator,
+  createMemoryReplayStore,
+  type MemoryReplayStore,
+  openMemoryReplayStore,
+} from 'aims/authentication'
 import { noObserver } from 'aims/base'
 import { bundleSource, parseBundle } from 'aims/credentials'
 import { authenticated as onExpress } from 'aims/express'
@@ -25,6 +32,7 @@ export const AUDIENCE = 'https://api.example.com'
 export const KINDS = [
   'node:http, one bare verification',
   'node:http, aims',
+  'node:http, aims, two threads',
   'node:http, jose, WIT cached',
   'node:http, jose as one would write it',
   'node:http, nothing',
@@ -41,12 +49,12 @@ export type ServerKind = (typeof KINDS)[number]
 
 const OK = 'ok'
 
-function authenticatorOf(bundle: string): Authenticator {
+function authenticatorOf(bundle: string, replays = createMemoryReplayStore({ capacity: 1_000_000 })): Authenticator {
   const trustDomain = parseTrustDomain('example.com')
   return createAuthenticator({
     bundles: bundleSource(parseBundle(bundle, trustDomain).bundle),
     audiences: [AUDIENCE],
-    replays: createMemoryReplayStore({ capacity: 1_000_000 }),
+    replays,
     observer: noObserver,
   })
 }
@@ -62,7 +70,8 @@ const BUILD: { readonly [kind in ServerKind]: (bundle: string) => Server | Promi
       response.end(OK)
     })
   },
-  'node:http, aims': (bundle) => createServer(protect(authenticatorOf(bundle), (_, response) => response.end(OK))),
+  'node:http, aims': (bundle) => aimsServer(bundle),
+  'node:http, aims, two threads': (bundle) => twoThreads(bundle),
   'node:http, jose, WIT cached': (bundle) => createServer(joseListener(bundle, new Map())),
   'node:http, jose as one would write it': (bundle) => createServer(joseListener(bundle)),
   'express, nothing': () => expressServer(() => undefined),
@@ -73,6 +82,28 @@ const BUILD: { readonly [kind in ServerKind]: (bundle: string) => Server | Promi
   'hono, aims': (bundle) => honoServer((app) => app.use(onHono(authenticatorOf(bundle)))),
   'koa, nothing': () => koaServer(() => undefined),
   'koa, aims': (bundle) => koaServer((app) => app.use(onKoa(authenticatorOf(bundle)))),
+}
+
+function aimsServer(bundle: string, replays?: MemoryReplayStore): Server {
+  return createServer(protect(authenticatorOf(bundle, replays), (_, response) => response.end(OK)))
+}
+
+// On one port and on one store; the system hands the connections out.
+async function twoThreads(bundle: string): Promise<Server> {
+  const replays = createMemoryReplayStore({ capacity: 1_000_000 })
+  const server = aimsServer(bundle, replays)
+  server.listen({ port: 0, host: '127.0.0.1', reusePort: true })
+  await once(server, 'listening')
+  const { port } = server.address() as AddressInfo
+  const second = new Worker(new URL(import.meta.url), { workerData: { bundle, memory: replays.memory, port } })
+  await once(second, 'message')
+  return server
+}
+
+function secondThread({ bundle, memory, port }: { bundle: string; memory: SharedArrayBuffer; port: number }): void {
+  const server = aimsServer(bundle, openMemoryReplayStore(memory))
+  server.keepAliveTimeout = 0
+  server.listen({ port, host: '127.0.0.1', reusePort: true }, () => parentPort?.postMessage('listening'))
 }
 
 function expressServer(more: (app: ReturnType<typeof express>) => unknown): Server {
@@ -128,16 +159,21 @@ function joseListener(bundle: string, cache?: Map<string, Awaited<ReturnType<typ
   }
 }
 
+if (parentPort !== null) secondThread(workerData)
+
 const isKind = (text: string | undefined): text is ServerKind => KINDS.some((kind) => kind === text)
 const [kind, bundle = ''] = process.argv.slice(2)
-if (process.send !== undefined && isKind(kind)) await run(kind, bundle)
+if (parentPort === null && process.send !== undefined && isKind(kind)) await run(kind, bundle)
 
 async function run(which: ServerKind, given: string): Promise<void> {
   const server = await BUILD[which](given)
+  // Its connections wait while the other servers have their turn.
+  server.keepAliveTimeout = 0
   if (!server.listening) {
     server.listen(0, '127.0.0.1')
     await once(server, 'listening')
   }
+  process.on('disconnect', () => process.exit())
   process.on('message', () => {
     const { user, system } = process.cpuUsage()
     process.send?.(user + system)
