@@ -13,12 +13,17 @@ import {
   type VersionNegotiationMode,
 } from '@modelcontextprotocol/client'
 import type { McpServer } from '@modelcontextprotocol/server'
-import { type McpHttpHandler, protectMcp } from '../../packages/aims/src/adapters/mcp/protect.ts'
+import { provingFetch } from '../../packages/aims/src/adapters/fetch.ts'
+import {
+  type McpHttpHandler,
+  type ProtectMcpOptions,
+  protectMcp,
+} from '../../packages/aims/src/adapters/mcp/protect.ts'
 import {
   type ProvingTransportOptions,
   provingTransport,
 } from '../../packages/aims/src/adapters/mcp/proving-transport.ts'
-import { withAims } from '../../packages/aims/src/adapters/mcp/with-aims.ts'
+import { type WithAimsOptions, withAims } from '../../packages/aims/src/adapters/mcp/with-aims.ts'
 import { createAuthenticator } from '../../packages/aims/src/authentication/authenticate.ts'
 import { mtlsAgent } from '../../packages/aims/src/authentication/mtls/client.ts'
 import { rotatingServer, serverTlsOptions } from '../../packages/aims/src/authentication/mtls/server.ts'
@@ -63,14 +68,20 @@ const policies = await parsePolicySet([
       @id("notes")
       permit (principal, action == Action::"call", resource == Tool::"${bank}#mcp/resources/read")
       when { context.facts.hasTag("uri") && context.facts.getTag("uri") == "notes://all" };
+      @id("payer-listens")
+      permit (
+        principal == Agent::"${payer.subject}",
+        action == Action::"call",
+        resource == Tool::"${bank}#mcp/subscriptions/listen"
+      );
     `,
   },
 ])
 const engine = await createCedarEngine(policies)
 const events: AuditEvent[] = []
 const observer = { record: async (event: AuditEvent): Promise<void> => void events.push(event) }
-const guarded = (): McpServer =>
-  withAims(buildServer(), { id: bank, authorizer: createAuthorizer({ engine, observer }) })
+const rules: WithAimsOptions = { id: bank, authorizer: createAuthorizer({ engine, observer }) }
+const guarded = (): McpServer => withAims(buildServer(), rules)
 
 const opened: (() => unknown)[] = []
 after(async () => {
@@ -89,7 +100,11 @@ async function listen(server: Server): Promise<number> {
 
 const AUDIENCE = 'https://bank.example.com/mcp'
 
-async function start(handler: McpHttpHandler, more: Partial<AuthenticatorOptions> = {}): Promise<string> {
+async function start(
+  handler: McpHttpHandler,
+  more: Partial<AuthenticatorOptions> = {},
+  listening: Pick<ProtectMcpOptions, 'rules'> = {},
+): Promise<string> {
   const authenticator = createAuthenticator({
     bundles: domain.bundles,
     audiences: [AUDIENCE],
@@ -97,7 +112,12 @@ async function start(handler: McpHttpHandler, more: Partial<AuthenticatorOptions
     observer,
     ...more,
   })
-  const protect = protectMcp(authenticator, handler, { resource: AUDIENCE, hosts: ['localhost'], observer })
+  const protect = protectMcp(authenticator, handler, {
+    resource: AUDIENCE,
+    hosts: ['localhost'],
+    observer,
+    ...listening,
+  })
   return `http://localhost:${await listen(createServer((request, response) => void protect(request, response)))}/mcp`
 }
 
@@ -193,6 +213,43 @@ for (const [name, begin, mode] of WAYS) {
     await assert.rejects(client.connect(new StreamableHTTPClientTransport(new URL(url))), /Not authenticated/)
   })
 }
+
+test('what the SDK answers in front of a server is decided as well [authorization.mcp.01]', async () => {
+  const url = await start(statelessHandler(guarded), {}, { rules })
+  const filter = { toolsListChanged: true }
+  const client = await connect(url, payer, 'auto')
+  const subscription = await client.listen(filter)
+  assert.deepEqual(subscription.honoredFilter, filter)
+  await subscription.close()
+  await assert.rejects((await connect(url, helper, 'auto')).listen(filter), /mcp\.denied/)
+  // Where nobody decides, nobody may.
+  const undecided = await connect(await start(statelessHandler(guarded)), payer, 'auto')
+  await assert.rejects(undecided.listen(filter), /mcp\.denied/)
+  assert.deepEqual(events.at(-1)?.reasons, ['mcp.denied'])
+
+  // Nobody gets past by another name in the header: the SDK does not take it.
+  const meta = { protocolVersion: '2026-07-28', clientInfo: { name: 'agent', version: '1' }, clientCapabilities: {} }
+  const _meta = Object.fromEntries(
+    Object.entries(meta).map(([name, value]) => [`io.modelcontextprotocol/${name}`, value]),
+  )
+  const body = { jsonrpc: '2.0', id: 1, method: 'subscriptions/listen', params: { notifications: filter, _meta } }
+  const answer = async (wit: Wit, method: object): Promise<number> => {
+    const headers = {
+      'content-type': 'application/json',
+      accept: 'application/json, text/event-stream',
+      'mcp-protocol-version': '2026-07-28',
+      ...method,
+    }
+    const proving = provingFetch({ wit: () => wit }, { audience: AUDIENCE })
+    const response = await proving(url, { method: 'POST', headers, body: JSON.stringify(body) })
+    await response.body?.cancel()
+    return response.status
+  }
+  assert.equal(await answer(payer, { 'mcp-method': 'subscriptions/listen' }), 200)
+  assert.equal(await answer(helper, { 'mcp-method': 'subscriptions/listen' }), 403)
+  assert.equal(await answer(helper, { 'mcp-method': 'tools/list' }), 400)
+  assert.equal(await answer(helper, {}), 400)
+})
 
 test('a credential in an argument is not sent', async () => {
   const client = await connect(await start(sessionHandler(guarded)), payer)

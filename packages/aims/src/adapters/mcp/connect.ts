@@ -13,7 +13,7 @@ import { type McpHttpHandler, type McpListener, type ProtectMcpOptions, protectM
 import { withAims } from './with-aims.ts'
 
 /** What a server says about itself; the rest has a default. */
-export interface ConnectMcpOptions extends Omit<ProtectMcpOptions, 'observer'> {
+export interface ConnectMcpOptions extends Omit<ProtectMcpOptions, 'observer' | 'rules'> {
   /** Folder with the policies, `*.cedar`. */
   readonly policies: string
   /** Which of its identities this server uses, e.g. `spiffe://example.com/service/weather`. Default: the first. */
@@ -66,7 +66,7 @@ export async function connectMcp(options: ConnectMcpOptions): Promise<ConnectedM
   }
   return {
     workload,
-    protect: (handler) => protectMcp(authenticator, handler, { ...protecting, observer }),
+    protect: (handler) => protectMcp(authenticator, handler, { ...protecting, observer, rules }),
     guard: (server) => withAims(server, rules),
     close,
     [Symbol.dispose]: close,

@@ -4,6 +4,8 @@ import { AimsError, type AimsErrorCode } from '../../base/errors.ts'
 const ANSWERS: { readonly [code in AimsErrorCode]?: { readonly status: number; readonly title: string } } = {
   'mcp.host_refused': { status: 403, title: 'Another host' },
   'mcp.origin_refused': { status: 403, title: 'Another origin' },
+  'mcp.denied': { status: 403, title: 'Not permitted' },
+  'mcp.undecided': { status: 503, title: 'Cannot be decided now' },
   // The same for a session of somebody else and one that never was.
   'mcp.session_unknown': { status: 404, title: 'No such session' },
 }

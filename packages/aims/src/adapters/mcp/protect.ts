@@ -6,7 +6,7 @@ import type { Principal } from '../../authentication/principal.ts'
 import { type Clock, systemClock } from '../../base/clock.ts'
 import { AimsError } from '../../base/errors.ts'
 import type { Observer } from '../../base/event.ts'
-import { requireUnsigned } from '../admit.ts'
+import { type Caller, requireUnsigned } from '../admit.ts'
 import { type AdapterOptions, sendProblem, toIncomingRequest } from '../incoming.ts'
 import { signWhereDemanded } from '../signing-response.ts'
 import { type McpAuthInfo, toAuthInfo } from './caller.ts'
@@ -14,11 +14,17 @@ import { type MetadataOptions, resourceMetadata, withMetadata } from './metadata
 import { mcpProblem } from './problem.ts'
 import { type ReachableAs, requireReachable } from './rebinding.ts'
 import { createSessions, SESSION_FIELD, watchSession } from './sessions.ts'
+import { findRefusal, type WithAimsOptions } from './with-aims.ts'
 
 /** How callers know the server, and what is asked of them beyond a proof for method, target and body. */
 export interface ProtectMcpOptions extends AdapterOptions, MetadataOptions, ReachableAs {
   /** Receives why requests were refused here. Who calls is recorded by the authenticator's own. */
   readonly observer: Observer
+  /**
+   * Decides about `subscriptions/listen`, which the SDK answers in front of a server and its {@link withAims}. Default: nobody
+   * may listen.
+   */
+  readonly rules?: WithAimsOptions
   /** Sessions that one caller may have; its oldest is forgotten for another. Default 100. */
   readonly maxSessionsPerCaller?: number
   /** Default: the machine's. */
@@ -69,6 +75,20 @@ export function protectMcp(
     }
   }
 
+  // The SDK refuses a request whose body has another method than this field says.
+  const requireListening = async (request: IncomingMessage, caller: Caller): Promise<void> => {
+    const method = request.headers['mcp-method']
+    if (method !== LISTEN) return
+    if (options.rules === undefined) {
+      await judged(request, caller.correlationId, () => {
+        throw new AimsError('mcp.denied', 'nobody decides about who may listen')
+      })
+    } else {
+      const refusal = await findRefusal({ method }, caller, options.rules)
+      if (refusal !== undefined) throw new AimsError(refusal, 'the caller may not listen')
+    }
+  }
+
   const admit = async (request: IncomingMessage, response: ServerResponse, id: string): Promise<Principal> => {
     const principal = await authenticator.authenticate(toIncomingRequest(request, id, route), route)
     await judged(request, id, () => {
@@ -79,6 +99,7 @@ export function protectMcp(
       // A stream has no end that could be signed.
       if (request.method === 'GET') requireUnsigned(authenticator, principal)
     })
+    await requireListening(request, { principal, correlationId: id })
     watchSession(request, response, {
       opened: (opened) => sessions.open(opened, principal.id),
       closed: (closed) => sessions.close(closed),
@@ -104,6 +125,7 @@ export function protectMcp(
   }
 }
 
+const LISTEN = 'subscriptions/listen'
 const LONGEST_TIMER = 2_147_483_647
 
 function endWith(response: ServerResponse, { expiresAt }: Principal, now: number): void {

@@ -45,7 +45,7 @@ function guard(transport: McpTransport, options: WithAimsOptions): boolean {
   const pending = new Set<unknown>()
   const decide = async (message: McpMessage, extra: McpMessageExtra | undefined, caller: Caller): Promise<void> => {
     pending.add(message.id)
-    const refusal = await refusalOf(message, caller, options)
+    const refusal = await findRefusal(message, caller, options)
     if (!pending.delete(message.id)) return
     if (refusal === undefined) deliver(message, extra)
     else await refuse(transport, message, refusal, caller.correlationId)
@@ -66,7 +66,8 @@ function guard(transport: McpTransport, options: WithAimsOptions): boolean {
   return true
 }
 
-async function refusalOf(
+/** Asks the policies about one request. Why it is refused, or nothing. */
+export async function findRefusal(
   message: McpMessage,
   { principal, correlationId }: Caller,
   options: WithAimsOptions,
