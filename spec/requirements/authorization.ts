@@ -46,4 +46,8 @@ export const authorization: readonly Requirement[] = [
     ['04', 'OURS', 'implemented', 'each message of a batch is decided for itself, and none without an id is done'],
     ['05', 'OURS', 'implemented', 'a denial has an id and no reason, and what cannot be recorded is not done'],
   ]),
+  ...topic('authorization', 'a2a', 'A2A 1.0, authorization', [
+    ['01', 'MUST', 'implemented', 'each operation is decided before it touches anything, and one that is not known is refused'],
+    ['02', 'OURS', 'implemented', 'a denial has an id and no reason, and what cannot be recorded is not done'],
+  ]),
 ]

@@ -8,6 +8,8 @@ export const PROTOCOL_CODES = {
   'mcp.session_unknown': 'this session is not one that the caller has opened: initialize again',
   'mcp.credential_argument':
     'an argument has the name or the form of a credential: prove the identity by the transport, never by an argument',
+  'a2a.denied': 'policies do not permit this caller this operation: aims explain ID says why',
+  'a2a.undecided': 'the decision could not be made or recorded, so the operation was refused: try again later',
   'a2a.card_malformed': 'the card or one of its signatures is not as A2A 1.0 says, in strict JSON',
   'a2a.card_unsigned': 'the card has no signature: ask the agent itself, or have it signed with signAgentCard',
   'a2a.card_unbound': 'the card does not say once, by its identity extension, whose SPIFFE ID it belongs to',
