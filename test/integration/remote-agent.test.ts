@@ -220,6 +220,27 @@ test('a banned agent stops to serve at once; evicted, its machine comes back by 
   assert.deepEqual(await agentIds('x509-pop'), [id])
 })
 
+test('an agent that is attested anew with other selectors hears of the entries that it may serve now', async () => {
+  const files = { 'agent.certificate': join(root, 'changing.pem'), 'agent.key': join(root, 'changing.key') }
+  const become = (subject: string): void => {
+    const { pem, key } = makeCertificate({ subject, issuer: machineCa })
+    writeFileSync(files['agent.certificate'], pem)
+    const text = key.privateKey.export({ type: 'pkcs8', format: 'pem' }).toString()
+    writeFileSync(files['agent.key'], text, { mode: 0o600 })
+  }
+  become('web-8')
+  const spiffeId = 'spiffe://example.com/job/web-9'
+  const agents = [['x509-pop:subject-cn:web-9']]
+  await admin.createEntry({ id: 'web-9', spiffeId, selectors: [me], agents })
+  const agent = await startRemote({ change: { ...byCertificate, ...files } })
+  await assert.rejects(unserved(agent), { code: 'provisioning.no_identity' })
+  become('web-9')
+  await api.send({ method: 'DELETE', path: `/v1/agents/${await newestAgent()}` })
+  using workload = await connect(agent)
+  assert.equal(workload.spiffeId, spiffeId)
+  await admin.deleteEntry('web-9')
+})
+
 test('an evicted agent whose token is used up serves nobody', async () => {
   const agent = await startRemote({ token: await makeToken() })
   using workload = await connect(agent)

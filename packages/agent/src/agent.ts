@@ -73,9 +73,10 @@ export async function startAgent(config: AgentConfiguration, options: AgentOptio
   const egress = egressSettings(config)
   const foreign = await connectForeign(config, log)
   const refused = (): void => backend.forget()
+  const attestedAnew = (): void => backend.askAnew()
   const remote = closingOnError(foreign, () => {
     const settings = remoteSettings(config, env, foreign)
-    return settings && remoteServer(settings, { clock, log, random: Math.random, refused })
+    return settings && remoteServer(settings, { clock, log, random: Math.random, refused, attestedAnew })
   })
   const api = remote?.api ?? apiClient({ socketPath: config['agent.serverSocket'] })
   const name = remote && (() => remote.identity().svid.spiffeId)

@@ -18,6 +18,8 @@ export interface ServerBackend extends WorkloadBackend, RevocationRelay {
   readonly ready: Promise<void>
   /** Serves nobody from now on, until the server tells of entries again. Workloads are told that they have no identity. */
   forget(): void
+  /** Asks the server for everything again, and serves what is held meanwhile. */
+  askAnew(): void
   /** Ends the connection to the server and forgets all keys. */
   close(): void
 }
@@ -53,6 +55,7 @@ export function startServerBackend(options: ServerBackendOptions): ServerBackend
   const { server, clock, random = Math.random } = options
   const listeners = new Set<() => void>()
   const stopping = new AbortController()
+  let asking = new AbortController()
   let state: (TrustDomainState & { readonly index: EntryIndex }) | undefined
   let snapshots = new Map<string, WorkloadSnapshot>()
 
@@ -81,12 +84,23 @@ export function startServerBackend(options: ServerBackendOptions): ServerBackend
       log: options.log,
       changed,
     })
+  // What was asked for before {@link ServerBackend.askAnew} may be only what changed for the agent that this was.
+  const ask = async (): Promise<TrustDomainState | undefined> => {
+    const { signal } = asking
+    try {
+      const next = await server.sync(state, AbortSignal.any([stopping.signal, signal]))
+      return signal.aborted ? undefined : next
+    } catch (error) {
+      if (!signal.aborted) throw error
+      return undefined
+    }
+  }
   const follow = async (): Promise<void> => {
     let retry = FIRST_RETRY
     await options.after?.catch(() => undefined)
     while (!stopping.signal.aborted) {
       try {
-        const next = await server.sync(state, stopping.signal)
+        const next = await ask()
         retry = FIRST_RETRY
         trouble.over('the server answers again')
         if (next === undefined) continue
@@ -174,6 +188,11 @@ export function startServerBackend(options: ServerBackendOptions): ServerBackend
       state = { ...state, entries: [], index: createEntryIndex([]), revision: NOTHING }
       identities.clear()
       changed()
+    },
+    askAnew() {
+      if (state !== undefined) state = { ...state, revision: NOTHING }
+      asking.abort()
+      asking = new AbortController()
     },
     close() {
       stopping.abort()

@@ -92,9 +92,9 @@ export function createEntryRegistry(options: EntryRegistryOptions): EntryRegistr
 
   const existing = (id: string, actor: Actor): RegistrationEntry => {
     const entry = store.find(id)
-    if (entry === undefined) throw new AimsError('provisioning.entry_not_found', 'no entry has this id')
-    if (isOpenTo(entry, actor, delegations)) return entry
-    throw new AimsError('provisioning.not_delegated', 'the entry is not one of this registrar')
+    if (entry !== undefined && isOpenTo(entry, actor, delegations)) return entry
+    // What is not open to a registrar does not exist for it.
+    throw new AimsError('provisioning.entry_not_found', 'no entry has this id')
   }
   const changeOf = (wanted: WantedChange, actor: Actor, reuseRetired: boolean): EntryChange => {
     if (wanted.action === 'create') {

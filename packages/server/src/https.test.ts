@@ -18,6 +18,7 @@ import { parseTrustDomain, parseWorkloadSpiffeId } from 'aims/identifiers'
 import { remoteObserver } from 'aims/monitoring'
 import { adminClient } from './admin-client.ts'
 import { loadConfig } from './config/config.ts'
+import { operationRoutes } from './routes/operations.ts'
 import { type RunningServer, startServer } from './server.ts'
 
 const trustDomain = parseTrustDomain('example.com')
@@ -132,10 +133,23 @@ function get(
   })
 }
 
-test('anybody may ask for health, metrics, bundle, checkpoint and the description of the API', async () => {
+test('metrics are for operators, and for everybody where a setting says so', async () => {
+  assert.equal((await get('/metrics')).json.code, 'operation.unauthenticated')
+  assert.equal((await get('/metrics', await certificateOf('bot'))).json.code, 'operation.not_permitted')
+  const { body } = await get('/metrics', await certificateOf('root'))
+  assert.match(body, /^aims_credentials_issued_total\{type="x509-svid"\} \d+$/m)
+  const around = { isReady: () => true, metrics: () => '', status: () => ({}) }
+  const accessOf = (openMetrics: boolean) =>
+    operationRoutes({ ...around, openMetrics })
+      .filter(({ path }) => path === '/metrics')
+      .map(({ access, entrances }) => `${access} ${entrances.join(' ')}`)
+  assert.deepEqual(accessOf(false), ['public unix', 'admin https'])
+  assert.deepEqual(accessOf(true), ['public unix', 'public https'])
+})
+
+test('anybody may ask for health, bundle, checkpoint and the description of the API', async () => {
   assert.equal((await get('/healthz')).body, 'ok\n')
   assert.equal((await get('/readyz')).body, 'ready\n')
-  assert.match((await get('/metrics')).body, /^aims_credentials_issued_total\{type="x509-svid"\} \d+$/m)
   assert.match((await get('/v1/audit/checkpoint')).body, /^example\.com\/aims-log\n\d+\n/)
   assert.equal((await get('/v1/openapi.json')).json.openapi, '3.1.0')
   const plain = await get('/v1/bundle')
@@ -371,15 +385,13 @@ test('a registrar is known by its certificate while it has an entry, and registe
     seen.map(({ id }) => id),
     ['a-bot'],
   )
+  const NOT_FOUND = 'provisioning.entry_not_found'
   // One row per thing that was not.
   for (const [path, body, status, code] of [
     ['/v1/entries', { ...bot, id: 'x', spiffeId: 'spiffe://example.com/agent/x' }, 403, 'provisioning.not_delegated'],
-    [
-      '/v1/entry-changes',
-      { changes: [{ action: 'delete', id: 'bot', revision: 1 }] },
-      403,
-      'provisioning.not_delegated',
-    ],
+    // That of somebody else, and one that nobody has: a registrar cannot tell.
+    ['/v1/entry-changes', { changes: [{ action: 'delete', id: 'bot', revision: 1 }] }, 404, NOT_FOUND],
+    ['/v1/entry-changes', { changes: [{ action: 'delete', id: 'none', revision: 1 }] }, 404, NOT_FOUND],
     ['/v1/entry-changes', { changes: [{ action: 'remove', id: 'a-bot' }] }, 400, 'operation.request_malformed'],
     ['/v1/entry-plans', { entries: [], prune: {} }, 400, 'operation.request_malformed'],
     ['/v1/entry-plans', { entries: [], prune: { idPrefix: '/team-a' } }, 400, 'operation.request_malformed'],
@@ -402,7 +414,8 @@ test('strangers do not fill the log: what is beyond the limit is counted, and th
   const refused = await adminClient(local).listRecords({ type: 'authentication.refused', limit: 1000 })
   assert.ok(refused.length - before <= 40, 'two windows at most')
   assert.ok((await adminClient(local).listRecords({ type: 'monitoring.refusals-limited' })).length >= 1)
-  assert.match((await get('/metrics')).body, /^aims_refusals_omitted_total [1-9]/m)
+  const metrics = await get('/metrics', await certificateOf('root'))
+  assert.match(metrics.body, /^aims_refusals_omitted_total [1-9]/m)
   // Others, known by their certificate, are recorded as ever.
   const answer = await get('/v1/entries', await certificateOf('bot'))
   const [record] = await adminClient(local).listRecords({ correlationId: String(answer.json.id) })

@@ -175,6 +175,8 @@ async function start(config: Configuration, options: ServerOptions, undo: (() =>
   }
   const register = openSubAgentStore(storage.db, core.bindings)
   const { revocations } = endings
+  // Agents that wait are looked at again.
+  revocations.onChange(changes.notify)
 
   const stopping = new AbortController()
   let ready = false

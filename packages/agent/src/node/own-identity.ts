@@ -32,6 +32,8 @@ export interface OwnIdentityOptions {
   readonly clock: Clock
   readonly random: () => number
   log(line: string): void
+  /** Told when this machine was attested anew: it may be another agent than before, or one with other selectors. */
+  attestedAnew(): void
   /** Told when the server said that this machine is no agent (any more): nothing may be served from now on. */
   refused(): void
 }
@@ -101,7 +103,10 @@ export function keepOwnIdentity(options: OwnIdentityOptions): OwnIdentity {
     file.keep(next)
     adopt(next, clock())
     trouble.over('the own SVID was renewed')
-    if (isNew) options.log(`aims agent: attested as ${next.svid.spiffeId}`)
+    if (isNew) {
+      options.log(`aims agent: attested as ${next.svid.spiffeId}`)
+      options.attestedAnew()
+    }
     return LEAST_PAUSE
   }
   const failed = (error: unknown): number => {

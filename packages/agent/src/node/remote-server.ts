@@ -21,6 +21,8 @@ export interface RemoteServerOptions {
   /** From 0 to 1. */
   readonly random: () => number
   log(line: string): void
+  /** Told when this machine was attested anew: what the server told it before is not all any more. */
+  attestedAnew(): void
   /** Told when the server said that this machine is no agent any more. */
   refused(): void
 }

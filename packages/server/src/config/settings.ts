@@ -40,6 +40,7 @@ export interface Configuration {
   readonly 'listen.port': number
   readonly 'listen.dnsNames': readonly string[]
   readonly 'listen.allowedHosts': readonly string[]
+  readonly 'listen.openMetrics': boolean
   readonly 'listen.workloadApi': string | undefined
   readonly 'api.socket': string
   readonly 'api.adminUids': readonly number[]
@@ -153,6 +154,11 @@ export const SETTINGS: { readonly [Key in keyof Configuration]: Setting<Configur
     type: hostNames,
     default: { value: [] },
     doc: 'Further names that the `Host` header may have, beside `listen.host` and `listen.dnsNames`.',
+  },
+  'listen.openMetrics': {
+    type: flag,
+    default: { value: false },
+    doc: 'Whether everybody may read `/metrics` over HTTPS. Otherwise operators alone; on the Unix socket everybody who reaches it.',
   },
   'listen.workloadApi': {
     type: optionalText,

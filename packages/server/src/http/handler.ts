@@ -69,11 +69,13 @@ export function createHandler(options: HandlerOptions): RequestListener {
     const query = readQuery(target.query, route)
     const body = await readBody(request, route)
     // A body may take its time, in which callers are banned and revoked, and credentials end (X8).
-    const caller = route.body === undefined ? first : await admit(await options.identify(request.socket, id), route, id)
+    const again = async (): Promise<Caller> => admit(await options.identify(request.socket, id), route, id)
+    const caller = route.body === undefined ? first : await again()
     let signal: AbortSignal | undefined
     const reply = await route.handle({
       id,
       caller,
+      again,
       params,
       query,
       body,

@@ -29,6 +29,8 @@ export interface Call {
   /** Correlation id: in the records, in the answer, in the problem document. */
   readonly id: string
   readonly caller: Caller
+  /** The caller as it is now, for routes that make it wait. @throws {@link AimsError} as if it came only now */
+  again(): Promise<Caller>
   /** Values of `{name}` in the path. */
   readonly params: { readonly [name: string]: string }
   readonly query: { readonly [name: string]: string }

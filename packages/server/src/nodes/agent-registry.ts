@@ -38,7 +38,7 @@ export interface AgentRegistry {
   ban(id: string, actor: Actor): Promise<RegisteredAgent>
   /** Forgets the agent, banned or not: it may be attested anew. @throws {@link AimsError} `provisioning.agent_not_found` */
   evict(id: string, actor: Actor): Promise<void>
-  /** Calls `listener` when an agent was banned or evicted. */
+  /** Calls `listener` when an agent was banned, evicted or attested anew. */
   onChange(listener: () => void): void
 }
 
@@ -79,7 +79,12 @@ export function createAgentRegistry(options: {
       store.put(promoted)
       return promoted
     },
-    put: (agent) => store.put(agent),
+    put(agent) {
+      const before = store.find(agent.id)
+      store.put(agent)
+      // Whoever waits with the SVID before is to hear that it is worth nothing.
+      if (before !== undefined && before.serial !== agent.serial) tell()
+    },
     ban: (id, actor) =>
       oneAtATime(async () => {
         await observer.record(decided('provisioning.agent-banned', existing(id), actor))

@@ -6,7 +6,7 @@ import { join } from 'node:path'
 import { after, before, describe, test } from 'node:test'
 import { joinTokenCollector, x509PopCollector } from 'aims/attestation'
 import { type ApiClient, apiClient, encodePem, exportPublicJwk, type JsonObject, WorkloadKey } from 'aims/base'
-import { bundleSource, holdX509Svid, parseBundle, verifyRevocationList } from 'aims/credentials'
+import { bundleSource, holdX509Svid, parseBundle, serializeBundle, verifyRevocationList } from 'aims/credentials'
 import { parseTrustDomain } from 'aims/identifiers'
 import {
   type AgentIdentity,
@@ -18,6 +18,7 @@ import {
   renewAgent,
   signKeyProof,
 } from 'aims/provisioning'
+import { federatedDomain } from '../../../../test/support/bundle-endpoint.ts'
 import { makeCertificate, makeRoot } from '../../../../test/support/vendor-pki.ts'
 import { type AdminClient, adminClient } from '../admin-client.ts'
 import { loadConfig } from '../config/config.ts'
@@ -520,6 +521,51 @@ describe('an agent on another host', () => {
     const own = await entryFor(['join-token:name:asleep'])
     assert.deepEqual(idsOf(await waiting), [own])
   })
+})
+
+describe('an agent that waits', () => {
+  const waitingAs = async (name: string) => {
+    const collector = machine(name)
+    const agent = await attest(collector)
+    const { revision } = (await entriesOf(agent)) as JsonObject
+    const waiting = entriesOf(agent, `?after=${revision}`)
+    await new Promise((resolve) => setTimeout(resolve, 50))
+    return { agent, collector, waiting }
+  }
+  test('hears at once that its SVID was revoked', async () => {
+    const { agent, waiting } = await waitingAs('waiting-1')
+    const body = { type: 'subject', value: agent.svid.spiffeId }
+    const revoked = api.send({ method: 'POST', path: '/v1/revocations', body })
+    await Promise.all([assert.rejects(waiting, { code: 'operation.unauthenticated' }), revoked])
+  })
+
+  test('hears at once that its machine was attested anew somewhere else', async () => {
+    const { collector, waiting } = await waitingAs('waiting-2')
+    await Promise.all([assert.rejects(waiting, { code: 'provisioning.agent_unknown' }), attest(collector)])
+  })
+})
+
+test('an agent gets the bundles of other trust domains that its entries name, and no others', async () => {
+  for (const name of ['partner.example', 'other.example'].map(parseTrustDomain)) {
+    const { bundle } = await federatedDomain(name)
+    const relationship = {
+      url: `https://${name}:8443/v1/bundle`,
+      profile: 'https_spiffe',
+      endpointSpiffeId: `spiffe://${name}/aims/server`,
+      bundle: serializeBundle(bundle),
+    }
+    await api.send({ method: 'PUT', path: `/v1/federation/${name}`, body: relationship })
+  }
+  const names = (state: JsonObject = {}) => (state.federated as JsonObject[]).map((one) => one.trustDomain)
+  const agent = await joined('federated')
+  const before = (await entriesOf(agent)) as JsonObject
+  assert.deepEqual(names(before), [])
+  const id = await entryFor(['join-token:name:federated'])
+  const { id: _, revision, ...entry } = await admin.showEntry(id)
+  await admin.updateEntry(id, { ...entry, federatesWith: [parseTrustDomain('partner.example')] }, revision)
+  assert.deepEqual(names(await entriesOf(agent, `?after=${before.revision}&changes=true`)), ['partner.example'])
+  assert.deepEqual(names(await entriesOf(agent)), ['partner.example'])
+  assert.deepEqual(names(await entriesOf(await joined('alone'))), [])
 })
 
 test('administering over HTTPS is no way to act as an agent', async () => {

@@ -343,7 +343,7 @@ test('a registrar neither sees nor touches the entries of others, nor gives reti
   const own = await registry.create(entry('/team-a/bot', { selectors: OWN }), registrar)
   for (const other of others) {
     assert.equal(registry.isOpenTo(other, registrar), false)
-    const code = 'provisioning.not_delegated'
+    const code = 'provisioning.entry_not_found'
     await assert.rejects(registry.remove(other.id, registrar), { code })
     await assert.rejects(registry.update(other.id, entryToJson(other), 1, registrar), { code })
     assert.equal(events.at(-1)?.resource.id, other.id)

@@ -1,5 +1,5 @@
 import { AimsError, type Clock, importKeyToCertify, isJsonObject, type JsonObject } from 'aims/base'
-import { serializeBundle } from 'aims/credentials'
+import { serializeBundle, type TrustBundle } from 'aims/credentials'
 import type { TrustDomain } from 'aims/identifiers'
 import {
   agentProofNonce,
@@ -11,13 +11,14 @@ import {
 import type { ChangeFeed } from '../change-feed.ts'
 import type { EntryRegistry } from '../entries.ts'
 import type { Federation } from '../federation/federation.ts'
-import type { Call, Reply, Route } from '../http/route.ts'
+import type { Call, Caller, Reply, Route } from '../http/route.ts'
 import type { Schema } from '../http/schema.ts'
 import type { Authorities } from '../keys/authority-types.ts'
 import type { AgentRegistry } from '../nodes/agent-registry.ts'
-import { viewOf } from '../nodes/agent-view.ts'
+import { type AgentView, viewOf } from '../nodes/agent-view.ts'
 import type { EntryChanges } from '../nodes/entry-changes.ts'
 import type { LiveInstances } from '../registration/live-instances.ts'
+import type { Revocations } from '../revocation/revocations.ts'
 import { federatedBody } from '../trust.ts'
 import { objectBody, textMember, textsMember } from './read.ts'
 
@@ -29,7 +30,8 @@ export interface AgentRoutesOptions {
   readonly changes: ChangeFeed
   readonly federation: Pick<Federation, 'bundles'>
   readonly entryChanges: EntryChanges
-  readonly agents: Pick<AgentRegistry, 'requireActive'>
+  readonly agents: Pick<AgentRegistry, 'present'>
+  readonly endings: { readonly revocations: Pick<Revocations, 'sequence'> }
   readonly trustDomain: TrustDomain
   readonly live: LiveInstances
   readonly clock: Clock
@@ -153,19 +155,23 @@ export function agentRoutes(options: AgentRoutesOptions): readonly Route[] {
 
 async function stateFor(call: Call, options: AgentRoutesOptions): Promise<Reply> {
   const { entries, entryChanges, authorities, changes, trustDomain } = options
-  const { query, signal, caller } = call
+  const { query, signal } = call
+  let current = call.caller
+  let sequence = options.endings.revocations.sequence()
   const after = Number(query.after ?? Number.NaN)
   const isKnown = Number.isSafeInteger(after)
   const until = performance.now() + LONG_POLL
   for (let seen = after; ; seen = changes.revision()) {
     const left = until - performance.now()
     if (isKnown && left > 0) await changes.wait(seen, { timeout: left, signal })
-    // It may have been banned while it waited.
-    const current =
-      caller.agent === undefined ? caller : { ...caller, agent: options.agents.requireActive(caller.name) }
+    current = await stillThere(call, current, options, sequence)
+    sequence = options.endings.revocations.sequence()
     const view = viewOf(current, entries, entryChanges)
     const revision = changes.revision()
-    if (isKnown && revision === after) return { status: 204 }
+    if (isKnown && revision === after) {
+      if (left > 0 && !signal.aborted) continue
+      return { status: 204 }
+    }
     const delta = isKnown ? view.changes(after) : undefined
     const isNews = delta === undefined || delta.entries.length + delta.removed.length > 0
     if (!isNews && !entryChanges.isBundleNewer(after)) {
@@ -176,9 +182,30 @@ async function stateFor(call: Call, options: AgentRoutesOptions): Promise<Reply>
     const bundle = serializeBundle(authorities.bundle(), { includeWit: true })
     const told = delta !== undefined && query.changes === 'true' ? delta : { entries: view.entries() }
     const standing = authorities.standing()
-    const federated = federatedBody(options.federation.bundles())
+    const federated = federatedBody(bundlesFor(view, options))
     return { status: 200, body: { revision, trustDomain, bundle, standing, federated, ...told } }
   }
+}
+
+// What the entries of the agent name: whom others of the trust domain deal with is not its business.
+function bundlesFor(view: AgentView, { federation }: AgentRoutesOptions): readonly TrustBundle[] {
+  const all = federation.bundles()
+  if (all.length === 0) return all
+  const names = new Set(view.entries().flatMap(({ federatesWith }) => federatesWith))
+  return all.filter(({ trustDomain }) => names.has(trustDomain))
+}
+
+// It may have been banned, attested anew somewhere else, or revoked while it waited.
+async function stillThere(
+  call: Call,
+  before: Caller,
+  { agents, endings }: AgentRoutesOptions,
+  sequence: number,
+): Promise<Caller> {
+  const { agent, credential, name } = before
+  if (agent === undefined || credential === undefined) return before
+  if (endings.revocations.sequence() !== sequence) return await call.again()
+  return { ...before, agent: agents.present(name, credential.id) }
 }
 
 function issuanceRequest(call: Call): IssuanceRequest {

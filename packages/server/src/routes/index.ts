@@ -89,6 +89,7 @@ export function serverRoutes(deps: RouteDependencies): readonly Route[] {
       ...operationRoutes({
         isReady: deps.isReady,
         metrics: metrics.render,
+        openMetrics: config['listen.openMetrics'],
         status: () => ({
           version: VERSION,
           trustDomain: config.trustDomain,
