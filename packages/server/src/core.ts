@@ -17,6 +17,7 @@ import { steadyClock } from './steady-clock.ts'
 import type { Storage } from './storage.ts'
 import { openEntryStore } from './store/entry-store.ts'
 import { openKeyBindings } from './store/key-bindings.ts'
+import { openSubAgentStore, type SubAgentStore } from './store/sub-agent-store.ts'
 
 /** What the server is about, without its listeners. */
 export interface Core {
@@ -28,6 +29,7 @@ export interface Core {
   /** What it says is over may be forgotten. */
   readonly steady: Clock
   readonly bindings: ReturnType<typeof openKeyBindings>
+  readonly register: SubAgentStore
   readonly passing: PassingEntries
   readonly renewOwnSvid: () => ReturnType<ReturnType<typeof createOwnIdentity>['renew']>
   readonly isOwnSvidDue: (svid: X509Svid) => boolean
@@ -45,6 +47,8 @@ export async function openCore(
   const { db, meta, wrapping, seal } = storage
   const ttls = ttlRules(config)
   const store = openEntryStore(db, { key: wrapping, meta, seal, trustDomain })
+  const bindings = openKeyBindings(db)
+  const register = openSubAgentStore(db, bindings)
   const entries = createEntryRegistry({
     store,
     trustDomain,
@@ -55,8 +59,8 @@ export async function openCore(
     agentPrefixes: config['entries.agentPrefixes'],
     delegations: delegationsByRegistrar(config['entries.delegations']),
     refusals,
+    isAlive: register.isAlive,
   })
-  const bindings = openKeyBindings(db)
   const authorities = await openConfiguredAuthorities(config, { storage, ttls, clock, observer })
   const changes = createChangeFeed(() => meta.counter('revision'))
   entries.onChange(changes.notify)
@@ -88,6 +92,7 @@ export async function openCore(
     endings,
     steady,
     bindings,
+    register,
     passing,
     renewOwnSvid: () => own.renew(unlimited),
     isOwnSvidDue: (svid) => own.isDue(svid, authorities.standing()),

@@ -80,13 +80,15 @@ export interface EntryRegistryOptions extends EntryDemands {
   readonly store: EntryStore
   readonly clock: Clock
   readonly observer: Observer
+  /** True while a sub-agent of this name, or below it, lives. Default: none does. */
+  readonly isAlive?: (spiffeId: SpiffeId, now: number) => boolean
   /** Takes the records of refusals. Default: `observer`. */
   readonly refusals?: Observer
 }
 
 /** Makes the registry over a store. */
 export function createEntryRegistry(options: EntryRegistryOptions): EntryRegistry {
-  const { store, clock, observer, refusals = observer, delegations } = options
+  const { store, clock, observer, refusals = observer, delegations, isAlive = () => false } = options
   const listeners = new Set<(change: EntryChange) => void>()
   const oneAtATime = serializer()
 
@@ -100,7 +102,8 @@ export function createEntryRegistry(options: EntryRegistryOptions): EntryRegistr
     if (wanted.action === 'create') {
       const entry = { ...readWantedEntry(wanted.entry, randomUUID(), actor, options), revision: 1 }
       // To give an identity again is a decision of whoever answers for the trust domain.
-      requireFree(store, entry, reuseRetired && actor.delegation === undefined)
+      const isFreed = reuseRetired && actor.delegation === undefined
+      requireFree(store, entry, { reuseRetired: isFreed, isAlive: (id) => isAlive(id, clock()) })
       return { id: entry.id, after: entry }
     }
     const { id, revision } = wanted

@@ -36,7 +36,6 @@ import { openStorage } from './storage.ts'
 import { openAttestedThings } from './store/attested-things.ts'
 import { openEvidenceMemory } from './store/evidence-memory.ts'
 import { openJoinTokens } from './store/join-tokens.ts'
-import { openSubAgentStore } from './store/sub-agent-store.ts'
 import { openSubAgents } from './sub-agents.ts'
 import { createTrustTeller } from './trust.ts'
 
@@ -126,7 +125,7 @@ async function start(config: Configuration, options: ServerOptions, undo: (() =>
     entries: limited('entries', observer, { clock, metrics }),
   }
   const core = await openCore(config, storage, clock, { observer, refusals: refusals.entries }, verifiers)
-  const { entries, authorities, changes, issuer, endings, steady } = core
+  const { entries, authorities, changes, issuer, endings, steady, register } = core
   const engine = await loadPolicies(config['policies.directory'], observer)
   const failed = (error: unknown): void =>
     say(`aims server: federation: ${AimsError.is(error) ? error.message : 'failed'}`)
@@ -173,7 +172,6 @@ async function start(config: Configuration, options: ServerOptions, undo: (() =>
   const bundles: BundleSource = {
     bundleFor: (wanted) => (wanted === trustDomain ? authorities.bundle() : undefined),
   }
-  const register = openSubAgentStore(storage.db, core.bindings)
   const { revocations } = endings
   // Agents that wait are looked at again.
   revocations.onChange(changes.notify)

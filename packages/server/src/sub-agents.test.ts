@@ -16,6 +16,7 @@ import {
 import { bundleSource, holdX509Svid, parseBundle } from 'aims/credentials'
 import { parseTrustDomain, parseWorkloadSpiffeId } from 'aims/identifiers'
 import { createSpawner, followRevocations, type IdentityServer, identityServer, type SubAgent } from 'aims/provisioning'
+import { eventuallyTrue } from '../../../test/support/eventually.ts'
 import { loadConfig } from './config/config.ts'
 import type { Configuration } from './config/settings.ts'
 import { type RunningServer, startServer } from './server.ts'
@@ -195,6 +196,23 @@ test('an agent revokes its own sub-agents alone, for as long as they live, and n
   )
   await client.send({ method: 'POST', path: '/v1/entries?reuseRetired=true', body: taken })
   client.close()
+  await stop(server)
+})
+
+test('who loses its sub-agents leaves their names in use while they live', async () => {
+  const server = await start(await config())
+  const { me } = await agent(server, 'former', { maxDepth: 2, max: 10, maxTtl: 2 })
+  const worker = await me.spawn({ name: 'worker', rights: RIGHTS })
+  const { entries } = await api(server, '/v1/entries')
+  const [{ subAgents: _, revision, ...rest } = {}] = (entries as JsonObject[]).filter(({ id }) => id === 'former')
+  const client = apiClient({ socketPath: server.socketPath })
+  await client.send({ method: 'PUT', path: `/v1/entries/former?revision=${revision}`, body: rest })
+  client.close()
+  const whose = { owner: 'team', purpose: 'tests', shared: true }
+  const take = (spiffeId: string) => api(server, '/v1/entries', { spiffeId, selectors: posture.selectors, ...whose })
+  await assert.rejects(take(worker.spiffeId), { code: 'provisioning.subject_taken' })
+  await take(`${worker.spiffeId}-2`)
+  await eventuallyTrue(async () => (await take(worker.spiffeId)).spiffeId === worker.spiffeId)
   await stop(server)
 })
 

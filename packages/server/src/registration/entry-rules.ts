@@ -48,7 +48,11 @@ export function readWantedEntry(input: JsonValue, id: string, actor: Actor, dema
 }
 
 /** Refuses an entry whose id or SPIFFE ID is not free. @throws {@link AimsError} `provisioning.*` */
-export function requireFree(store: EntryStore, entry: RegistrationEntry, reuseRetired: boolean): void {
+export function requireFree(
+  store: EntryStore,
+  entry: RegistrationEntry,
+  { reuseRetired, isAlive }: { readonly reuseRetired: boolean; readonly isAlive: (spiffeId: SpiffeId) => boolean },
+): void {
   if (store.isIdUsed(entry.id)) throw new AimsError('provisioning.entry_exists', 'the id is, or was, in use')
   if (store.findBySubject(entry.spiffeId) !== undefined) {
     throw new AimsError('provisioning.subject_taken', 'another entry has this SPIFFE ID')
@@ -59,6 +63,13 @@ export function requireFree(store: EntryStore, entry: RegistrationEntry, reuseRe
   }
   if (!reuseRetired && isNameRetired(store, entry.spiffeId)) {
     throw new AimsError('provisioning.subject_retired', 'a deleted entry, or a sub-agent of one, had this SPIFFE ID')
+  }
+  // Its agent may not have any more, and this one still lives.
+  if (!reuseRetired && isAlive(entry.spiffeId)) {
+    throw new AimsError(
+      'provisioning.subject_taken',
+      'a sub-agent of this name, or below it, lives: wait until it has ended',
+    )
   }
 }
 

@@ -1,4 +1,4 @@
-import type { Route } from '../http/route.ts'
+import type { Reply, Route } from '../http/route.ts'
 
 /** What the routes about the server itself show. */
 export interface OperationRoutesOptions {
@@ -17,7 +17,7 @@ export function operationRoutes({ isReady, metrics, status, openMetrics }: Opera
     method: 'GET',
     path: '/metrics',
     summary: 'Gives numbers in the Prometheus text format; over HTTPS to operators, unless listen.openMetrics is set.',
-    handle: () => ({
+    handle: (): Reply => ({
       status: 200,
       text: { type: 'text/plain; version=0.0.4; charset=utf-8', content: metrics() },
     }),

@@ -8,6 +8,8 @@ import type { StoredKeyBindings } from './key-bindings.ts'
 export interface SubAgentStore extends SubAgentRegister {
   /** When the WIT of a sub-agent ends, in seconds since the epoch; `undefined`: none lives. */
   endOf(spiffeId: SpiffeId): number | undefined
+  /** True while a sub-agent of this name, or below it, lives. */
+  isAlive(spiffeId: SpiffeId, now: number): boolean
   /** Forgets those that have ended. */
   purge(now: number): void
 }
@@ -19,6 +21,9 @@ export function openSubAgentStore(db: DatabaseSync, bindings: StoredKeyBindings)
     INSERT INTO sub_agents VALUES ($id, $root, $batch, $expires)
     ON CONFLICT (id) DO UPDATE SET batch = $batch, expires_at = $expires WHERE expires_at <= $now`)
   const end = db.prepare('SELECT expires_at FROM sub_agents WHERE id = ?')
+  // From the first name below to the character after the slash.
+  const alive = db.prepare(`
+    SELECT 1 FROM sub_agents WHERE (id = $id OR (id > $id || '/' AND id < $id || '0')) AND expires_at > $now LIMIT 1`)
   const remove = db.prepare('DELETE FROM sub_agents WHERE expires_at <= ?')
 
   return {
@@ -51,6 +56,7 @@ export function openSubAgentStore(db: DatabaseSync, bindings: StoredKeyBindings)
       const at = storing('store', () => end.get(spiffeId))?.expires_at
       return at === undefined ? undefined : Number(at)
     },
+    isAlive: (spiffeId, now) => storing('store', () => alive.get({ $id: spiffeId, $now: now })) !== undefined,
     purge: (now) => void storing('store', () => remove.run(now)),
   }
 }
