@@ -59,16 +59,6 @@ export const optionalPort: SettingType<number | undefined> = {
   read: (value) => (value === null ? undefined : readInteger(value, 0, 65_535)),
 }
 
-/** Yes or no. */
-export const flag: SettingType<boolean> = {
-  name: 'true or false',
-  fromText: (value) => (value === 'true' || value === 'false' ? value === 'true' : value),
-  read(value) {
-    if (typeof value !== 'boolean') throw new Error('true or false is needed')
-    return value
-  },
-}
-
 /** So many a second; 0 is no limit. */
 export const rate: SettingType<number> = {
   name: 'number a second',
