@@ -7,7 +7,7 @@ import { Readable } from 'node:stream'
 import { text } from 'node:stream/consumers'
 import { after, test } from 'node:test'
 import * as grpc from '@grpc/grpc-js'
-import { createAuthenticator, createMemoryReplayStore } from 'aims/authentication'
+import { createAuthenticator, createMemoryReplayStore, signRequest } from 'aims/authentication'
 import { prove } from 'aims/axios'
 import type { AuditEvent } from 'aims/base'
 import type { WitSource } from 'aims/credentials'
@@ -36,6 +36,7 @@ const authenticator = createAuthenticator({
   bundles: domain.bundles,
   audiences: [AUDIENCE],
   replays: createMemoryReplayStore({ capacity: 1000 }),
+  responses: { wits },
   observer: { record: async (event) => void events.push(event) },
 })
 
@@ -242,9 +243,17 @@ test('gRPC: a call is known by its proof, and no handler sees one that was refus
   const twice = new grpc.Metadata()
   twice.add('workload-identity-token', wit.token)
   await assert.rejects(call(proven(AUDIENCE), twice), { code: grpc.status.UNAUTHENTICATED })
+  const request = { method: 'POST', target: echo.echo.path, audience: AUDIENCE, headers: [], signResponse: true }
+  const demanding = grpc.Metadata.fromHttp2Headers({ ...signRequest(wit, request, { now }).headers })
+  await assert.rejects(call(tls, demanding), { code: grpc.status.UNIMPLEMENTED })
   assert.deepEqual(
     events.slice(count).map(({ reasons }) => reasons),
-    [['authentication.missing'], ['proof.audience_mismatch'], ['authentication.malformed_field']],
+    [
+      ['authentication.missing'],
+      ['proof.audience_mismatch'],
+      ['authentication.malformed_field'],
+      ['signature.cannot_sign'],
+    ],
   )
   assert.equal(handled.times, before)
 })

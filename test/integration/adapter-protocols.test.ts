@@ -6,7 +6,7 @@ import * as http2 from 'node:http2'
 import { type AddressInfo, connect } from 'node:net'
 import { text } from 'node:stream/consumers'
 import { after, test } from 'node:test'
-import { createAuthenticator, createMemoryReplayStore, proofHeaders } from 'aims/authentication'
+import { createAuthenticator, createMemoryReplayStore, proofHeaders, signRequest } from 'aims/authentication'
 import type { AuditEvent } from 'aims/base'
 import { protect } from 'aims/node'
 import { authenticatedUpgrade, callerOf } from 'aims/ws'
@@ -25,6 +25,7 @@ const authenticator = createAuthenticator({
   bundles: domain.bundles,
   audiences: [AUDIENCE],
   replays: createMemoryReplayStore({ capacity: 1000 }),
+  responses: { wits: { wit: () => wit } },
   observer: { record: async (event) => void events.push(event) },
 })
 
@@ -38,6 +39,12 @@ interface Proof {
 function proven(change: Proof = {}): readonly (readonly [string, string])[] {
   const request = { method: 'POST', target: '/api?x=1', audience: AUDIENCE, ...change }
   return Object.entries(proofHeaders(wit, request, { now }))
+}
+
+// Signed, and with the demand that the answer is so too.
+function demanding(method: string, target: string): { readonly [name: string]: string } {
+  const request = { method, target, audience: AUDIENCE, headers: [], signResponse: true }
+  return { ...signRequest(wit, request, { now }).headers }
 }
 
 const handled = { times: 0 }
@@ -126,6 +133,16 @@ const ROWS: { readonly [title: string]: () => readonly [Sent, number, string] } 
     { fields: proven({ body: Buffer.alloc(100_001) }), body: Buffer.alloc(100_001) },
     413,
     'authentication.body_too_large',
+  ],
+  'that demands a signed response': () => [
+    { fields: Object.entries(demanding('POST', '/api?x=1')) },
+    501,
+    'signature.cannot_sign',
+  ],
+  'with more fields than anybody needs': () => [
+    { fields: [...proven(), ...Array.from({ length: 99 }, (_, i) => [`x-field-${i}`, '1'] as const)] },
+    400,
+    'authentication.malformed_field',
   ],
   'with the proof in the trailers': () => [{ body: abc, trailers: proven() }, 401, 'authentication.missing'],
 }
@@ -245,6 +262,7 @@ test('WebSocket: who opens one is known, and nobody opens one without a proof fo
     [proof({ target: '/other' }), 401, 'proof.target_mismatch'],
     [proof({ method: 'POST' }), 401, 'proof.method_mismatch'],
     [proof({ body: abc }), 401, 'proof.body_mismatch'],
+    [demanding('GET', '/chat'), 501, 'signature.cannot_sign'],
     [{ ...proof(), authorization: 'Bearer x' }, 401, 'authentication.missing_proof'],
   ] as const) {
     const refused = open(headers)

@@ -1,11 +1,14 @@
 // The same requests, byte for byte over sockets, to the server of each adapter: the same refusals everywhere.
 import assert from 'node:assert/strict'
-import { connect } from 'node:net'
+import { once } from 'node:events'
+import { connect, type Socket } from 'node:net'
 import { text } from 'node:stream/consumers'
 import { after, test } from 'node:test'
+import { setTimeout as delay } from 'node:timers/promises'
 import { createAuthenticator, createMemoryReplayStore, proofHeaders } from 'aims/authentication'
 import type { AuditEvent } from 'aims/base'
 import { ADAPTER_SERVERS, MAX_BODY } from '../support/adapter-servers.ts'
+import { eventuallyTrue } from '../support/eventually.ts'
 import { AUDIENCE, testDomain } from '../support/identities.ts'
 
 const now = Math.floor(Date.now() / 1000)
@@ -131,6 +134,7 @@ const ROWS: { readonly [title: string]: () => Row } = {
   'with more fields than anybody needs': () => ({
     lines: [...lines(), ...Array.from({ length: 100 }, (_, i) => `X-Field-${i}: ${i}`)],
     status: 400,
+    reason: 'authentication.malformed_field',
   }),
   'for another target': () => ({
     lines: lines({ target: '/api/events?x=2' }),
@@ -236,6 +240,22 @@ async function send(port: number, { request, host, lines: given, body = '' }: Ro
   return text(socket).catch(() => '')
 }
 
+// A request that is good so far, and of its body of three bytes one.
+async function sendStart(port: number): Promise<{ readonly socket: Socket; readonly answer: Promise<string> }> {
+  const socket = connect(port, '127.0.0.1')
+  socket.on('error', () => undefined)
+  await once(socket, 'connect')
+  const head = [
+    'Host: h',
+    'Connection: close',
+    'Content-Type: text/plain',
+    'Content-Length: 3',
+    ...lines({ body: abc }),
+  ]
+  socket.write(`POST ${TARGET} HTTP/1.1\r\n${head.join('\r\n')}\r\n\r\na`)
+  return { socket, answer: text(socket).catch(() => '') }
+}
+
 // A 100 (Continue) may come first.
 function statusOf(answer: string): number {
   return Number(/^HTTP\/1\.1 (?!100)(\d{3})/m.exec(answer)?.[1])
@@ -268,6 +288,25 @@ for (const [name, start] of Object.entries(ADAPTER_SERVERS)) {
       assert.equal(statusOf(await send(server.port, { lines: good, status: 200 })), 200)
       assert.equal(statusOf(await send(server.port, { lines: good, status: 401 })), 401)
       assert.deepEqual(events.at(-1)?.reasons, ['proof.replayed'])
+    })
+    await t.test('a request whose body stops on the way', async () => {
+      const before = events.length
+      const { socket } = await sendStart(server.port)
+      await delay(100)
+      socket.destroy()
+      await eventuallyTrue(async () => events.length > before)
+      assert.deepEqual(
+        events.slice(before).map(({ reasons }) => reasons),
+        [['proof.body_mismatch']],
+      )
+    })
+    await t.test('but not one whose body takes its time', async () => {
+      const { socket, answer } = await sendStart(server.port)
+      await delay(100)
+      socket.write('b')
+      await delay(100)
+      socket.write('c')
+      assert.match(await answer, /^HTTP\/1\.1 200.*"body":"abc"/s)
     })
     await t.test('but not one that is good, in whatever way its body comes', async () => {
       for (const [extra, body] of [

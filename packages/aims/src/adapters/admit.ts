@@ -1,7 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import type { Authenticator } from '../authentication/authenticate.ts'
 import type { Principal } from '../authentication/principal.ts'
-import { AimsError } from '../base/errors.ts'
 import { type AdapterOptions, type NodeRequest, type NodeResponse, sendProblem, toIncomingRequest } from './incoming.ts'
 import { signWhereDemanded } from './signing-response.ts'
 
@@ -24,20 +23,14 @@ export async function admit(
   const correlationId = randomUUID()
   try {
     const incoming = toIncomingRequest(request, correlationId, options)
-    const principal = await authenticator.authenticate(incoming, options)
-    if ('stream' in response) requireUnsigned(authenticator, principal)
-    else signWhereDemanded(response, authenticator, principal, correlationId, options)
+    // Only a response of HTTP/1 is one that can be kept until it is complete.
+    const answersUnsigned = 'stream' in response
+    const principal = await authenticator.authenticate({ ...incoming, answersUnsigned }, options)
+    if (!answersUnsigned) signWhereDemanded(response, authenticator, principal, correlationId, options)
     return rememberCaller(request, { principal, correlationId })
   } catch (error) {
     sendProblem(response, authenticator.problem(error, correlationId, options))
     return undefined
-  }
-}
-
-/** For what is answered by something else than a response of HTTP/1. @throws {@link AimsError} `signature.cannot_sign` */
-export function requireUnsigned(authenticator: Authenticator, principal: Principal): void {
-  if (authenticator.responseSigner(principal) !== undefined) {
-    throw new AimsError('signature.cannot_sign', 'the caller demands a signed response, and there is none here')
   }
 }
 

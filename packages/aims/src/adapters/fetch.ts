@@ -4,7 +4,7 @@ import { type Clock, systemClock } from '../base/clock.ts'
 import type { WitSource } from '../credentials/wit/source.ts'
 import { requireSecure } from './plaintext.ts'
 import { readStream } from './read-stream.ts'
-import { type HttpSignatureOptions, responseTooLarge, type SignedExchange, signedExchange } from './signed-exchange.ts'
+import { type HttpSignatureOptions, RESPONSE_REFUSALS, type SignedExchange, signedExchange } from './signed-exchange.ts'
 
 export type { HttpSignatureOptions } from './signed-exchange.ts'
 
@@ -89,7 +89,7 @@ export function provingFetch(wits: WitSource, options: ProvingFetchOptions): typ
 // Read whole and judged before anybody sees any of it.
 async function verified(response: Response, exchange: SignedExchange): Promise<Response> {
   const { status, statusText, headers } = response
-  const body = await readStream(response.body, exchange.maxBody, responseTooLarge)
+  const body = await readStream(response.body, exchange.maxBody, RESPONSE_REFUSALS)
   exchange.verify({ status, headers: [...headers], body })
   return new Response(response.body === null ? null : body, { status, statusText, headers })
 }

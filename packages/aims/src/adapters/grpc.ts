@@ -5,7 +5,7 @@ import type { IncomingRequest } from '../authentication/request.ts'
 import type { RouteRequirements } from '../authentication/route.ts'
 import { AimsError } from '../base/errors.ts'
 import type { WitSource } from '../credentials/wit/source.ts'
-import { rememberCaller, requireUnsigned } from './admit.ts'
+import { rememberCaller } from './admit.ts'
 import { type ProvingOptions, provingFields } from './outgoing.ts'
 
 export { type Caller, callerOf } from './admit.ts'
@@ -37,7 +37,6 @@ export function authenticatedCalls(
             const correlationId = randomUUID()
             try {
               const principal = await authenticator.authenticate(incoming(path, metadata, correlationId), options)
-              requireUnsigned(authenticator, principal)
               rememberCaller(metadata, { principal, correlationId })
             } catch (error) {
               const { status, body } = authenticator.problem(error, correlationId, options)
@@ -76,11 +75,12 @@ function incoming(path: string, metadata: Metadata, id: string): IncomingRequest
   )
   const body = (): Promise<never> =>
     Promise.reject(new AimsError('proof.body_mismatch', 'the messages of a call are not compared with a digest'))
-  return { id, method: 'POST', target: path, headers, body }
+  return { id, method: 'POST', target: path, headers, body, answersUnsigned: true }
 }
 
 function codeOf(codes: typeof status, http: number): status {
   if (http === 503) return codes.UNAVAILABLE
+  if (http === 501) return codes.UNIMPLEMENTED
   if (http === 403) return codes.PERMISSION_DENIED
   return http === 500 ? codes.INTERNAL : codes.UNAUTHENTICATED
 }

@@ -1,16 +1,16 @@
 import { Agent as HttpAgent, type IncomingMessage, request as requestHttp } from 'node:http'
 import { Agent as HttpsAgent, request as requestHttps } from 'node:https'
+import { requireFewFields } from '../authentication/carriage.ts'
 import { type ProofRequest, proofHeaders } from '../authentication/wpt/create.ts'
 import { type Clock, systemClock } from '../base/clock.ts'
-import { AimsError } from '../base/errors.ts'
 import type { WitSource } from '../credentials/wit/source.ts'
 import { toRawHeaders } from './incoming.ts'
 import { requireSecure } from './plaintext.ts'
-import { type BodyRefusals, readMessage } from './read-message.ts'
+import { readMessage } from './read-message.ts'
 import {
   type HttpSignatureOptions,
   pairsOf,
-  responseTooLarge,
+  RESPONSE_REFUSALS,
   type SignedExchange,
   signedExchange,
 } from './signed-exchange.ts'
@@ -107,16 +107,12 @@ export function provingRequest(url: string | URL, options: ProvingRequestOptions
   })
 }
 
-const REFUSALS: BodyRefusals = {
-  lost: () => new AimsError('signature.digest_mismatch', 'the response did not arrive'),
-  tooLarge: responseTooLarge,
-}
-
 // Read whole and judged before anybody sees any of it.
 async function verified(response: IncomingMessage, exchange: SignedExchange): Promise<IncomingMessage> {
   try {
-    const body = await readMessage(response, exchange.maxBody, REFUSALS)
-    exchange.verify({ status: response.statusCode ?? 0, headers: toRawHeaders(response.rawHeaders), body })
+    const body = await readMessage(response, exchange.maxBody, RESPONSE_REFUSALS)
+    const headers = requireFewFields(toRawHeaders(response.rawHeaders))
+    exchange.verify({ status: response.statusCode ?? 0, headers, body })
     return response
   } catch (error) {
     response.destroy()

@@ -12,6 +12,7 @@ import type { BundleSource } from '../credentials/bundle/bundle.ts'
 import type { RevocationSource } from '../credentials/revocation/revocation.ts'
 import type { Wit } from '../credentials/wit/source.ts'
 import type { IdMatcher } from '../identifiers/matcher.ts'
+import type { BodyRefusals } from './read-message.ts'
 import { MAX_SIGNED_BODY } from './signing-response.ts'
 
 /** How to sign requests in place of proof tokens, and what to ask of the responses. */
@@ -72,9 +73,10 @@ export function signedExchange(
   }
 }
 
-/** The body of a response that is read whole before anybody sees it. */
-export function responseTooLarge(limit: number): AimsError {
-  return new AimsError('authentication.body_too_large', `the response has more than ${limit} bytes`)
+/** What to say when a response, read whole before anybody sees any of it, does not come as it should. */
+export const RESPONSE_REFUSALS: BodyRefusals = {
+  lost: () => new AimsError('signature.digest_mismatch', 'the response did not arrive'),
+  tooLarge: (limit) => new AimsError('authentication.body_too_large', `the response has more than ${limit} bytes`),
 }
 
 /** Fields as pairs, without those that are absent. */

@@ -3,7 +3,8 @@ import type { Authenticator } from '../authentication/authenticate.ts'
 import type { IncomingRequest } from '../authentication/request.ts'
 import { AimsError } from '../base/errors.ts'
 import { type Caller, rememberCaller } from './admit.ts'
-import { type AdapterOptions, MAX_BODY, toRawHeaders } from './incoming.ts'
+import { type AdapterOptions, MAX_BODY, REQUEST_REFUSALS, toRawHeaders } from './incoming.ts'
+import type { BodyRefusals } from './read-message.ts'
 import { readStream } from './read-stream.ts'
 import { MAX_SIGNED_BODY, SIGNATURE_FIELDS } from './signing-response.ts'
 
@@ -60,9 +61,7 @@ export async function admitWeb(
   const body = async (): Promise<Uint8Array> => {
     if (request.bodyUsed) throw new TypeError('the body was read before the caller was authenticated')
     const limit = options.maxBody ?? MAX_BODY
-    const bytes = await readStream(request.body, limit, () => {
-      return new AimsError('authentication.body_too_large', `the body has more than ${limit} bytes`)
-    })
+    const bytes = await readStream(request.body, limit, REQUEST_REFUSALS)
     if (request.body !== null) again = new Request(request, { body: bytes })
     return bytes
   }
@@ -87,6 +86,11 @@ function refusal(authenticator: Authenticator, error: unknown, id: string, optio
   return new Response(body, { status, headers })
 }
 
+const RESPONSE_REFUSALS: BodyRefusals = {
+  lost: () => new AimsError('signature.cannot_sign', 'the handler did not complete the response'),
+  tooLarge: (limit) => new AimsError('signature.cannot_sign', `the response has more than ${limit} bytes`),
+}
+
 /** The response as it goes out: signed, where the caller of the request demands that. */
 export async function signedWhereDemanded(
   authenticator: Authenticator,
@@ -99,9 +103,7 @@ export async function signedWhereDemanded(
   const limit = options.maxSignedBody ?? MAX_SIGNED_BODY
   try {
     const { status, headers: sent, body: stream } = response
-    const body = await readStream(stream, limit, () => {
-      return new AimsError('signature.cannot_sign', `the response has more than ${limit} bytes`)
-    })
+    const body = await readStream(stream, limit, RESPONSE_REFUSALS)
     const headers = new Headers(sent)
     for (const name of SIGNATURE_FIELDS) headers.delete(name)
     const isEmpty = request.method === 'HEAD' || stream === null

@@ -4,7 +4,7 @@ import type { Duplex } from 'node:stream'
 import type { WebSocketServer } from 'ws'
 import type { Authenticator } from '../authentication/authenticate.ts'
 import type { ProblemResponse } from '../authentication/problem.ts'
-import { rememberCaller, requireUnsigned } from './admit.ts'
+import { rememberCaller } from './admit.ts'
 import { type AdapterOptions, toIncomingRequest } from './incoming.ts'
 
 export { type Caller, callerOf } from './admit.ts'
@@ -29,9 +29,12 @@ export function authenticatedUpgrade(
     const onError = (): void => void socket.destroy()
     socket.on('error', onError)
     try {
-      const incoming = { ...toIncomingRequest(request, correlationId, options), body: new Uint8Array() }
+      const incoming = {
+        ...toIncomingRequest(request, correlationId, options),
+        body: new Uint8Array(),
+        answersUnsigned: true,
+      }
       const principal = await authenticator.authenticate(incoming, options)
-      requireUnsigned(authenticator, principal)
       rememberCaller(request, { principal, correlationId })
     } catch (error) {
       return refuse(socket, authenticator.problem(error, correlationId, options))

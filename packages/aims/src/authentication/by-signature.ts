@@ -34,7 +34,8 @@ export function signatureJudge(
     const { method, target } = request
     const answered = { method, target, nonce: checked.nonce, profile }
     // Before the nonce is used up: a caller that is told no here may ask again without the demand.
-    const signer = responseSigner(responses, checked.demandsResponse, answered, clock)
+    const demand = { demanded: checked.demandsResponse, possible: request.answersUnsigned !== true }
+    const signer = responseSigner(responses, demand, answered, clock)
     const body = checkSignedBody(checked, await readBody(request))
     if (marks !== undefined && (await marks.admit(wit.subject, SIGNATURE_SHAPES[profile].generation)) !== true) {
       throw new AimsError('authentication.downgrade', 'the caller has used a stronger profile before')

@@ -32,13 +32,13 @@ export type Carried =
  * Finds the proof of identity in a request, and its profile by where the tokens are and what `typ` they have, never by
  * which checks they would pass.
  *
- * @throws {@link AimsError} `authentication.duplicate_field`, `.malformed_field`, `.mixed_profiles`, `.missing_proof`,
+ * @throws {@link AimsError} `authentication.duplicate_field`, `.malformed_field` (also for more than 100 fields), `.mixed_profiles`, `.missing_proof`,
  *   `.missing_credential`, `.wit_as_bearer`; `proof.wrong_type`, `proof.malformed`, `credential.wrong_type`,
  *   `credential.malformed`; `signature.malformed`, `.too_large`, `.ambiguous`, `.missing`
  * @see draft-ietf-wimse-wpt-02, section "Presenting"; wimse-wpt-01 and s2s-03 for the older fields
  */
 export function readCarriage(headers: RawHeaders): Carried {
-  const found = findTokens(headers)
+  const found = findTokens(requireFewFields(headers))
   const profile = profileOf(found)
   const signature = found.isSigned ? selectSignature(headers) : undefined
   if (signature !== undefined) return signed(found, profile, signature)
@@ -62,6 +62,17 @@ export function readCarriage(headers: RawHeaders): Carried {
     ...(rules.bindsAccessToken && accessToken !== undefined ? { accessToken: accessToken.token } : {}),
     ...(found.txnToken === undefined ? {} : { txnToken: found.txnToken }),
   }
+}
+
+// Node drops what is beyond its own limit without a word, so a message must stay far from it.
+const MAX_FIELDS = 100
+
+/** The fields as they are, which are as many as anybody needs. @throws {@link AimsError} `authentication.malformed_field` for more than 100 */
+export function requireFewFields(headers: RawHeaders): RawHeaders {
+  if (headers.length > MAX_FIELDS) {
+    throw new AimsError('authentication.malformed_field', `there are more than ${MAX_FIELDS} fields`)
+  }
+  return headers
 }
 
 /** The value of a field that occurs once, or nothing. */

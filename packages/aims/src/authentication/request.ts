@@ -28,6 +28,8 @@ export interface IncomingRequest {
    * Pass the same array for all requests of a connection: the path is then verified once.
    */
   readonly peerCertificates?: readonly Uint8Array[] | undefined
+  /** What answers it cannot be signed, so a caller that demands a signature is refused. Default: it can. */
+  readonly answersUnsigned?: boolean
   /** Ties the records of this request together. Default: a random one. */
   readonly id?: string
 }

@@ -6,7 +6,7 @@ import type { Principal } from '../../authentication/principal.ts'
 import { type Clock, systemClock } from '../../base/clock.ts'
 import { AimsError } from '../../base/errors.ts'
 import type { Observer } from '../../base/event.ts'
-import { type Caller, requireUnsigned } from '../admit.ts'
+import type { Caller } from '../admit.ts'
 import { type AdapterOptions, sendProblem, toIncomingRequest } from '../incoming.ts'
 import { signWhereDemanded } from '../signing-response.ts'
 import { type McpAuthInfo, toAuthInfo } from './caller.ts'
@@ -90,14 +90,14 @@ export function protectMcp(
   }
 
   const admit = async (request: IncomingMessage, response: ServerResponse, id: string): Promise<Principal> => {
-    const principal = await authenticator.authenticate(toIncomingRequest(request, id, route), route)
+    // A stream has no end that could be signed.
+    const incoming = { ...toIncomingRequest(request, id, route), answersUnsigned: request.method === 'GET' }
+    const principal = await authenticator.authenticate(incoming, route)
     await judged(request, id, () => {
       const session = request.headers[SESSION_FIELD]
       if (session !== undefined && sessions.ownerOf(String(session)) !== principal.id) {
         throw new AimsError('mcp.session_unknown', 'the caller has not opened this session')
       }
-      // A stream has no end that could be signed.
-      if (request.method === 'GET') requireUnsigned(authenticator, principal)
     })
     await requireListening(request, { principal, correlationId: id })
     watchSession(request, response, {

@@ -17,7 +17,7 @@ export interface ReachableAs {
  * Refuses a request for another host, or from a web page that nobody has named. A page can reach a server on this machine
  * by a name of its own that it lets point here; the browser still sends that name.
  *
- * @throws {@link AimsError} `mcp.host_refused`, `mcp.origin_refused`; `authentication.malformed_field`
+ * @throws {@link AimsError} `mcp.host_refused`, `mcp.origin_refused`
  * @see MCP 2026-07-28, section "Security Warning" of Streamable HTTP
  */
 export function requireReachable(

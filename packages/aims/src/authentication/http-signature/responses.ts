@@ -30,12 +30,13 @@ export interface ResponseSigner {
  */
 export function responseSigner(
   signing: ResponseSigning | undefined,
-  isDemanded: boolean,
+  { demanded, possible }: { readonly demanded: boolean; readonly possible: boolean },
   request: AnsweredRequest,
   clock: () => number,
 ): ResponseSigner | undefined {
-  if (!isDemanded && signing?.always !== true) return undefined
+  if (!demanded && signing?.always !== true) return undefined
   if (signing === undefined) throw new AimsError('signature.cannot_sign', 'this service does not sign responses')
+  if (!possible) throw new AimsError('signature.cannot_sign', 'what answers this request cannot be signed')
   const { wits, lifetime } = signing
   currentWit(wits)
   return {
