@@ -12,8 +12,14 @@ import {
   StreamableHTTPClientTransport,
   type VersionNegotiationMode,
 } from '@modelcontextprotocol/client'
+import { Client as Client1 } from '@modelcontextprotocol/sdk/client/index.js'
+import { StreamableHTTPClientTransport as StreamableHTTPClientTransport1 } from '@modelcontextprotocol/sdk/client/streamableHttp.js'
+import { Server as Server1 } from '@modelcontextprotocol/sdk/server/index.js'
+import { StreamableHTTPServerTransport } from '@modelcontextprotocol/sdk/server/streamableHttp.js'
+import { CallToolRequestSchema } from '@modelcontextprotocol/sdk/types.js'
 import type { McpServer } from '@modelcontextprotocol/server'
 import { provingFetch } from '../../packages/aims/src/adapters/fetch.ts'
+import { callerOf } from '../../packages/aims/src/adapters/mcp/caller.ts'
 import {
   type McpHttpHandler,
   type ProtectMcpOptions,
@@ -278,6 +284,31 @@ test('a transport that signs checks what it gets', async () => {
   // Who cannot sign does not do it first and then say so.
   const without = await start(sessionHandler(guarded))
   await assert.rejects(connect(without, payer, 'legacy', signing(service)), { code: 'signature.response_unsigned' })
+})
+
+test('version 1 of the SDK, client and server [authentication.mcp.01] [authorization.mcp.01]', async () => {
+  const handler: McpHttpHandler = async (request, response) => {
+    const server = new Server1({ name: 'bank', version: '1' }, { capabilities: { tools: {} } })
+    server.setRequestHandler(CallToolRequestSchema, (_, context) => {
+      return { content: [{ type: 'text', text: callerOf(context).principal.id }] }
+    })
+    const transport = new StreamableHTTPServerTransport({ enableJsonResponse: true })
+    await Reflect.apply(withAims(server, rules).connect, server, [transport])
+    await transport.handleRequest(request, response)
+  }
+  const url = new URL(await start(handler))
+  const connect1 = async (fetch?: typeof globalThis.fetch): Promise<Client1> => {
+    const client = new Client1({ name: 'agent', version: '1.0.0' })
+    const transport = new StreamableHTTPClientTransport1(url, fetch === undefined ? {} : { fetch })
+    await Reflect.apply(client.connect, client, [transport])
+    opened.push(() => client.close())
+    return client
+  }
+  const client = await connect1(provingFetch({ wit: () => payer }, { audience: AUDIENCE }))
+  const { content } = await client.callTool(transfer(50))
+  assert.deepEqual(content, [{ type: 'text', text: payer.subject }])
+  await assert.rejects(client.callTool(transfer(500)), isDenied)
+  await assert.rejects(connect1(), /Not authenticated/)
 })
 
 test('mTLS over Streamable HTTP, with the server known by its SPIFFE ID', async () => {
