@@ -22,6 +22,7 @@ const source = ['--conditions=aims:source', '--disable-warning=ExperimentalWarni
 const STEPS: readonly (readonly [name: string, command: string, args: readonly string[]])[] = [
   ['check', 'node', ['tools/check.ts']],
   ['tests', 'node', ['tools/run-tests.ts', '--all']],
+  ['leaks', 'node', [...source, 'test/leaks/main.ts', '--steps', '100000']],
   ['examples', 'node', ['tools/examples.ts']],
   ['npm start -- --once', 'npm', ['start', '--silent', '--', '--once', '--json', '--data', join(scratch, 'wimse')]],
   [

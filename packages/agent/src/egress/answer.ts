@@ -2,12 +2,11 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 import { type Duplex, Transform } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import { createBrotliDecompress, createGunzip, createInflate } from 'node:zlib'
-import { AimsError } from 'aims/base'
+import type { PatternTable } from 'aims/base'
+import { AimsError, createScrubber, scrubText } from 'aims/base'
 import type { Attachment } from './attach.ts'
 import { type FieldPairs, fieldsToReturn, pairsOf } from './fields.ts'
 import type { BrokerRule } from './rules.ts'
-import type { PatternTable } from './scrub/pattern-table.ts'
-import { createScrubber, scrubText } from './scrub/scrubber.ts'
 
 const DECODERS: { readonly [coding: string]: () => Duplex } = {
   gzip: createGunzip,

@@ -1,14 +1,13 @@
 import type { AttestationResult } from 'aims/attestation'
 import { clientTlsOptions, proofHeaders, signRequest, verifyResponse } from 'aims/authentication'
 import type { Clock, ConnectionOptions } from 'aims/base'
-import { AimsError } from 'aims/base'
+import { AimsError, type Hidden, hiddenKey, hiddenToken } from 'aims/base'
 import type { BundleSource } from 'aims/credentials'
 import { isExactly, trustDomainOf } from 'aims/identifiers'
 import type { WorkloadBackend, WorkloadIdentity } from '../workload-backend.ts'
 import type { FieldPairs } from './fields.ts'
 import { holdIdentity } from './held-identity.ts'
 import type { BrokerRule, SecretPlace } from './rules.ts'
-import { type Hidden, hiddenKey, hiddenToken } from './scrub/forms.ts'
 import type { SecretReader } from './secrets/secret-store.ts'
 
 /** What a request is sent with. Never returned to the caller, never logged. */
@@ -128,20 +127,22 @@ function withTokens(fields: FieldPairs, query: string): Attachment {
 }
 
 function attachSecret(secret: string, place: SecretPlace, query: string): Attachment {
-  const hidden = [hiddenKey(Buffer.from(secret, 'latin1'))]
-  const withField = (name: string, value: string): Attachment => ({
-    fields: [[name, value]],
-    query,
+  // As it is, and as it is sent: who repeats a request in another encoding repeats that.
+  const made = (sent: string, rest: Pick<Attachment, 'fields' | 'query'>): Attachment => ({
+    ...rest,
     tls: undefined,
-    hidden,
+    hidden: [secret, sent].map((text) => hiddenKey(Buffer.from(text, 'latin1'))),
   })
-  if (place.in === 'header') return withField(place.name, `${place.prefix}${secret}`)
-  if (place.in === 'basic')
-    return withField('authorization', `Basic ${Buffer.from(`${place.user}:${secret}`, 'latin1').toString('base64')}`)
+  if (place.in === 'header') return made(secret, { fields: [[place.name, `${place.prefix}${secret}`]], query })
+  if (place.in === 'basic') {
+    const sent = Buffer.from(`${place.user}:${secret}`, 'latin1').toString('base64')
+    return made(sent, { fields: [['authorization', `Basic ${sent}`]], query })
+  }
   if (hasParameter(query, place.name))
     throw new AimsError('egress.own_credentials', 'the query of the caller has the parameter of the secret')
-  const parameter = `${place.name}=${encodeURIComponent(secret)}`
-  return { fields: [], query: query.length > 1 ? `${query}&${parameter}` : `?${parameter}`, tls: undefined, hidden }
+  const sent = encodeURIComponent(secret)
+  const parameter = `${place.name}=${sent}`
+  return made(sent, { fields: [], query: query.length > 1 ? `${query}&${parameter}` : `?${parameter}` })
 }
 
 // However it is written: servers undo escapes before they look for a name, and some split at semicolons.

@@ -1,6 +1,5 @@
+import { type Hidden, hiddenKey, hiddenToken, type PatternTable, patternTable } from 'aims/base'
 import type { WorkloadIdentity } from '../workload-backend.ts'
-import { type Hidden, hiddenKey, hiddenToken } from './scrub/forms.ts'
-import { type PatternTable, patternTable } from './scrub/pattern-table.ts'
 import type { HeldSecret } from './secrets/held-secret.ts'
 import type { SecretReader } from './secrets/secret-store.ts'
 

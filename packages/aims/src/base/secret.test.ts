@@ -15,6 +15,7 @@ for (const [how, print] of [
   ['JSON', () => JSON.stringify(value)],
   ['inspect', () => inspect(value)],
   ['inspect with hidden properties', () => inspect(value, { showHidden: true })],
+  ['inspect that calls accessors', () => inspect(value, { showHidden: true, getters: true })],
   ['a template', () => `${value}`],
   ['entries', () => Object.entries(value).join()],
   ['a spread copy', () => inspect({ ...value })],
