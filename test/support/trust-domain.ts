@@ -9,7 +9,7 @@ import { peerPrincipal, rotatingServer, serverTlsOptions } from 'aims/authentica
 import { type ApiClient, apiClient, isJsonObject, type JsonObject, noObserver } from 'aims/base'
 import { isMemberOf, parseTrustDomain } from 'aims/identifiers'
 import type { Workload } from 'aims/provisioning'
-import { startAgent } from 'aims-agent'
+import { type RunningAgent, startAgent } from 'aims-agent'
 import { loadConfig, startServer } from 'aims-server'
 
 /** A whole trust domain for a test: a real server and a real agent, in a temporary directory. */
@@ -18,6 +18,8 @@ export interface TestTrustDomain {
   /** For SPIFFE_ENDPOINT_SOCKET. */
   readonly address: string
   readonly api: ApiClient
+  /** The credential broker of the agent, if the settings ask for one. */
+  readonly egress: RunningAgent['egress']
   /** Port of the HTTPS listener. */
   readonly port: number
   /** Registers a workload; returns the entry. */
@@ -46,6 +48,7 @@ export async function startTrustDomain(settings: object = {}): Promise<TestTrust
   return {
     directory,
     address: agent.address,
+    egress: agent.egress,
     api,
     port: server.port,
     async register(entry) {
