@@ -53,7 +53,8 @@ export interface Answer {
   readonly code: string | undefined
 }
 
-export interface TestBrokerOptions extends Partial<Pick<BrokerOptions, 'port' | 'rules' | 'network' | 'backend'>> {
+export interface TestBrokerOptions
+  extends Partial<Pick<BrokerOptions, 'port' | 'rules' | 'network' | 'backend' | 'peerCredentials'>> {
   readonly attestor?: Attestor<PeerCredentials>
   /** All names and ports lead to it, or by the port in the rule to others. */
   readonly host?: Pick<TlsHost, 'port'>
@@ -89,6 +90,7 @@ export async function startTestBroker(options: TestBrokerOptions): Promise<TestB
       },
     },
     clock: systemClock,
+    ...(options.peerCredentials === undefined ? {} : { peerCredentials: options.peerCredentials }),
     network: options.network ?? {
       resolve: async () => [PUBLIC_ADDRESS],
       connect: (_, port) => connect({ host: '127.0.0.1', port: ports[port] ?? host?.port ?? 1 }),

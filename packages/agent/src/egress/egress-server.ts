@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto'
 import { createServer, type IncomingMessage, type Server, type ServerOptions, type ServerResponse } from 'node:http'
 import type { AddressInfo, Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
@@ -14,10 +15,10 @@ import { Peer } from '../workload-api/peer.ts'
 import type { WorkloadBackend } from '../workload-backend.ts'
 import { type BrokerCaller, loopbackCaller, unixCaller } from './caller.ts'
 import { Destinations, type Network } from './destinations.ts'
-import { type ExchangeContext, passOn } from './exchange.ts'
+import { type ExchangeContext, passOn, recordRefusal } from './exchange.ts'
 import { hiding } from './hiding.ts'
 import { loopbackPeer } from './loopback-peer.ts'
-import { answerProblem } from './problem.ts'
+import { answerProblem, codeOf } from './problem.ts'
 import { rateLimits } from './rate.ts'
 import type { BrokerRule } from './rules.ts'
 import type { SecretReader } from './secrets/secret-store.ts'
@@ -169,7 +170,7 @@ function listener(context: ExchangeContext, census: Census, meet: (socket: Socke
     try {
       caller = callerOf(request.socket)
     } catch (error) {
-      answerProblem(response, error, 'none')
+      void refuseStranger(request, response, error, context)
       return
     }
     void passOn(request, response, caller, context)
@@ -183,6 +184,26 @@ function listener(context: ExchangeContext, census: Census, meet: (socket: Socke
     else socket.destroy()
   })
   return server
+}
+
+// Nobody knows who connected: that is recorded as well, and counted as the refusals of one.
+async function refuseStranger(
+  { method = '' }: IncomingMessage,
+  response: ServerResponse,
+  error: unknown,
+  context: ExchangeContext,
+): Promise<void> {
+  const id = randomUUID()
+  response.setHeader('x-request-id', id)
+  const event = {
+    type: 'authorization.brokered',
+    resource: { type: 'egress', id: 'connection' },
+    action: method.slice(0, 32),
+    decision: 'deny',
+    reasons: [codeOf(error)],
+    correlationId: id,
+  } as const
+  answerProblem(response, await recordRefusal(context, event, error), id)
 }
 
 async function listenOn(server: Server, port: number): Promise<number> {

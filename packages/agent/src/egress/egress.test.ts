@@ -486,6 +486,20 @@ test('a process without an identity gets nothing, also one that an agent has sta
   }
 })
 
+test('a caller whom the kernel does not name is refused, and recorded [provisioning.egress.08]', async () => {
+  const peerCredentials = {
+    read: () => {
+      throw new AimsError('attestation.peer_unreadable', 'not a socket that the kernel knows')
+    },
+  }
+  await using stranger = await startTestBroker({ host, makeRules: rules, peerCredentials })
+  const answer = await stranger.ask('/weather/x')
+  assert.deepEqual([answer.status, answer.code], [403, 'attestation.peer_unreadable'])
+  const [record] = stranger.records
+  assert.deepEqual([record?.decision, record?.reasons], ['deny', ['attestation.peer_unreadable']])
+  assert.equal(record?.correlationId, answer.headers['x-request-id'])
+})
+
 test('a secret that is put, or taken away, counts for the next request', async () => {
   const { putSecret, deleteSecret } = await import('./secrets/secret-store.ts')
   listener = echo
