@@ -153,6 +153,21 @@ test('a parent that is a join token or unknown is no machine here, and a note sa
   }
 })
 
+test('several node entries with one SPIFFE ID are several groups of machines, and what has no equal is said', () => {
+  const child = entry('/x', ['unix:uid:1'], { parent_id: id('/node/k8s') })
+  const second = { ...NODE, id: 'second', selectors: ['k8s_psat:cluster:test'].map(selector) }
+  const both = mapSpireEntries([NODE, second, child], [])
+  assert.deepEqual(both.entries[0]?.entry.agents, [
+    ['k8s_psat:cluster:prod', 'k8s_psat:agent_ns:spire'],
+    ['k8s_psat:cluster:test'],
+  ])
+  assert.deepEqual(both.entries[0]?.notes, [])
+  const unequal = { ...second, selectors: ['nobody:knows:this'].map(selector) }
+  const one = mapSpireEntries([NODE, unequal, child], [])
+  assert.deepEqual(one.entries[0]?.entry.agents, [['k8s_psat:cluster:prod', 'k8s_psat:agent_ns:spire']])
+  assert.match(one.entries[0]?.notes[0] ?? '', /2 groups of machines, of which 1 have an equal/)
+})
+
 test('the registry of a fleet is read whole', async () => {
   const fleet = Array.from({ length: 1000 }, (_, i) => entry(`/many/${i}`, [`unix:user:many-${i}`]))
   const { exit, result } = await importing('--out', join(scratch, 'many'), file({ entries: fleet }))

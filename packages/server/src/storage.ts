@@ -123,6 +123,8 @@ function requireForwardClock(log: AuditLog, clock: Clock): void {
   if (last === undefined) return
   const behind = Date.parse(last.record.time) / 1000 - clock()
   if (behind > MAX_STEP_BACK) {
-    throw new AimsError('operation.clock_went_back', `the clock is ${Math.round(behind)} s behind the last record`)
+    const at = new Date((clock() + behind - MAX_STEP_BACK) * 1000).toISOString()
+    const facts = `the clock is ${Math.round(behind)} s behind the last record`
+    throw new AimsError('operation.clock_went_back', `${facts}: set it right, or wait: from ${at} on the server starts`)
   }
 }

@@ -97,7 +97,7 @@ class Unmapped extends Error {}
 
 function mapEntry(
   one: JsonObject,
-  groups: ReadonlyMap<string, readonly string[]>,
+  groups: MachineGroups,
   { owner, purpose }: MappingOptions,
 ): Omit<MappedEntry, 'from'> {
   const notes: string[] = []
@@ -111,8 +111,14 @@ function mapEntry(
   const selectors = list(one.selectors).map(selectorOf)
   for (const selector of selectors) requireShown(selector)
   const parent = idOf(one.parent_id)
-  const group = groups.get(parent)
-  const isMapped = group?.every((selector) => problemOf(selector) === undefined) === true
+  const known = groups.get(parent) ?? []
+  const shown = known.filter((group) => group.every((selector) => problemOf(selector) === undefined))
+  const isMapped = shown.length > 0
+  if (isMapped && shown.length < known.length) {
+    notes.push(
+      `its parent ${parent} is ${known.length} groups of machines, of which ${shown.length} have an equal: the others do not serve it`,
+    )
+  }
   if (!isMapped)
     notes.push(`its parent ${parent} has no equal: without agents, only the agent beside the server serves it`)
   if (one.admin === true) notes.push('it may administer: here that is the whole server, and not only entries')
@@ -132,7 +138,7 @@ function mapEntry(
     ),
     ...(text(one.hint) === '' ? {} : { hint: text(one.hint) }),
     ...(one.admin === true ? { admin: true } : {}),
-    ...(isMapped ? { agents: [group] } : {}),
+    ...(isMapped ? { agents: shown } : {}),
     ...(owner === undefined ? {} : { owner }),
     ...(purpose === undefined ? {} : { purpose }),
   }
@@ -146,20 +152,26 @@ function mapEntry(
   return { entry, notes }
 }
 
+/** Several node entries may have one SPIFFE ID: then machines of each of their groups serve what is below it. */
+type MachineGroups = ReadonlyMap<string, readonly (readonly string[])[]>
+
 /**
  * What the parents of entries say about machines: a node entry is the selectors of the machines it stands for, an agent is
  * what its attestation showed.
  */
-function machineGroups(
-  spire: readonly JsonObject[],
-  agents: readonly JsonObject[],
-): ReadonlyMap<string, readonly string[]> {
-  const groups = new Map<string, readonly string[]>()
+function machineGroups(spire: readonly JsonObject[], agents: readonly JsonObject[]): MachineGroups {
+  const groups = new Map<string, (readonly string[])[]>()
   for (const { id, selectors } of agents) {
     const shown = list(selectors).map(selectorOf)
-    if (shown.length > 0 && shown.length <= 16) groups.set(idOf(id), shown)
+    if (shown.length > 0 && shown.length <= 16) groups.set(idOf(id), [shown])
   }
-  for (const one of spire) if (isAlias(one)) groups.set(idOf(one.spiffe_id), list(one.selectors).map(selectorOf))
+  const aliases = new Map<string, (readonly string[])[]>()
+  for (const one of spire) {
+    if (!isAlias(one)) continue
+    const name = idOf(one.spiffe_id)
+    aliases.set(name, [...(aliases.get(name) ?? []), list(one.selectors).map(selectorOf)])
+  }
+  for (const [name, all] of aliases) groups.set(name, all)
   return groups
 }
 

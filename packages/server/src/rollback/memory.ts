@@ -26,6 +26,8 @@ export interface Withdrawal {
   readonly spiffeId: string
   /** From then on it means nothing, in seconds since the epoch. Absent: for ever. */
   readonly until?: number
+  /** An agent revoked a sub-agent of its own. */
+  readonly byAgent?: true
 }
 
 const LABEL = 'rollback memory'
@@ -82,13 +84,14 @@ export function writeRollbackMemory(file: string, key: KeyEncryptionKey, remembe
   }
 }
 
-function withdrawal({ index, type, id, spiffeId, until }: JsonObject): Withdrawal {
+function withdrawal({ index, type, id, spiffeId, until, byAgent }: JsonObject): Withdrawal {
   return {
     index: Number(index),
     type: String(type),
     id: String(id),
     spiffeId: String(spiffeId),
     ...(until === undefined ? {} : { until: Number(until) }),
+    ...(byAgent === true ? { byAgent } : {}),
   }
 }
 

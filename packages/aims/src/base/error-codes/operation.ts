@@ -38,7 +38,8 @@ export const OPERATION_CODES = {
   'operation.socket_directory_open':
     'others may replace files in the directory of the socket: chown it, chmod 750 or less',
   'operation.socket_unavailable': 'the socket cannot be made here: check the directory and the length of the path',
-  'operation.clock_went_back': 'the clock is behind the last record by more than a minute: set it right, then start',
+  'operation.clock_went_back':
+    'the clock is behind the last record by more than a minute: set it right, or, when it was ahead before, wait until the time that the message names',
   'operation.shutting_down': 'the server is stopping: ask again, or ask another one',
   'operation.request_malformed': 'the request is not what the API describes: see /v1/openapi.json',
   'operation.request_too_large': 'the request has more bytes or header fields than the server takes',
