@@ -23,8 +23,7 @@ let thief: Thief | undefined
 const orders = {
   async begin({ crew }: Extract<Order, { order: 'begin' }>): Promise<readonly Peer[]> {
     pace = crew.pace
-    const connected = []
-    for (const id of crew.spiffeIds) connected.push(await connect(crew, id))
+    const connected = await Promise.all(crew.spiffeIds.map((id) => connect(crew, id)))
     const [first] = connected
     if (first === undefined) throw new TypeError('a crew has a workload')
     // One list for the process, as a service has it that several workloads share.

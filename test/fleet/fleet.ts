@@ -6,7 +6,7 @@ import { join } from 'node:path'
 import { type ApiClient, apiClient, isJsonObject } from 'aims/base'
 import { type AdminClient, adminClient } from 'aims-server'
 import type { FleetOptions } from './options.ts'
-import { startAims, startCrew, stop, userOf } from './processes.ts'
+import { compileOnce, startAims, startCrew, stop, userOf } from './processes.ts'
 import { orderOf, type Peer } from './protocol.ts'
 
 /** A process with workloads, and the agent that serves it. */
@@ -31,11 +31,15 @@ export interface Fleet {
 const TRUST_DOMAIN = 'fleet.example.com'
 const joinName = (agent: number): string => `agent-${agent}`
 
-/** Starts everything: the server, an agent after the other by join tokens, then crews, agent by agent. */
+/** Processes that start at a time: those that run already renew what they hold, and must not wait for long. */
+const AT_ONCE = 4
+
+/** Starts everything: the server, an agent after the other by join tokens, all entries, then crews, a few at a time. */
 export async function startFleet(options: FleetOptions, say: (line: string) => void): Promise<Fleet> {
   const root = mkdtempSync(join(tmpdir(), 'aims-fleet-'))
   // Workloads are other users, and must reach the sockets.
   chmodSync(root, 0o755)
+  compileOnce(join(root, 'compiled'))
   const children: ChildProcess[] = []
   const port = await freePort()
   const publishAhead = Math.max(3, Math.floor(options.rotate / 2) - 2)
@@ -73,15 +77,18 @@ export async function startFleet(options: FleetOptions, say: (line: string) => v
       agents.push(started)
     }
     say(`server and ${agents.length} agents run`)
-    const crews: Crew[] = []
-    for (const [number, size] of crewSizes(options).entries()) {
+    const planned = planCrews(options)
+    await register(admin, planned)
+    const begin = async ({ number, agent, spiffeIds }: PlannedCrew): Promise<Crew> => {
       const child = startCrew(userOf(number))
       children.push(child)
-      const agent = number % options.agents
-      const spiffeIds = await register(admin, { crew: number, agent, size })
       const crew = { trustDomain: TRUST_DOMAIN, address: socketOf(root, agent), server: address, spiffeIds }
       const peers = await orderOf(child, { order: 'begin', crew: { ...crew, pace: options.pace } })
-      crews.push({ child, agent, peers })
+      return { child, agent, peers }
+    }
+    const crews: Crew[] = []
+    for (let first = 0; first < planned.length; first += AT_ONCE) {
+      crews.push(...(await Promise.all(planned.slice(first, first + AT_ONCE).map(begin))))
     }
     say(`${options.workloads} workloads in ${crews.length} processes have their identities`)
     return { api, admin, server, agents, crews, publishAhead, close }
@@ -120,26 +127,27 @@ async function startAgent(
 
 const socketOf = (root: string, agent: number): string => `unix://${join(root, joinName(agent), 'workload.sock')}`
 
-function crewSizes({ workloads, perProcess }: FleetOptions): readonly number[] {
-  const full = Array.from({ length: Math.floor(workloads / perProcess) }, () => perProcess)
-  const rest = workloads % perProcess
-  return rest === 0 ? full : [...full, rest]
+interface PlannedCrew {
+  readonly number: number
+  readonly agent: number
+  readonly spiffeIds: readonly string[]
 }
 
-async function register(
-  admin: AdminClient,
-  { crew, agent, size }: { readonly crew: number; readonly agent: number; readonly size: number },
-): Promise<readonly string[]> {
-  const uid = userOf(crew)?.uid ?? process.geteuid?.() ?? 0
-  const spiffeIds = Array.from({ length: size }, (_, n) => `spiffe://${TRUST_DOMAIN}/job/crew-${crew}/${n}`)
-  for (const spiffeId of spiffeIds) {
-    await admin.createEntry({
-      spiffeId,
-      selectors: [`unix:uid:${uid}`],
-      agents: [[`join-token:name:${joinName(agent)}`]],
-    })
-  }
-  return spiffeIds
+function planCrews({ workloads, perProcess, agents }: FleetOptions): readonly PlannedCrew[] {
+  return Array.from({ length: Math.ceil(workloads / perProcess) }, (_, number) => {
+    const size = Math.min(perProcess, workloads - number * perProcess)
+    const spiffeIds = Array.from({ length: size }, (_, n) => `spiffe://${TRUST_DOMAIN}/job/crew-${number}/${n}`)
+    return { number, agent: number % agents, spiffeIds }
+  })
+}
+
+async function register(admin: AdminClient, crews: readonly PlannedCrew[]): Promise<void> {
+  const entries = crews.flatMap(({ number, agent, spiffeIds }) => {
+    const uid = userOf(number)?.uid ?? process.geteuid?.() ?? 0
+    const agents = [[`join-token:name:${joinName(agent)}`]]
+    return spiffeIds.map((spiffeId) => ({ spiffeId, selectors: [`unix:uid:${uid}`], agents }))
+  })
+  await admin.applyEntries(entries.map((entry) => ({ action: 'create', entry })))
 }
 
 function freePort(): Promise<number> {

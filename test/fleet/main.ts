@@ -41,8 +41,11 @@ async function run(fleet: Fleet, options: FleetOptions): Promise<boolean> {
   const took = seconds()
   sayCost(before, totals, took, options)
 
-  const revoked = await revokeAgent(fleet, 0)
-  sayRevoked(revoked)
+  const revoked = await revokeAgent(fleet, 0).catch((error: unknown) => {
+    say(`the ban could not be tried: ${error instanceof Error ? error.message : 'unknown'}`)
+    return undefined
+  })
+  if (revoked !== undefined) sayRevoked(revoked)
   await sleep(AFTERMATH)
   const others = { ...fleet, crews: fleet.crews.filter(({ agent }) => agent !== 0) }
   const after = await totalsOf(others, authorities.counts)
@@ -51,7 +54,7 @@ async function run(fleet: Fleet, options: FleetOptions): Promise<boolean> {
   say(`afterwards, among the others: ${after.requests} requests, ${unexpected} failed`)
   for (const one of [totals, after]) for (const [why, count] of Object.entries(one.failed)) say(`  ${count} ${why}`)
   const isComplete = hasRotated(totals) && totals.served === options.workloads
-  const ok = failed === 0 && unexpected === 0 && isComplete && revoked.stillServed === 0
+  const ok = failed === 0 && unexpected === 0 && isComplete && revoked?.stillServed === 0
   if (options.json)
     process.stdout.write(`${JSON.stringify({ ok, seconds: took, ...totals, failures: failed, revoked })}\n`)
   say(ok ? 'ok' : 'FAILED')

@@ -1,6 +1,7 @@
 import { type ChildProcess, fork, spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
 import { readFileSync, writeFileSync } from 'node:fs'
+import { setPriority } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { isJsonObject, parseJson } from 'aims/base'
@@ -14,8 +15,22 @@ export interface User {
 const FLAGS = ['--conditions=aims:source', '--disable-warning=ExperimentalWarning']
 const MAIN = fileURLToPath(new URL('../../packages/cli/src/main.ts', import.meta.url))
 const CREW = fileURLToPath(new URL('./crew.ts', import.meta.url))
+/** What crews give up for server and agents, as `nice` counts it: they are most of the load, and wait for those two. */
+const NICE = 5
 /** Users that no machine has given to anybody. */
 const FIRST_UID = 790_000
+
+/**
+ * Compiles what all processes run, once, into a directory that they read: for so many processes, compiling is most of
+ * the start. They belong to other users, and can write nothing there.
+ */
+export function compileOnce(directory: string): void {
+  const env = { ...process.env, NODE_COMPILE_CACHE: directory }
+  for (const file of [MAIN, CREW]) {
+    spawnSync(process.execPath, [...FLAGS, file, 'version'], { env, stdio: 'ignore', timeout: 60_000 })
+  }
+  process.env.NODE_COMPILE_CACHE = directory
+}
 
 /** Writes `NAME.yaml` and runs `aims COMMAND` with it. Resolves when it says that it runs. */
 export async function startAims(
@@ -40,7 +55,9 @@ export async function startAims(
 
 /** Starts the process of a crew as a user of its own. Gives way to server and agents. */
 export function startCrew(user: User | undefined): ChildProcess {
-  return fork(CREW, { execArgv: FLAGS, stdio: ['ignore', 'ignore', 'inherit', 'ipc'], ...user })
+  const child = fork(CREW, { execArgv: FLAGS, stdio: ['ignore', 'ignore', 'inherit', 'ipc'], ...user })
+  if (child.pid !== undefined) setPriority(child.pid, NICE)
+  return child
 }
 
 /** A user per crew, by which its agent knows it; `undefined`: this process may not act as others, and all are one user. */

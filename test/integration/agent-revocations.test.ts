@@ -5,7 +5,12 @@ import { join } from 'node:path'
 import { after, before, describe, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type ApiClient, apiClient, isJsonObject } from 'aims/base'
-import { decodeUnverifiedJwtSvid, decodeUnverifiedX509Svid, requireNotRevoked } from 'aims/credentials'
+import {
+  type BundleSource,
+  decodeUnverifiedJwtSvid,
+  decodeUnverifiedX509Svid,
+  requireNotRevoked,
+} from 'aims/credentials'
 import { parseSpiffeId, parseTrustDomain, type SpiffeId } from 'aims/identifiers'
 import { connectWorkload, followRevocations, type Workload, WorkloadApiClient } from 'aims/provisioning'
 import { type RunningAgent, startAgent, WorkloadApiServer } from 'aims-agent'
@@ -163,6 +168,36 @@ describe('the list that an agent relays', () => {
       assert.equal(await failed.promise, code)
       assert.equal(revocations.current, undefined)
     }
+  })
+
+  test('whose key comes a moment later is no warning; one whose key never comes is', async () => {
+    using workload = await connect(kept)
+    const { client } = workload
+    const list = await client.fetchRevocationList({ sequence: 0, issuedAt: 0 })
+    const warnings: string[] = []
+    const heard = Promise.withResolvers<void>()
+    const onWarning = (warning: Error): void => {
+      if (!('code' in warning) || warning.code !== 'AIMS_REVOCATIONS') return
+      warnings.push(warning.message)
+      heard.resolve()
+    }
+    process.on('warning', onWarning)
+    const follow = (bundles: BundleSource) =>
+      followRevocations({ server: { fetchRevocationList: async () => list }, trustDomain, bundles, maxStaleness: 30 })
+    let asked = 0
+    using late = follow({
+      bundleFor: (name) => {
+        asked += 1
+        return asked > 2 ? workload.bundles.bundleFor(name) : undefined
+      },
+    })
+    await late.ready()
+    assert.deepEqual(warnings, [])
+    using never = follow({ bundleFor: () => undefined })
+    await heard.promise
+    process.off('warning', onWarning)
+    assert.match(String(warnings[0]), /\[revocation\.untrusted\]/)
+    assert.equal(never.current, undefined)
   })
 
   test('is not to be had where nobody relays one: then nobody is accepted', async () => {

@@ -247,6 +247,7 @@ test('an evicted agent whose token is used up serves nobody', async () => {
   await api.send({ method: 'DELETE', path: `/v1/agents/${await newestAgent()}` })
   await eventually('the end of its service', () => !isServed(workload))
   assert.ok(lines.some((line) => line.includes('attestation.token_unknown')))
+  assert.ok(lines.some((line) => /aims token create .*agent\.joinTokenFile/.test(line)))
 })
 
 test('while the server is away what is valid is served; when it is back under other keys, the agent follows', async () => {

@@ -43,6 +43,10 @@ const FIRST_RETRY = 200
 const LAST_RETRY = 15_000
 /** When the server said no: an operator has to change something first. */
 const REFUSED_RETRY = 60_000
+// Its identity ended while it was cut off, or was taken away: nothing that it holds proves who it is.
+const NEW_TOKEN =
+  'aims agent: a join token is good once: aims token create --name NAME --for agent makes another. Put it into the file of ' +
+  'agent.joinTokenFile, which is read at every attempt, or into AIMS_JOIN_TOKEN and start the agent again'
 /** Part of a lifetime by which renewals are spread. */
 const JITTER = 0.1
 const MAX_PAUSE = 3_600_000
@@ -115,6 +119,7 @@ export function keepOwnIdentity(options: OwnIdentityOptions): OwnIdentity {
       drop()
       return FIRST_RETRY * random()
     }
+    if (AimsError.is(error) && error.code === 'attestation.token_unknown') options.log(NEW_TOKEN)
     // Its authority is gone, perhaps. Who may not be attested again waits for the operator, or for another clock.
     if (AimsError.is(error) && error.code === 'operation.unauthenticated') isDistrusted = held?.mayReattest === true
     if (isNo(error)) {

@@ -29,6 +29,8 @@ export interface AgentRevocationsOptions {
 
 /** Milliseconds that a workload is kept waiting for another list. */
 const LONG_POLL = 15_000
+/** Times that the key of a list may be missing in silence. */
+const PATIENCE = 3
 
 /** Follows the lists of the server. They stay signed: workloads check them as if the server had given them. */
 export function followForWorkloads(options: AgentRevocationsOptions): AgentRevocations {
@@ -45,11 +47,13 @@ export function followForWorkloads(options: AgentRevocationsOptions): AgentRevoc
       settled.resolve()
       for (const wake of [...waiting]) wake()
     },
-    onFailure({ code, message }) {
+    onFailure({ code, message }, failures) {
+      settled.resolve()
+      // The bundle comes by another request, and may be behind the list.
+      if (code === 'revocation.untrusted' && failures <= PATIENCE) return
       // The server is away: that is told by whoever follows its entries, too.
       if (code !== complaint) log(`aims agent: no newer revocation list: ${code}: ${message}`)
       complaint = code
-      settled.resolve()
     },
   })
   followed.onChange(changed)

@@ -66,7 +66,7 @@ interface Material {
 
 function createTlsServer(material: Material, handler: RequestListener): Server {
   try {
-    return createServer({ ...HTTP_OPTIONS, ...TLS, ...material, handshakeTimeout: 5000 }, handler)
+    return createServer({ ...HTTP_OPTIONS, ...TLS, ...material, handshakeTimeout: 10_000 }, handler)
   } catch (cause) {
     throw new AimsError('operation.config_invalid', '"bundle.web.certificateFile": not the certificate of that key', {
       cause,

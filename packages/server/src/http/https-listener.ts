@@ -18,7 +18,7 @@ export interface HttpsListener {
 export interface HttpsAddress {
   readonly host: string
   readonly port: number
-  /** Milliseconds a client has for the TLS handshake, in which it holds a connection and has said nothing. Default 5000. */
+  /** Milliseconds a client has for the TLS handshake, in which it holds a connection and has said nothing. Default 10,000. */
   readonly handshakeTimeout?: number
 }
 
@@ -34,7 +34,7 @@ export async function listenHttps(
   svid: X509Svid,
 ): Promise<HttpsListener> {
   // Node waits two minutes, in which a few idle connections would keep everybody out.
-  const { handshakeTimeout = 5000 } = address
+  const { handshakeTimeout = 10_000 } = address
   const options = { ...HTTP_OPTIONS, ...secureContext(svid), ...REQUEST_CERTIFICATE, handshakeTimeout }
   const server = createServer(options, handler)
   harden(server)

@@ -19,8 +19,11 @@ export interface FollowRevocationsOptions extends HeldRevocationsOptions {
   readonly server: Pick<ApiClient, 'send'> | RevocationRelay
   /** Default: the machine's. */
   readonly clock?: Clock
-  /** Told why there is no newer list. Default: a warning of the process, once for each reason in a row. */
-  readonly onFailure?: (reason: AimsError) => void
+  /**
+   * Told why there is no newer list, and how often in a row. Default: a warning of the process, once for each reason; not
+   * for the first three `revocation.untrusted`: bundles come by another way than lists, and may be a moment behind.
+   */
+  readonly onFailure?: (reason: AimsError, failures: number) => void
   /** Told of every list that was taken, also of one that only confirms the one before it: for whoever relays them. */
   readonly onList?: (list: string) => void
 }
@@ -37,6 +40,8 @@ export interface FollowedRevocations extends HeldRevocations {
 /** Milliseconds. The server holds a request for 10 s. */
 const TIMEOUT = 20_000
 const PAUSE = { shortest: 500, longest: 5000 }
+/** Times that the key of a list may be missing in silence. */
+const PATIENCE = 3
 /** The least that `maxStaleness` may be, in seconds: a list is confirmed every 10 s. */
 const MIN_STALENESS = 15
 
@@ -69,17 +74,21 @@ export function followRevocations(options: FollowRevocationsOptions): FollowedRe
   }
   const follow = async (): Promise<void> => {
     let pause = PAUSE.shortest
+    let failures = 0
     while (!signal.aborted) {
       const asked = performance.now()
       try {
         const isNews = await ask()
         pause = PAUSE.shortest
+        failures = 0
         // A server with too many who wait answers at once.
         if (isNews || performance.now() - asked > PAUSE.shortest) continue
       } catch (error) {
         if (signal.aborted) return
+        failures += 1
         onFailure(
           AimsError.is(error) ? error : new AimsError('operation.server_unreachable', 'no list', { cause: error }),
+          failures,
         )
         pause = Math.min(2 * pause, PAUSE.longest)
       }
@@ -122,9 +131,16 @@ function readList(answer: JsonValue | undefined): string {
   return list
 }
 
-function warnOnce(): (reason: AimsError) => void {
+// The bundle may only be behind the list.
+function isPassing({ code }: AimsError, failures: number): boolean {
+  return code === 'revocation.untrusted' && failures <= PATIENCE
+}
+
+function warnOnce(): (reason: AimsError, failures: number) => void {
   let last = ''
-  return ({ code, message }) => {
+  return (reason, failures) => {
+    if (isPassing(reason, failures)) return
+    const { code, message } = reason
     if (code !== last) {
       process.emitWarning(`no newer revocation list: ${message} [${code}]`, { code: 'AIMS_REVOCATIONS' })
     }

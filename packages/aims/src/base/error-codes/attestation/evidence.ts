@@ -28,7 +28,7 @@ export const EVIDENCE_CODES = {
   'attestation.token_other_use':
     'the join token was made for the other use, workload or agent; have one made with aims token create --for',
   'attestation.token_unknown':
-    'no such join token waits to be used: it was used, has expired, or never was; have a new one made',
+    'no such join token waits to be used: it was used, has expired, or never was; make a new one with aims token create',
   'attestation.key_unknown': 'no configured key of the issuer answers for this evidence: refresh the collateral',
   'attestation.inconsistent': 'two parts of the evidence that belong together do not: send parts of one collection',
   'attestation.lifetime_too_long': 'the token lives longer than its platform allows: ask for one with a shorter life',
