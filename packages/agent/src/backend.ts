@@ -2,7 +2,13 @@ import type { AttestationResult } from 'aims/attestation'
 import { AimsError, type ApiClient, type Clock } from 'aims/base'
 import { bundleSource, type RevocableCredential, type TrustBundle, verifyJwtSvid } from 'aims/credentials'
 import type { TrustDomain } from 'aims/identifiers'
-import { createEntryIndex, type EntryIndex, type RegistrationEntry, type RevocationRelay } from 'aims/provisioning'
+import {
+  createEntryIndex,
+  type EntryIndex,
+  type RegistrationEntry,
+  type RevocationRelay,
+  signersOf,
+} from 'aims/provisioning'
 import { createIdentityCache, isRefusal } from './identity-cache.ts'
 import { createJwtCache } from './jwt-cache.ts'
 import { pause } from './pause.ts'
@@ -41,6 +47,11 @@ export interface ServerBackendOptions {
 /** Milliseconds between attempts to reach the server. */
 const FIRST_RETRY = 200
 const LAST_RETRY = 5000
+/**
+ * Part of the bundle's refresh hint by which replacements are spread after a taint. Operators leave verifiers the whole of it
+ * before they revoke.
+ */
+const REPLACE = 1 / 6
 /** No server is at this revision: all is told anew. */
 const NOTHING = -1
 
@@ -67,7 +78,11 @@ export function startServerBackend(options: ServerBackendOptions): ServerBackend
     state?.standing === undefined || signer === undefined || state.standing.has(signer)
   let revocations: AgentRevocations | undefined
   const isRevoked = (credential: RevocableCredential): boolean => revocations?.isRevoked(credential) === true
-  const identities = createIdentityCache({ server, clock, random, due: changed, stands, isRevoked })
+  const replaceWithin = (signer: string): number => {
+    const { bundle } = known()
+    return signersOf(bundle).has(signer) ? (bundle.refreshHint ?? 0) * REPLACE : 0
+  }
+  const identities = createIdentityCache({ server, clock, random, due: changed, stands, replaceWithin, isRevoked })
   const jwts = createJwtCache(server, clock, stands, isRevoked)
   const trouble = troubleLog(options.log)
   const first = Promise.withResolvers<void>()

@@ -2,6 +2,7 @@ import type { AttestationResult } from 'aims/attestation'
 import { AimsError, type Clock, WorkloadKey } from 'aims/base'
 import type { RevocableCredential } from 'aims/credentials'
 import type { RegistrationEntry } from 'aims/provisioning'
+import { createReplacements } from './replacements.ts'
 import type { ServerClient } from './server-client.ts'
 import type { WorkloadIdentity } from './workload-backend.ts'
 
@@ -48,15 +49,18 @@ export interface IdentityCacheOptions {
   due(): void
   /** From 0 to 1. */
   random(): number
-  /** Whether what this authority signed stands. What does not is renewed when it is next asked for. Default: all stands. */
+  /** Whether what this authority signed stands. What does not is replaced. Default: all stands. */
   stands?(signer: string): boolean
+  /** Seconds in which what a fallen authority signed has to be replaced. Default 0: when it is next asked for. */
+  replaceWithin?(signer: string): number
   /** Whether it was revoked. Then it is forgotten, and given to nobody. Default: nothing is. */
   isRevoked?(credential: RevocableCredential): boolean
 }
 
 /** Makes an empty cache. */
 export function createIdentityCache(options: IdentityCacheOptions): IdentityCache {
-  const { clock, due, stands = () => true, isRevoked = () => false } = options
+  const { clock, due, random, stands = () => true, replaceWithin: within = () => 0, isRevoked = () => false } = options
+  const replacements = createReplacements({ clock, random, stands, within })
   const held = new Map<string, Held>()
   const pending = new Map<string, Promise<Held>>()
   const timers = new Map<string, NodeJS.Timeout>()
@@ -67,6 +71,7 @@ export function createIdentityCache(options: IdentityCacheOptions): IdentityCach
     timers.delete(id)
     held.delete(id)
     notBefore.delete(id)
+    replacements.forget(id)
   }
   const isSound = ({ signers }: Held): boolean => signers.every(stands)
   const wakeAt = (id: string, at: number): void => {
@@ -88,6 +93,7 @@ export function createIdentityCache(options: IdentityCacheOptions): IdentityCach
     const started = issue(entry, attestation, options).then((fresh) => {
       held.set(entry.id, fresh)
       notBefore.delete(entry.id)
+      replacements.forget(entry.id)
       // Signed while the authority fell, or by one that this agent has not heard of yet: looked at again in a moment.
       wakeAt(entry.id, isSound(fresh) ? fresh.renewAt : Math.min(clock() + SECOND_LOOK, fresh.renewAt))
       return fresh
@@ -104,8 +110,12 @@ export function createIdentityCache(options: IdentityCacheOptions): IdentityCach
       if (held.get(entry.id)?.credentials.some(isRevoked) === true) drop(entry.id)
       const current = held.get(entry.id)
       const usable = current !== undefined && current.entry.revision === entry.revision && now < current.expiresAt
-      const isDue = usable && (now >= current.renewAt || !isSound(current))
-      if (usable && (!isDue || now < (notBefore.get(entry.id) ?? 0))) return current.identity
+      const replaceAt = usable ? replacements.dueAt(entry.id, current.signers) : undefined
+      const isDue = usable && now >= Math.min(current.renewAt, replaceAt ?? current.renewAt)
+      if (usable && (!isDue || now < (notBefore.get(entry.id) ?? 0))) {
+        if (!isDue && replaceAt !== undefined) wakeAt(entry.id, Math.min(replaceAt, current.renewAt))
+        return current.identity
+      }
       try {
         return (await fetch(entry, attestation)).identity
       } catch (error) {

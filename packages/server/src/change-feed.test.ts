@@ -33,3 +33,20 @@ test('more than 40 at once are refused, and those who waited are not', async () 
   feed.notify()
   await Promise.all(waiting)
 })
+
+test('all who wait are woken, a few at a time, and others have their turn in between', async () => {
+  let revision = 1
+  const feed = createChangeFeed(() => revision)
+  let woken = 0
+  const waiting = Array.from({ length: 1000 }, () =>
+    feed.wait(1, { timeout: long, signal: never }).then(() => {
+      woken += 1
+    }),
+  )
+  revision = 2
+  feed.notify()
+  await new Promise((resolve) => setImmediate(resolve))
+  assert.ok(woken > 0 && woken < 1000, `${woken}`)
+  await Promise.all(waiting)
+  assert.equal(woken, 1000)
+})

@@ -13,6 +13,9 @@ export interface ChangeFeed {
 /** Each waits on a connection of its own; more than this is not a fleet but a fault. */
 const MAX_WAITING = 8192
 
+/** Woken in one turn of the event loop. */
+const AT_ONCE = 64
+
 /** Makes the feed over a counter that every change advances. */
 export function createChangeFeed(revision: () => number, maxWaiting: number = MAX_WAITING): ChangeFeed {
   const waiting = new Set<() => void>()
@@ -34,7 +37,13 @@ export function createChangeFeed(revision: () => number, maxWaiting: number = MA
       })
     },
     notify() {
-      for (const wake of [...waiting]) wake()
+      // Whoever waits is told a whole state: other requests are answered in between.
+      const wakeSome = (all: readonly (() => void)[]): void => {
+        for (const wake of all.slice(0, AT_ONCE)) wake()
+        const left = all.slice(AT_ONCE)
+        if (left.length > 0) setImmediate(() => wakeSome(left))
+      }
+      wakeSome([...waiting])
     },
   }
 }

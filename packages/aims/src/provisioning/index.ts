@@ -106,7 +106,7 @@ export {
   type SpawnOptions,
   type SubAgent,
 } from './sub-agents/spawn.ts'
-export { signerOfChain, signerOfToken } from './trust/signers.ts'
+export { signerOfChain, signerOfToken, signersOf } from './trust/signers.ts'
 export { type FederatedBundles, readFederated, readStanding } from './trust/state.ts'
 export type { AnyMessage } from './workload-api/any.ts'
 export {
