@@ -1,7 +1,7 @@
+import type { GrpcStream } from 'aims/provisioning'
 import { BROKER_API, type Procedure, type WorkloadRequest } from 'aims/provisioning'
 import { followState, type StateSources, sendJwtSvids } from '../workload-api/answers.ts'
 import type { StateView } from '../workload-api/frames.ts'
-import type { GrpcStream } from '../workload-api/grpc-stream.ts'
 import type { Peer } from '../workload-api/peer.ts'
 import { readRequest } from '../workload-api/read-request.ts'
 import { refuseWorkload } from './refusals.ts'

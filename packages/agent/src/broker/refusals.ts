@@ -1,6 +1,5 @@
 import { AimsError, type AimsErrorCode } from 'aims/base'
-import { encodeErrorStatus, GRPC_STATUS } from 'aims/provisioning'
-import { GrpcError, type GrpcStatus, type GrpcStream } from '../workload-api/grpc-stream.ts'
+import { encodeErrorStatus, GRPC_STATUS, GrpcError, type GrpcStatus, type GrpcStream } from 'aims/provisioning'
 
 interface Refusal {
   readonly status: GrpcStatus

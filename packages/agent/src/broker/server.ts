@@ -21,11 +21,17 @@ import {
 import { AimsError, type BoundSocket, bindSocket, type Clock, type Observer, systemClock } from 'aims/base'
 import type { BundleSource, RevocationSource, X509SvidSource } from 'aims/credentials'
 import type { IdMatcher } from 'aims/identifiers'
-import { BROKER_HEADER, type Endpoint, GRPC_STATUS, type WorkloadRequest } from 'aims/provisioning'
+import {
+  BROKER_HEADER,
+  type Endpoint,
+  GRPC_STATUS,
+  GrpcError,
+  type GrpcStream,
+  Http2Sessions,
+  type WorkloadRequest,
+} from 'aims/provisioning'
 import { Broadcast } from '../workload-api/broadcast.ts'
 import { FrameCache } from '../workload-api/frames.ts'
-import { GrpcError, type GrpcStream } from '../workload-api/grpc-stream.ts'
-import { Http2Sessions } from '../workload-api/http2-sessions.ts'
 import { Peer } from '../workload-api/peer.ts'
 import type { WorkloadBackend } from '../workload-backend.ts'
 import { BROKER_HANDLERS, type BrokerContext } from './calls.ts'

@@ -1,6 +1,5 @@
-import { frameMessage, GRPC_STATUS, REVOCATIONS_SERVICE } from 'aims/provisioning'
+import { frameMessage, GRPC_STATUS, GrpcError, REVOCATIONS_SERVICE } from 'aims/provisioning'
 import type { Handler } from '../workload-api/calls.ts'
-import { GrpcError } from '../workload-api/grpc-stream.ts'
 import { readRequest } from '../workload-api/read-request.ts'
 
 /**

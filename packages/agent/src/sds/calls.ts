@@ -1,7 +1,6 @@
 import { AimsError } from 'aims/base'
-import { frameMessage, GRPC_STATUS, SECRET_DISCOVERY, SECRET_TYPE } from 'aims/provisioning'
+import { frameMessage, GRPC_STATUS, GrpcError, type GrpcStream, SECRET_DISCOVERY, SECRET_TYPE } from 'aims/provisioning'
 import type { CallContext, Handler } from '../workload-api/calls.ts'
-import { GrpcError, type GrpcStream } from '../workload-api/grpc-stream.ts'
 import type { Peer } from '../workload-api/peer.ts'
 import { decodeRequest } from '../workload-api/read-request.ts'
 import { MAX_DISCOVERY_REQUEST, requireSecrets, validatorOf } from './request-rules.ts'

@@ -1,4 +1,5 @@
 import type { AimsErrorCode } from 'aims/base'
+import type { GrpcStream } from 'aims/provisioning'
 import {
   type AnyMessage,
   type DiscoveryRequest,
@@ -8,7 +9,6 @@ import {
   SECRET_TYPE,
 } from 'aims/provisioning'
 import type { Subscriber } from '../workload-api/broadcast.ts'
-import type { GrpcStream } from '../workload-api/grpc-stream.ts'
 import type { WorkloadSnapshot } from '../workload-backend.ts'
 import { requireSecrets, validatorOf } from './request-rules.ts'
 import type { SecretCache, Validator } from './secret-cache.ts'

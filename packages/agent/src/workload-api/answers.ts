@@ -1,10 +1,10 @@
 import type { AttestationResult } from 'aims/attestation'
 import { AimsError, type AimsErrorCode } from 'aims/base'
+import type { GrpcStream } from 'aims/provisioning'
 import { frameMessage, GRPC_STATUS, WORKLOAD_API } from 'aims/provisioning'
 import type { WorkloadBackend } from '../workload-backend.ts'
 import type { Broadcast, Subscriber } from './broadcast.ts'
 import type { FrameCache, StateView } from './frames.ts'
-import type { GrpcStream } from './grpc-stream.ts'
 import type { Peer } from './peer.ts'
 import { invalid, optionalId } from './read-request.ts'
 

@@ -1,9 +1,9 @@
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import type { AttestationResult } from 'aims/attestation'
 import { AimsError, type AimsErrorCode } from 'aims/base'
+import type { GrpcStream } from 'aims/provisioning'
 import { GRPC_STATUS } from 'aims/provisioning'
 import type { WorkloadBackend, WorkloadSnapshot } from '../workload-backend.ts'
-import type { GrpcStream } from './grpc-stream.ts'
 import type { Peer } from './peer.ts'
 
 /** Streams brought up to date before other work gets its turn. */

@@ -3,6 +3,8 @@ import {
   type EmptyRequest,
   frameMessage,
   GRPC_STATUS,
+  GrpcError,
+  type GrpcStream,
   type Procedure,
   type RevocationRelay,
   WORKLOAD_API,
@@ -10,7 +12,6 @@ import {
 import type { SecretCache } from '../sds/secret-cache.ts'
 import { followState, type StateSources, sendJwtSvids } from './answers.ts'
 import type { StateView } from './frames.ts'
-import { GrpcError, type GrpcStream } from './grpc-stream.ts'
 import type { Peer } from './peer.ts'
 import { invalid, optionalId, readRequest } from './read-request.ts'
 

@@ -1,7 +1,6 @@
 import { AimsError } from 'aims/base'
 import { parseWorkloadSpiffeId, type SpiffeId } from 'aims/identifiers'
-import { GRPC_STATUS, type MessageCodec } from 'aims/provisioning'
-import { GrpcError, type GrpcStream } from './grpc-stream.ts'
+import { GRPC_STATUS, GrpcError, type GrpcStream, type MessageCodec } from 'aims/provisioning'
 
 /** Bytes of the one request of a call. */
 const MAX_REQUEST = 64 * 1024

@@ -9,7 +9,14 @@ import {
   unixAttestor,
 } from 'aims/attestation'
 import { AimsError, type BoundSocket, bindSocket, type Clock, type Observer, systemClock } from 'aims/base'
-import { GRPC_STATUS, type RevocationRelay, SECURITY_HEADER } from 'aims/provisioning'
+import {
+  GRPC_STATUS,
+  GrpcError,
+  type GrpcStream,
+  Http2Sessions,
+  type RevocationRelay,
+  SECURITY_HEADER,
+} from 'aims/provisioning'
 import { REVOCATION_HANDLERS } from '../revocations/calls.ts'
 import { SECRET_HANDLERS } from '../sds/calls.ts'
 import { DEFAULT_SECRETS, SecretCache, type SecretSettings } from '../sds/secret-cache.ts'
@@ -18,8 +25,6 @@ import { Broadcast } from './broadcast.ts'
 import { type CallContext, HANDLERS } from './calls.ts'
 import { Census } from './census.ts'
 import { FrameCache } from './frames.ts'
-import { GrpcError, type GrpcStream } from './grpc-stream.ts'
-import { Http2Sessions } from './http2-sessions.ts'
 import { Peer, type PeerContext } from './peer.ts'
 
 /** How to serve the Workload API. */

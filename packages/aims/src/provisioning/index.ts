@@ -42,6 +42,8 @@ export {
   type FederationRelationship,
   parseFederationRelationship,
 } from './federation/relationship.ts'
+export { GrpcError, type GrpcStatus, GrpcStream } from './grpc/grpc-stream.ts'
+export { type CallListener, Http2Sessions } from './grpc/http2-sessions.ts'
 export {
   type AuthorityKeys,
   type ConfirmationKey,

@@ -1,6 +1,7 @@
 import { constants, type IncomingHttpHeaders, type ServerHttp2Stream } from 'node:http2'
-import { AimsError } from 'aims/base'
-import { FrameReader, GRPC_STATUS } from 'aims/provisioning'
+import { AimsError } from '../../base/errors.ts'
+import { FrameReader } from '../workload-api/grpc-framing.ts'
+import { GRPC_STATUS } from '../workload-api/service.ts'
 
 /** The status a call ends with. */
 export type GrpcStatus = (typeof GRPC_STATUS)[keyof typeof GRPC_STATUS]
