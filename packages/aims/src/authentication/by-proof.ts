@@ -34,7 +34,7 @@ export function proofJudge(options: AuthenticatorOptions, { verifyWit, marks }: 
       findField: (field) => singleField(headers, field),
     })
     const needsBody = proof.bodyDigest !== undefined || binding.body === true
-    const coversBody = needsBody && checkBody(proof, await readBody(request), binding)
+    const coversBody = needsBody && checkBody(proof, await readBody(request, proof.bodyDigest !== undefined), binding)
     if (marks !== undefined && (await marks.admit(wit.subject, profile)) !== true) {
       throw new AimsError('authentication.downgrade', 'the caller has used a stronger profile before')
     }

@@ -24,7 +24,7 @@ export function signatureJudge(
   const { profiles = DEFAULT_PROFILES, observer, replays, revocations, responses } = options
   const rules = rulesOf(options)
 
-  return async ({ request, carried, now, id }) => {
+  return async ({ request, carried, binding, now, id }) => {
     if (carried.kind !== 'signature') throw new TypeError('the request carries no signature')
     const { profile, signature } = carried
     requireProfile(profiles, profile)
@@ -36,7 +36,11 @@ export function signatureJudge(
     // Before the nonce is used up: a caller that is told no here may ask again without the demand.
     const demand = { demanded: checked.demandsResponse, possible: request.answersUnsigned !== true }
     const signer = responseSigner(responses, demand, answered, clock)
-    const body = checkSignedBody(checked, await readBody(request))
+    const seen = await readBody(request, checked.contentDigest !== undefined)
+    if (seen === undefined && binding.body === true) {
+      throw new AimsError('proof.binding_missing', 'the body that the signature is to cover is not seen')
+    }
+    const body = checkSignedBody(checked, seen)
     if (marks !== undefined && (await marks.admit(wit.subject, SIGNATURE_SHAPES[profile].generation)) !== true) {
       throw new AimsError('authentication.downgrade', 'the caller has used a stronger profile before')
     }

@@ -75,7 +75,7 @@ export { openRedisReplayStore, type RedisReplayStoreOptions } from './replay/red
 export type { RemoteReplayStore, RemoteReplayStoreOptions, StoreConnection } from './replay/remote.ts'
 export type { ReplayStore } from './replay/replay-store.ts'
 export { openSqliteReplayStore, type SqliteReplayStore, type SqliteReplayStoreOptions } from './replay/sqlite.ts'
-export type { AuthenticatorOptions, IncomingRequest } from './request.ts'
+export type { AuthenticatorOptions, IncomingRequest, UnseenBody } from './request.ts'
 export type { RouteRequirements } from './route.ts'
 export { BODY_DIGEST_CLAIM, bodyDigest } from './wpt/body-digest.ts'
 export {

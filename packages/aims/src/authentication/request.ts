@@ -1,4 +1,5 @@
 import type { Clock } from '../base/clock.ts'
+import { AimsError } from '../base/errors.ts'
 import type { Observer } from '../base/event.ts'
 import type { BundleSource } from '../credentials/bundle/bundle.ts'
 import type { RevocationSource } from '../credentials/revocation/revocation.ts'
@@ -22,7 +23,7 @@ export interface IncomingRequest {
   /** Every field line in order; `rawHeaders`, not `headers`. */
   readonly headers: RawHeaders
   /** The body, or how to read it: asked for only when a proof that is good otherwise names it. Default: empty. */
-  readonly body?: Uint8Array | (() => Promise<Uint8Array>)
+  readonly body?: Uint8Array | (() => Promise<Uint8Array>) | UnseenBody
   /**
    * DER, leaf first, as the TLS client of this connection presented and proved it. Never from a header field.
    * Pass the same array for all requests of a connection: the path is then verified once.
@@ -32,6 +33,13 @@ export interface IncomingRequest {
   readonly answersUnsigned?: boolean
   /** Ties the records of this request together. Default: a random one. */
   readonly id?: string
+}
+
+/** A body that this verifier is not shown, as behind a proxy that asks about heads of requests. Nothing is known of it. */
+export interface UnseenBody {
+  readonly kind: 'unseen'
+  /** Accept proofs that name a body, without comparing it: they do not cover it then. Default false: refused. */
+  readonly acceptUncheckedDigest?: boolean
 }
 
 /** What a service knows for itself. */
@@ -101,7 +109,19 @@ export type Judge = (given: Case) => Principal | Promise<Principal>
 
 const NO_BODY = new Uint8Array()
 
-/** The body of a request. Asked for once nothing but it is left to check. */
-export function readBody({ body = NO_BODY }: IncomingRequest): Uint8Array | Promise<Uint8Array> {
-  return typeof body === 'function' ? body() : body
+/**
+ * The body of a request. Asked for once nothing but it is left to check.
+ *
+ * @param isNamed - The proof says which body it is for.
+ * @returns `undefined` for one that is not seen.
+ * @throws {@link AimsError} `authentication.body_unseen` for one that is named and not seen
+ */
+export function readBody(
+  { body = NO_BODY }: IncomingRequest,
+  isNamed: boolean,
+): Uint8Array | Promise<Uint8Array> | undefined {
+  if (typeof body === 'function') return body()
+  if (body instanceof Uint8Array) return body
+  if (!isNamed || body.acceptUncheckedDigest === true) return undefined
+  throw new AimsError('authentication.body_unseen', 'the proof names a body, and this verifier is not shown it')
 }

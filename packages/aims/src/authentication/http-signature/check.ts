@@ -55,10 +55,12 @@ export function checkSignature(
 /**
  * The body against the digest that the signature covers. A body without a digest is one that nobody signed.
  *
- * @returns Whether there is a digest.
+ * @param body - `undefined`: it is not seen, and so not compared.
+ * @returns Whether there is a digest, and the body was compared with it.
  * @throws {@link AimsError} `signature.digest_missing`, `signature.digest_mismatch`, `signature.digest_unsupported`
  */
-export function checkSignedBody({ contentDigest }: CheckedSignature, body: Uint8Array): boolean {
+export function checkSignedBody({ contentDigest }: CheckedSignature, body: Uint8Array | undefined): boolean {
+  if (body === undefined) return false
   if (contentDigest !== undefined) {
     checkContentDigest(contentDigest, body)
     return true
