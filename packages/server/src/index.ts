@@ -15,9 +15,18 @@ export { type CheckedBackup, checkBackup } from './backup/check.ts'
 export { downloadBackup } from './backup/download.ts'
 export type { BackupFile, BackupManifest } from './backup/manifest.ts'
 export { type Restored, type RestoreOptions, restoreBackup } from './backup/restore.ts'
-export { type ConfigSources, loadConfig } from './config/config.ts'
+export { type ConfigSources, loadConfig, loadSettings, type SettingsTable } from './config/config.ts'
+export { settingsMarkdown } from './config/documentation.ts'
 export type { ConfiguredRelationship } from './config/federation-setting.ts'
-export type { EnabledProfile } from './config/setting-types.ts'
+export {
+  duration,
+  type EnabledProfile,
+  flag,
+  integer,
+  optionalDuration,
+  optionalPath,
+  type SettingType,
+} from './config/setting-types.ts'
 export { type Configuration, environmentName, SETTINGS, type Setting } from './config/settings.ts'
 export { makeDataDirectory } from './data-directory.ts'
 export type { RelationshipStatus } from './federation/federation.ts'

@@ -15,6 +15,9 @@ export interface ConfigSources {
   readonly overrides?: { readonly [key: string]: JsonValue }
 }
 
+/** Every setting of some program, by its dotted key. Defaults may depend on settings above them. */
+export type SettingsTable<C> = { readonly [Key in keyof C]: Setting<C[Key], C> }
+
 /**
  * Reads the configuration and completes it with defaults.
  *
@@ -22,49 +25,64 @@ export interface ConfigSources {
  *   line and column, or the variable, and the key
  */
 export async function loadConfig(sources: ConfigSources): Promise<Configuration> {
+  const { config, where } = await loadSettings(SETTINGS, sources)
+  checkTogether(config, where)
+  return config
+}
+
+/**
+ * Reads the settings of a table, each for itself, and completes them with defaults.
+ *
+ * @returns The values, and where each came from, for messages about several of them.
+ * @throws {@link AimsError} as {@link loadConfig}
+ */
+export async function loadSettings<C extends object>(
+  table: SettingsTable<C>,
+  sources: ConfigSources,
+): Promise<{ readonly config: C; where(key: keyof C): string }> {
   const { file, env, overrides = {} } = sources
-  const given = file === undefined ? new Map<string, Value>() : await readFileSettings(file)
-  for (const key of KEYS) {
+  const keys = Object.keys(table) as (keyof C & string)[]
+  const given = file === undefined ? new Map<string, Value>() : await readFileSettings(file, keys)
+  for (const key of keys) {
     const name = environmentName(key)
     const text = env[name]
     if (text !== undefined) {
-      given.set(key, { value: SETTINGS[key].type.fromText?.(text) ?? text, where: name, base: process.cwd() })
+      given.set(key, { value: table[key].type.fromText?.(text) ?? text, where: name, base: process.cwd() })
     }
   }
   for (const [key, value] of Object.entries(overrides)) {
-    if (!isKey(key)) throw invalid('command line', key, 'no such key')
+    if (!Object.hasOwn(table, key)) throw invalid('command line', key, 'no such key')
     given.set(key, { value, where: 'command line', base: process.cwd() })
   }
-  return complete(given)
+  const config: Partial<Writable<C>> = {}
+  const fill = <Key extends keyof C & string>(key: Key): void => {
+    config[key] = readSetting<C[Key], C>(key, table[key], given.get(key), config)
+  }
+  for (const key of keys) fill(key)
+  return { config: config as C, where: (key) => given.get(String(key))?.where ?? 'default' }
 }
 
-async function readFileSettings(file: string): Promise<Map<string, Value>> {
+async function readFileSettings(file: string, keys: readonly string[]): Promise<Map<string, Value>> {
   const text = await readFile(file, 'utf8').catch((cause: unknown) => {
     throw new AimsError('operation.config_unreadable', `${file}: cannot be read`, { cause })
   })
-  return readConfigFile(text, { file, base: dirname(resolve(file)), isKey, isGroup })
+  return readConfigFile(text, {
+    file,
+    base: dirname(resolve(file)),
+    isKey: (key) => keys.includes(key),
+    isGroup: (key) => keys.some((one) => one.startsWith(`${key}.`)),
+  })
 }
 
-function complete(given: ReadonlyMap<string, Value>): Configuration {
-  const config: Partial<Writable> = {}
-  const fill = <Key extends keyof Configuration>(key: Key): void => {
-    config[key] = readSetting<Configuration[Key]>(key, SETTINGS[key], given.get(key), config)
-  }
-  for (const key of KEYS) fill(key)
-  const complete = config as Configuration
-  checkTogether(complete, given)
-  return complete
-}
+type Writable<C> = { -readonly [Key in keyof C]: C[Key] }
 
-type Writable = { -readonly [Key in keyof Configuration]: Configuration[Key] }
-
-function readSetting<T>(key: string, setting: Setting<T>, found: Value | undefined, above: Partial<Configuration>): T {
+function readSetting<T, C>(key: string, setting: Setting<T, C>, found: Value | undefined, above: Partial<C>): T {
   const { type, default: fallback } = setting
   if (found === undefined) {
     if (fallback === undefined)
       throw invalid('configuration', key, `a value is needed, in the file or as ${environmentName(key)}`)
     // Defaults depend on settings above them only, and those are complete.
-    return 'value' in fallback ? fallback.value : fallback.from(above as Configuration)
+    return 'value' in fallback ? fallback.value : fallback.from(above as C)
   }
   try {
     return type.read(found.value, found.base)
@@ -74,8 +92,7 @@ function readSetting<T>(key: string, setting: Setting<T>, found: Value | undefin
 }
 
 // What single values cannot tell.
-function checkTogether(config: Configuration, given: ReadonlyMap<string, Value>): void {
-  const where = (key: keyof Configuration) => given.get(key)?.where ?? 'default'
+function checkTogether(config: Configuration, where: (key: keyof Configuration) => string): void {
   for (const kind of ['x509', 'jwt', 'wit'] as const) {
     const key = `ttl.${kind}.default` as const
     if (config[key] > config[`ttl.${kind}.max`]) throw invalid(where(key), key, `more than ttl.${kind}.max`)
@@ -105,14 +122,4 @@ function checkTogether(config: Configuration, given: ReadonlyMap<string, Value>)
 
 function invalid(where: string, key: string, reason: string): AimsError {
   return new AimsError('operation.config_invalid', `${where}: ${JSON.stringify(key)}: ${reason}`)
-}
-
-const KEYS = Object.keys(SETTINGS) as readonly (keyof Configuration)[]
-
-function isKey(key: string): key is keyof Configuration {
-  return Object.hasOwn(SETTINGS, key)
-}
-
-function isGroup(key: string): boolean {
-  return KEYS.some((one) => one.startsWith(`${key}.`))
 }

@@ -1,11 +1,11 @@
 import type { Fields } from '../attestation/verifier-settings.ts'
 import { VERIFIER_TYPES } from '../attestation/verifier-types.ts'
+import type { SettingsTable } from './config.ts'
 import { RELATIONSHIP_MEMBERS } from './federation-setting.ts'
-import { type Configuration, environmentName, SETTINGS, type Setting } from './settings.ts'
+import { environmentName, SETTINGS, type Setting } from './settings.ts'
 
 /** `docs/configuration.md`, made from the table of settings. */
 export function configurationMarkdown(): string {
-  const rows = (Object.keys(SETTINGS) as (keyof Configuration)[]).map((key) => row(key, SETTINGS[key]))
   return `# Configuration
 
 Generated from \`packages/server/src/config/settings.ts\` by \`node tools/configuration-doc.ts\`; change it there.
@@ -29,9 +29,7 @@ profiles:
 * Durations are seconds, or \`90s\`, \`5m\`, \`1h\`, \`7d\`. Paths in the file start at its directory, others at the working
   directory.
 
-| key | kind | default | variable | meaning |
-|---|---|---|---|---|
-${rows.join('\n')}
+${settingsMarkdown(SETTINGS)}
 
 ## \`attestation\`
 
@@ -69,19 +67,25 @@ ${RELATIONSHIP_MEMBERS.map(([member, form, absent, doc]) => `| \`${member}\` | $
 `
 }
 
+/** A table of settings, as the documentation shows it. */
+export function settingsMarkdown<C extends object>(table: SettingsTable<C>): string {
+  const rows = (Object.keys(table) as (keyof C & string)[]).map((key) => row(key, table[key]))
+  return `| key | kind | default | variable | meaning |\n|---|---|---|---|---|\n${rows.join('\n')}`
+}
+
 function settingRows(type: string, settings: Fields): readonly string[] {
   return Object.entries(settings).map(
     ([name, { form, absent, doc }]) => `| \`${type}\` | \`${name}\` | ${form} | ${absent} | ${doc} |`,
   )
 }
 
-function row(key: string, { type, default: fallback, doc }: Setting<unknown>): string {
+function row<T, C>(key: string, { type, default: fallback, doc }: Setting<T, C>): string {
   const shown =
     fallback === undefined ? '**needed**' : 'shown' in fallback ? fallback.shown : show(fallback.value, type.print)
   return `| \`${key}\` | ${type.name} | ${shown} | \`${environmentName(key)}\` | ${doc} |`
 }
 
-function show(value: unknown, print: (value: unknown) => string = String): string {
+function show<T>(value: T, print: (value: T) => string = String): string {
   if (value === undefined || (Array.isArray(value) && value.length === 0)) return 'none'
   return `\`${Array.isArray(value) ? value.join(', ') : print(value)}\``
 }

@@ -42,6 +42,7 @@ export const optionalText: SettingType<string | undefined> = {
   read: (value) => (value === null ? undefined : readText(value)),
 }
 
+/** A path, from the directory of the file, or none. */
 export const optionalPath: SettingType<string | undefined> = {
   name: 'path or null',
   read: (value, base) => (value === null ? undefined : resolve(base, readText(value))),
@@ -133,6 +134,7 @@ export const duration: SettingType<number> = {
   },
 }
 
+/** Seconds as those of {@link duration}, or none. */
 export const optionalDuration: SettingType<number | undefined> = {
   name: 'duration or null',
   fromText: toNumber,
@@ -140,6 +142,11 @@ export const optionalDuration: SettingType<number | undefined> = {
 }
 
 const SECONDS: { readonly [unit: string]: number } = { s: 1, m: 60, h: 3600, d: 86_400 }
+
+/** A whole number within bounds. */
+export function integer(min: number, max: number): SettingType<number> {
+  return { name: 'whole number', fromText: toNumber, read: (value) => readInteger(value, min, max) }
+}
 
 /** Compatibility profiles with the day after which they are off again, e.g. `aims-00: 2027-03-31`. */
 export const profiles: SettingType<readonly EnabledProfile[]> = {

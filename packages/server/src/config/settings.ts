@@ -108,10 +108,10 @@ export interface Configuration {
 }
 
 /** One line of the table: what a key means, how it is read, and what holds when it is absent. */
-export interface Setting<T> {
+export interface Setting<T, C = Configuration> {
   readonly type: SettingType<T>
   /** A value, or how it follows from other settings. Absent: the key is mandatory. */
-  readonly default?: { readonly value: T } | { readonly from: (config: Configuration) => T; readonly shown: string }
+  readonly default?: { readonly value: T } | { readonly from: (config: C) => T; readonly shown: string }
   readonly doc: string
 }
 
