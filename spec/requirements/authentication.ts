@@ -110,6 +110,17 @@ export const authentication: readonly Requirement[] = [
     ['04', 'OURS', 'implemented', 'H4: the content type is exact'],
     ['05', 'OURS', 'planned', 'H5: Host and Origin are on a list, proxy headers count only from a configured proxy, CORS is closed'],
   ]),
+  ...topic('authentication', 'gateway', 'AIMS security rules H and P3; Envoy ext_authz v3; RFC 9110 section 7.6.1', [
+    ['01', 'OURS', 'implemented', 'fields that tell a service who calls come from the gateway alone, in every spelling that servers read alike'],
+    ['02', 'OURS', 'implemented', 'a path with two spellings, a target that is no path and an upgrade but WebSocket are refused before anybody is asked'],
+    ['03', 'OURS', 'implemented', 'what no route names is refused, and a route never asks for less than the gateway'],
+    ['04', 'OURS', 'implemented', 'what cannot be recorded is not let through'],
+    ['05', 'OURS', 'implemented', 'a body that a proof names reaches the service only when it is that body; one that is not seen is refused or not covered'],
+    ['06', 'OURS', 'implemented', 'a proxy is believed about requests on the own machine or when it has proven itself, and its certificate is no caller\'s'],
+    ['07', 'OURS', 'implemented', 'header lines that a proxy has joined are not judged unless that was asked for'],
+    ['08', 'OURS', 'implemented', 'heads that two servers could read differently are refused'],
+    ['09', 'OURS', 'implemented', 'proofs go no further than the gateway'],
+  ]),
   ...topic('authentication', 'aims', 'draft-ietf-wimse-aims-00, Agent Authentication', [
     ['01', 'OURS', 'implemented', 'transport and application layer are both supported, and a route says which it accepts'],
     ['02', 'OURS', 'implemented', 'forwarded identity headers are not identity'],

@@ -20,6 +20,7 @@ const COMMANDS: { readonly [name: string]: readonly [string, () => Promise<Comma
     'start the node agent with the SPIFFE Workload API; list, ban, evict and retire agents',
     () => import('./commands/agent.ts'),
   ],
+  gateway: ['authenticate callers in front of a service without code', () => import('./commands/gateway.ts')],
   token: ['make join tokens for agents on other hosts', () => import('./commands/token.ts')],
   secret: ['keep secrets of older services for the credential broker', () => import('./commands/secret.ts')],
   id: ['check identifiers', () => import('./commands/id.ts')],

@@ -1,10 +1,10 @@
 import { randomUUID } from 'node:crypto'
-import { type IncomingMessage, STATUS_CODES } from 'node:http'
+import type { IncomingMessage } from 'node:http'
 import type { Duplex } from 'node:stream'
 import type { WebSocketServer } from 'ws'
 import type { Authenticator } from '../authentication/authenticate.ts'
-import type { ProblemResponse } from '../authentication/problem.ts'
 import { rememberCaller } from './admit.ts'
+import { answerOnSocket } from './answer-socket.ts'
 import { type AdapterOptions, toIncomingRequest } from './incoming.ts'
 
 export { type Caller, callerOf } from './admit.ts'
@@ -37,16 +37,10 @@ export function authenticatedUpgrade(
       const principal = await authenticator.authenticate(incoming, options)
       rememberCaller(request, { principal, correlationId })
     } catch (error) {
-      return refuse(socket, authenticator.problem(error, correlationId, options))
+      return answerOnSocket(socket, authenticator.problem(error, correlationId, options))
     }
     socket.off('error', onError)
     if (socket.destroyed) return
     sockets.handleUpgrade(request, socket, head, (opened) => sockets.emit('connection', opened, request))
   }
-}
-
-function refuse(socket: Duplex, { status, headers, body }: ProblemResponse): void {
-  const fields = { ...headers, 'content-length': `${Buffer.byteLength(body)}`, connection: 'close' }
-  const lines = Object.entries(fields).map(([name, value]) => `${name}: ${value}\r\n`)
-  socket.end(`HTTP/1.1 ${status} ${STATUS_CODES[status] ?? ''}\r\n${lines.join('')}\r\n${body}`)
 }

@@ -18,13 +18,23 @@ export function refusalOf(request: IncomingRequest, error: AimsError, correlatio
 
 /** A caller still uses an older profile. */
 export function compatUseOf(request: IncomingRequest, principal: Principal, correlationId: string): AuditEvent {
-  const { id, credential, method, profile } = principal
+  return { type: 'authentication.compat-profile-used', ...useOf(request, principal, correlationId), decision: 'none' }
+}
+
+/** A caller proved who it is, and its request goes on. */
+export function successOf(request: IncomingRequest, principal: Principal, correlationId: string): AuditEvent {
+  return { type: 'authentication.succeeded', ...useOf(request, principal, correlationId), decision: 'allow' }
+}
+
+function useOf(
+  request: IncomingRequest,
+  { id, credential, method, profile }: Principal,
+  correlationId: string,
+): Omit<AuditEvent, 'type' | 'decision'> {
   return {
-    type: 'authentication.compat-profile-used',
     agent: { id, credential, method, ...(profile === undefined ? {} : { profile }) },
     resource: resourceOf(request),
     action: actionOf(request),
-    decision: 'none',
     correlationId,
   }
 }

@@ -66,6 +66,12 @@ export const AUTHENTICATION_CODES = {
   'authentication.peer_unexpected': 'the peer is authentic but is not the one expected',
   'authentication.no_client_certificate': 'the TLS client presented no certificate',
   'authentication.body_too_large': 'the body is larger than this service reads to check its digest',
+  'authentication.body_unseen':
+    'the proof names a body, and the gateway is not shown it: let the proxy pass bodies on, or use the sidecar',
+  'authentication.reserved_field':
+    'the request carries a field that only a gateway sets, or one that changes its method or path',
+  'authentication.target_unsupported':
+    'the request target or protocol is not one a gateway can judge: absolute form, *, CONNECT, an upgrade but WebSocket',
   'authentication.not_vouched': 'the proxy is known, and may not speak for the caller that it names',
   'authentication.refused':
     'what a caller is told: the proof of identity was not accepted; the record with the id says why',

@@ -63,6 +63,9 @@ export const OPERATION_CODES = {
   'operation.key_manager_invalid': 'the key manager answered with a signature or key that is not the right one',
   'operation.key_manager_missing': 'a stored key is in a key manager that is not configured: set keys.manager to it',
   'operation.upstream_unreachable': 'the upstream server, or the identity to ask it with, is not there: see the cause',
+  'operation.service_unreachable':
+    'the service behind the gateway does not take connections, or broke off: is it running',
+  'operation.service_timeout': 'the service behind the gateway did not answer in time: see gateway.serviceTimeout',
   'operation.upstream_refused':
     'the upstream server does not do this: has the entry of this server downstream: true, and keys.downstreamTtl a value there',
   'operation.upstream_invalid': 'the upstream server answered with a certificate or bundle that is not the right one',

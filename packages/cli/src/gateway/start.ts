@@ -1,0 +1,202 @@
+import {
+  createAuthenticator,
+  createMemoryReplayStore,
+  openSqliteReplayStore,
+  type ReplayStore,
+} from 'aims/authentication'
+import { createAuthorizer, createCedarEngine } from 'aims/authorization'
+import { apiClient, type Observer } from 'aims/base'
+import {
+  createGate,
+  type ForwardAuthProxy,
+  type Gate,
+  type GateOptions,
+  type GatewayTls,
+  type RunningGateway,
+  startExtAuthz,
+  startForwardAuth,
+  startHealth,
+  startSidecar,
+} from 'aims/gateway'
+import { type IdMatcher, trustDomainOf } from 'aims/identifiers'
+import { remoteObserver } from 'aims/monitoring'
+import { loadPolicyDirectory } from 'aims/policy'
+import { connectWorkload, type FollowedRevocations, followRevocations, type Workload } from 'aims/provisioning'
+import { UsageError } from '../exit.ts'
+import type { Running } from '../running.ts'
+import type { GatewayConfiguration } from './settings.ts'
+
+/** Which gateway is meant. */
+export type GatewayMode =
+  | { readonly kind: 'sidecar' }
+  | { readonly kind: 'ext-authz' }
+  | { readonly kind: 'forward-auth'; readonly proxy: ForwardAuthProxy }
+
+/** A gateway that runs, and who it is. */
+export interface StartedGateway extends Running {
+  readonly address: string
+  readonly spiffeId: string
+}
+
+/** Used proofs that are kept at once, in memory. */
+const CAPACITY = 1_000_000
+
+/**
+ * Starts a gateway as the configuration says, as the workload that the Workload API says this process is.
+ *
+ * @param log - Takes a record, where no server does.
+ */
+export async function startGateway(
+  config: GatewayConfiguration,
+  mode: GatewayMode,
+  log: Observer,
+): Promise<StartedGateway> {
+  const opened: Running[] = []
+  const stop = async (): Promise<void> => {
+    for (const part of opened.reverse()) await part.close()
+  }
+  try {
+    const me = await connectWorkload()
+    opened.push(closing(() => me.close()))
+    const observer = observerOf(config, log, opened)
+    const revocations = revocationsOf(config, me, opened)
+    const gate = await gateOf(config, mode, { me, observer, revocations }, opened)
+    const gateway = await listen(config, mode, gate, tlsOf(config, mode, { me, observer, revocations }))
+    opened.push(gateway)
+    const { 'gateway.health': health } = config
+    if (health !== undefined) opened.push(await startHealth(health))
+    return { address: gateway.address, spiffeId: me.spiffeId, close: stop }
+  } catch (error) {
+    await stop()
+    throw error
+  }
+}
+
+interface Parts {
+  readonly me: Workload
+  readonly observer: Observer
+  readonly revocations: FollowedRevocations | undefined
+}
+
+function closing(close: () => void): Running {
+  return { close: async () => close() }
+}
+
+function observerOf(
+  { 'gateway.reportTo': socketPath }: GatewayConfiguration,
+  log: Observer,
+  opened: Running[],
+): Observer {
+  if (socketPath === undefined) return log
+  const api = apiClient({ socketPath })
+  opened.push(closing(() => api.close()))
+  return remoteObserver(api)
+}
+
+function revocationsOf(
+  { 'gateway.revocationStaleness': maxStaleness }: GatewayConfiguration,
+  me: Workload,
+  opened: Running[],
+): FollowedRevocations | undefined {
+  if (maxStaleness === undefined) return undefined
+  const revocations = followRevocations({
+    server: me.client,
+    trustDomain: trustDomainOf(me.spiffeId),
+    bundles: me.bundles,
+    maxStaleness,
+  })
+  opened.push(closing(() => revocations.close()))
+  return revocations
+}
+
+async function gateOf(
+  config: GatewayConfiguration,
+  mode: GatewayMode,
+  { me, observer, revocations }: Parts,
+  opened: Running[],
+): Promise<Gate> {
+  const { 'gateway.callers': callers, 'gateway.routes': routes, 'gateway.policies': policies } = config
+  const replays = replaysOf(config, opened)
+  const { 'gateway.proxies': proxy, 'gateway.vouchesFor': vouchesFor } = config
+  const usual = [
+    'http-signature',
+    'wit+wpt',
+    ...(mode.kind === 'sidecar' && config['gateway.tls'] ? ['mtls' as const] : []),
+  ] as const
+  const authenticator = createAuthenticator({
+    bundles: me.bundles,
+    audiences: config['gateway.audiences'],
+    origins: config['gateway.origins'],
+    methods: config['gateway.methods'] ?? usual,
+    requireBinding: config['gateway.requireBinding'],
+    replays,
+    observer,
+    ...(callers === undefined ? {} : { peer: callers }),
+    ...(revocations === undefined ? {} : { revocations }),
+    ...(proxy === undefined || vouchesFor === undefined ? {} : { proxies: [{ proxy, vouchesFor }] }),
+    // A proxy that asks cannot pass a signed response on.
+    ...(mode.kind === 'sidecar' ? { responses: { wits: me.wit } } : {}),
+  })
+  return createGate({
+    authenticator,
+    observer,
+    refuseReservedFields: mode.kind === 'forward-auth',
+    ...(routes === undefined ? {} : { routes }),
+    ...(policies === undefined ? {} : { authorization: await authorizationBy(policies, config, me, observer) }),
+  })
+}
+
+async function authorizationBy(
+  directory: string,
+  { 'gateway.serviceId': service }: GatewayConfiguration,
+  me: Workload,
+  observer: Observer,
+): Promise<NonNullable<GateOptions['authorization']>> {
+  const engine = await createCedarEngine(await loadPolicyDirectory(directory))
+  return { authorizer: createAuthorizer({ engine, observer }), service: service ?? me.spiffeId }
+}
+
+function replaysOf({ 'gateway.replayStore': path }: GatewayConfiguration, opened: Running[]): ReplayStore {
+  if (path === undefined) return createMemoryReplayStore({ capacity: CAPACITY })
+  const store = openSqliteReplayStore(path)
+  opened.push(closing(() => store.close()))
+  return store
+}
+
+function tlsOf(
+  { 'gateway.tls': isOn, 'gateway.proxies': proxies }: GatewayConfiguration,
+  mode: GatewayMode,
+  { me, observer, revocations }: Parts,
+): GatewayTls | undefined {
+  if (!isOn) return undefined
+  const isAsked = mode.kind !== 'sidecar'
+  if (isAsked && proxies === undefined) throw new UsageError('with TLS, gateway.proxies says who may ask')
+  const everybody: IdMatcher = () => true
+  return {
+    source: me.x509,
+    bundles: me.bundles,
+    peer: isAsked && proxies !== undefined ? proxies : everybody,
+    observer,
+    admitWithoutCertificate: !isAsked,
+    ...(revocations === undefined ? {} : { revocations }),
+  }
+}
+
+async function listen(
+  config: GatewayConfiguration,
+  mode: GatewayMode,
+  gate: Gate,
+  tls: GatewayTls | undefined,
+): Promise<RunningGateway> {
+  const where = { gate, listen: config['gateway.listen'], ...(tls === undefined ? {} : { tls }) }
+  const acceptUncheckedDigest = config['gateway.acceptUncheckedDigest']
+  if (mode.kind === 'forward-auth')
+    return await startForwardAuth({ ...where, proxy: mode.proxy, acceptUncheckedDigest })
+  if (mode.kind === 'ext-authz') {
+    const { 'gateway.seesBodies': seesBodies, 'gateway.acceptJoinedHeaders': acceptJoinedHeaders } = config
+    return await startExtAuthz({ ...where, seesBodies, acceptJoinedHeaders, acceptUncheckedDigest })
+  }
+  const { 'gateway.service': address, 'gateway.serviceTimeout': seconds, 'gateway.maxBody': maxBody } = config
+  if (address === undefined) throw new UsageError('a sidecar needs --service, the address of the service behind it')
+  return await startSidecar({ ...where, maxBody, service: { address, timeout: seconds * 1000 } })
+}
