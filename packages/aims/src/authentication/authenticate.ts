@@ -60,7 +60,7 @@ export function createAuthenticator(options: AuthenticatorOptions): Authenticato
   const byCertificate = certificateJudge(options)
   const byMethod: { readonly [method in AuthenticationMethod]: Judge } = {
     'http-signature': signatureJudge(options, shared, clock, signers),
-    'wit+wpt': proofJudge(options, shared),
+    'wit+wpt': proofJudge(options, shared, clock),
     mtls: byCertificate,
     forwarded: byCertificate,
     'jwt-svid': bearerJudge(options),

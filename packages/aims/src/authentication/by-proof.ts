@@ -1,15 +1,16 @@
+import type { Clock } from '../base/clock.ts'
 import { AimsError } from '../base/errors.ts'
 import { requireNotRevoked } from '../credentials/revocation/require.ts'
 import { compatUseOf } from './audit.ts'
 import { type RawHeaders, singleField } from './carriage.ts'
 import { makePrincipal } from './principal.ts'
 import { DEFAULT_PROFILES, requireProfile, requireProfileFor } from './profile-policy.ts'
-import { type AuthenticatorOptions, type Judge, readBody } from './request.ts'
+import { type AuthenticatorOptions, type Judge, readBody, timeAfter } from './request.ts'
 import type { SharedState } from './shared-state.ts'
 import { checkBody, checkProof, consumeProof, type ProofExpectations } from './wpt/verify.ts'
 
 /** Judges by a WIT and the proof that its key made for this request. */
-export function proofJudge(options: AuthenticatorOptions, { verifyWit, marks }: SharedState): Judge {
+export function proofJudge(options: AuthenticatorOptions, { verifyWit, marks }: SharedState, clock: Clock): Judge {
   const { profiles = DEFAULT_PROFILES, observer, contextTokens = [], replays, revocations } = options
   const rules = rulesOf(options)
 
@@ -35,15 +36,17 @@ export function proofJudge(options: AuthenticatorOptions, { verifyWit, marks }: 
     })
     const needsBody = proof.bodyDigest !== undefined || binding.body === true
     const coversBody = needsBody && checkBody(proof, await readBody(request, proof.bodyDigest !== undefined), binding)
+    const later = needsBody ? timeAfter({ now, expiresAt: proof.expiresAt }, clock, 'proof.expired') : now
+    if (needsBody) verifyWit(profile, carried.wit, later)
     if (marks !== undefined && (await marks.admit(wit.subject, profile)) !== true) {
       throw new AimsError('authentication.downgrade', 'the caller has used a stronger profile before')
     }
-    const consuming = consumeProof(proof, replays, now)
+    const consuming = consumeProof(proof, replays, later)
     if (consuming !== undefined) await consuming
     // Last of all, because the body may have taken its time.
     const { subject, issuedAt, confirmation } = wit
     const keyThumbprint = () => confirmation.thumbprint
-    requireNotRevoked(revocations, { kind: 'wit', subject, issuedAt, id: wit.id, keyThumbprint }, now)
+    requireNotRevoked(revocations, { kind: 'wit', subject, issuedAt, id: wit.id, keyThumbprint }, later)
     const principal = makePrincipal({
       id: wit.subject,
       method: 'wit+wpt',

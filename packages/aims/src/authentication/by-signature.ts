@@ -11,7 +11,7 @@ import {
 } from './http-signature/verify-request.ts'
 import { makePrincipal, type Principal } from './principal.ts'
 import { DEFAULT_PROFILES, requireProfile, requireProfileFor } from './profile-policy.ts'
-import { type AuthenticatorOptions, type Judge, readBody } from './request.ts'
+import { type AuthenticatorOptions, type Judge, readBody, timeAfter } from './request.ts'
 import type { SharedState } from './shared-state.ts'
 
 /** Judges by a WIT and the signature that its key made over this request. */
@@ -41,15 +41,17 @@ export function signatureJudge(
       throw new AimsError('proof.binding_missing', 'the body that the signature is to cover is not seen')
     }
     const body = checkSignedBody(checked, seen)
+    const later = timeAfter({ now, expiresAt: checked.expiresAt }, clock, 'signature.expired')
+    verifyWit('wimse', carried.wit, later)
     if (marks !== undefined && (await marks.admit(wit.subject, SIGNATURE_SHAPES[profile].generation)) !== true) {
       throw new AimsError('authentication.downgrade', 'the caller has used a stronger profile before')
     }
-    const consuming = consumeNonce(checked, replays, now)
+    const consuming = consumeNonce(checked, replays, later)
     if (consuming !== undefined) await consuming
     // Last of all, because the body may have taken its time.
     const { subject, issuedAt, confirmation } = wit
     const keyThumbprint = () => confirmation.thumbprint
-    requireNotRevoked(revocations, { kind: 'wit', subject, issuedAt, id: wit.id, keyThumbprint }, now)
+    requireNotRevoked(revocations, { kind: 'wit', subject, issuedAt, id: wit.id, keyThumbprint }, later)
     const principal = makePrincipal({
       id: subject,
       method: 'http-signature',

@@ -1,5 +1,5 @@
 import type { Clock } from '../base/clock.ts'
-import { AimsError } from '../base/errors.ts'
+import { AimsError, type AimsErrorCode } from '../base/errors.ts'
 import type { Observer } from '../base/event.ts'
 import type { BundleSource } from '../credentials/bundle/bundle.ts'
 import type { RevocationSource } from '../credentials/revocation/revocation.ts'
@@ -124,4 +124,20 @@ export function readBody(
   if (body instanceof Uint8Array) return body
   if (!isNamed || body.acceptUncheckedDigest === true) return undefined
   throw new AimsError('authentication.body_unseen', 'the proof names a body, and this verifier is not shown it')
+}
+
+/**
+ * The time after a wait for the client, which takes as long as it likes. What has expired by then is refused: a replay
+ * store remembers it no longer.
+ *
+ * @throws {@link AimsError} `code`, when that time is `expiresAt` or later
+ */
+export function timeAfter(
+  { now, expiresAt }: { readonly now: number; readonly expiresAt: number },
+  clock: Clock,
+  code: AimsErrorCode,
+): number {
+  const later = Math.max(now, clock())
+  if (expiresAt <= later) throw new AimsError(code, 'it has expired before the body was there')
+  return later
 }
