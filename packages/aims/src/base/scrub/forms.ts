@@ -28,7 +28,7 @@ export function hiddenToken(token: string): readonly Hidden[] {
 
 /**
  * How bytes look in text that others make of them: as they are, backwards, in base64 at each of the three places that a
- * byte can have in it (standard and URL alphabet), and in hexadecimal. Escapes of single characters are undone before
+ * byte can have in it (standard and URL alphabet), in hexadecimal, and with two bytes a character (UTF-16). Escapes of single characters are undone before
  * forms are looked for.
  */
 export function formsOf(bytes: Buffer): readonly Buffer[] {
@@ -39,5 +39,7 @@ export function formsOf(bytes: Buffer): readonly Buffer[] {
   })
   const hex = bytes.toString('hex')
   const texts = [...new Set([...base64, hex, hex.toUpperCase()])]
-  return [bytes, Buffer.from(bytes).reverse(), ...texts.map((text) => Buffer.from(text, 'latin1'))]
+  const wide = Buffer.from(bytes.toString('latin1'), 'utf16le')
+  const forms = texts.map((text) => Buffer.from(text, 'latin1'))
+  return [bytes, Buffer.from(bytes).reverse(), ...forms, wide, Buffer.from(wide).swap16()]
 }

@@ -5,11 +5,14 @@ import { hiddenKey, hiddenToken } from './forms.ts'
 import { patternTable } from './pattern-table.ts'
 import { createScrubber, scrubText } from './scrubber.ts'
 
-const SECRET = 'sk-live/9fQ2+xT7"bV4kLw8'
+// Not 16 characters in a row that all escapes leave alone.
+const SECRET = 'sk-live/9fQ2+xT7"bV4&<Lw8'
 const table = patternTable([hiddenKey(Buffer.from(SECRET))])
 const hexOf = (text: string): string => Buffer.from(text).toString('hex')
 const each = (written: (code: string) => string): string =>
   [...Buffer.from(SECRET)].map((b) => written(b.toString(16).padStart(2, '0'))).join('')
+
+const HTML = SECRET.replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('"', '&quot;')
 
 /** Every way of writing the secret that the threat model names. */
 const FORMS: readonly (readonly [name: string, text: string])[] = [
@@ -32,6 +35,12 @@ const FORMS: readonly (readonly [name: string, text: string])[] = [
   ['all in escapes of HTML', each((hex) => `&#x${hex};`)],
   ['all in decimal escapes of HTML', each((hex) => `&#${Number.parseInt(hex, 16)};`)],
   ['in base64 in percent escapes', encodeURIComponent(Buffer.from(SECRET).toString('base64'))],
+  ['with the named escapes of HTML', HTML],
+  ['with two layers of percent escapes', encodeURIComponent(encodeURIComponent(SECRET))],
+  ['in HTML in percent escapes', encodeURIComponent(HTML)],
+  ['in a JSON string in a JSON string', JSON.stringify(JSON.stringify(SECRET))],
+  ['in UTF-16', Buffer.from(SECRET, 'utf16le').toString('latin1')],
+  ['in UTF-16, the other way', Buffer.from(SECRET, 'utf16le').swap16().toString('latin1')],
   ['half in escapes', `${SECRET.slice(0, 9)}${each((hex) => `%${hex}`).slice(27)}`],
 ]
 

@@ -1,5 +1,5 @@
 import { BASE, isPiece, type PatternTable, type WindowTable } from './pattern-table.ts'
-import { mayHaveEscapes, unescapeBytes } from './unescape.ts'
+import { unescapeLayers } from './unescape.ts'
 
 /** Takes what is hidden out of bytes that come in pieces. */
 export interface Scrubber {
@@ -34,7 +34,7 @@ export function createScrubber(tables: readonly PatternTable[]): Scrubber {
     const covers = new Uint8Array(text.length)
     covers.set(heldCovers)
     let keepFrom = look({ bytes: text, length: text.length, starts: undefined, open: text.length }, covers)
-    if (mayHaveEscapes(text)) keepFrom = Math.min(keepFrom, look(unescapeBytes(text), covers))
+    for (const view of unescapeLayers(text)) keepFrom = Math.min(keepFrom, look(view, covers))
     const end = isLast ? text.length : keepFrom
     held = text.subarray(end)
     heldCovers = covers.slice(end)
