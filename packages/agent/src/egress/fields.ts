@@ -56,6 +56,18 @@ const NOT_PASSED_ON = new Set([
   'x-http-method-override',
   'x-http-method',
   'x-method-override',
+  // Some servers take another path, method or host out of these than the one that a rule has allowed.
+  'x-original-url',
+  'x-original-uri',
+  'x-original-method',
+  'x-original-host',
+  'x-rewrite-url',
+  'x-host',
+  // Who calls, as a proxy in front of a server says it (RFC 9440, and common use).
+  'client-cert',
+  'client-cert-chain',
+  'x-client-ip',
+  'true-client-ip',
 ])
 const FORWARDED = /^x-forwarded-/
 
