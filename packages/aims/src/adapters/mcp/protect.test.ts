@@ -179,6 +179,18 @@ const REFUSED: readonly (readonly [string, Sent, number, string])[] = [
   ],
   ['the stream of another [authentication.mcp.02]', { method: 'GET', session, wit: bob }, 404, 'mcp.session_unknown'],
   [
+    'a stream that is resumed by another [authentication.mcp.02]',
+    { method: 'GET', session, wit: bob, headers: { 'last-event-id': '_GET_stream_1' } },
+    404,
+    'mcp.session_unknown',
+  ],
+  [
+    'a stream that is resumed outside of a session [authentication.mcp.02]',
+    { method: 'GET', wit: bob, headers: { 'last-event-id': '_GET_stream_1' } },
+    404,
+    'mcp.session_unknown',
+  ],
+  [
     'the end of the session of another [authentication.mcp.02]',
     { method: 'DELETE', session, wit: bob },
     404,

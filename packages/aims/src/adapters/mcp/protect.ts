@@ -44,7 +44,8 @@ export type McpListener = (request: IncomingMessage, response: ServerResponse) =
  * Puts authentication in front of an MCP server over Streamable HTTP, for all methods: messages by POST, the stream by
  * GET, the end of a session by DELETE. The proof covers method, target and body, so that no call can be swapped for another.
  *
- * - A session belongs to the identity that opened it; for everybody else it does not exist (404).
+ * - A session belongs to the identity that opened it; for everybody else it does not exist (404). A stream is resumed in
+ *   its session only: give the transport of each session an event store of its own.
  * - `Host` and `Origin` are those of `resource`, or of `hosts` and `origins`: a web page that reaches a server on this
  *   machine by rebinding its name is refused (403).
  * - Answers the request for the metadata of the resource, which needs no proof, and points to it with 401.
@@ -97,6 +98,10 @@ export function protectMcp(
       const session = request.headers[SESSION_FIELD]
       if (session !== undefined && sessions.ownerOf(String(session)) !== principal.id) {
         throw new AimsError('mcp.session_unknown', 'the caller has not opened this session')
+      }
+      // Whose stream it was that broke off, only the session says.
+      if (session === undefined && request.headers['last-event-id'] !== undefined) {
+        throw new AimsError('mcp.session_unknown', 'a stream is resumed in the session that it belongs to')
       }
     })
     await requireListening(request, { principal, correlationId: id })
