@@ -69,6 +69,7 @@ function rules(authorities: string): JsonObject {
     bearer: { ...weather, credential: place({ header: 'authorization', prefix: 'Bearer ' }) },
     query: { ...weather, credential: place({ query: 'key' }) },
     basic: { ...weather, credential: place({ basic: 'bot' }) },
+    vendor: { ...weather, credential: place({ header: 'x-vendor-key' }) },
     lost: { ...weather, credential: { kind: 'secret', secret: 'no-such', header: 'x-api-key' } },
     strict: { ...weather, credential: place({ header: 'x-api-key' }), ownCredentials: 'refuse' },
     limited: { ...weather, credential: { kind: 'none' }, rate: '2/3600s' },
@@ -283,6 +284,12 @@ const REFUSED: readonly (readonly [
     { headers: { connection: 'upgrade', upgrade: 'websocket' } },
   ],
   ['a field in a second spelling', '/weather/x', 'egress.request_malformed', { headers: { x_api_key: 'a' } }],
+  [
+    'the field of the secret in a second spelling',
+    '/vendor/x',
+    'egress.request_malformed',
+    { headers: { x_vendor_key: 'a' } },
+  ],
   [
     'an Authorization where the rule refuses it',
     '/strict/x',

@@ -137,6 +137,9 @@ export function fieldsToPassOn(fields: FieldPairs, { ownCredentials, credential 
     fields.filter(([name]) => name === 'connection').flatMap(([, value]) => value.toLowerCase().split(/[ \t]*,[ \t]*/)),
   )
   const ours = credential.kind === 'secret' && credential.place.in === 'header' ? credential.place.name : undefined
+  // Some servers read `x_vendor_key` as `x-vendor-key`, and the other way round.
+  if (ours !== undefined && fields.some(([name]) => name !== ours && sameToSome(name, ours)))
+    throw malformed('the field of the credential in a spelling that servers read alike')
   const isCredential = (name: string): boolean => CREDENTIALS.has(name) || name === ours
   if (ownCredentials === 'refuse' && fields.some(([name]) => isCredential(name)))
     throw new AimsError('egress.own_credentials', 'the request carries a credential of its own')
@@ -150,6 +153,10 @@ export function fieldsToReturn(fields: FieldPairs): FieldPairs {
 
 function isTakenOut(name: string): boolean {
   return HOP_BY_HOP.has(name) || NOT_PASSED_ON.has(name) || FORWARDED.test(name) || CREDENTIALS.has(name)
+}
+
+function sameToSome(one: string, other: string): boolean {
+  return one.replaceAll('_', '-') === other.replaceAll('_', '-')
 }
 
 function malformed(what: string): AimsError {
