@@ -100,13 +100,14 @@ export async function followIdentity<More extends object>(
   }
 }
 
-// Ready when every stream has been answered and the bundles, which every identity gets, are there.
+// Ready when every stream has been answered and the bundles, which every identity gets, are there. A stream that was
+// refused a moment before the identity came is asked again: else it would look as if that kind of credential were missing.
 async function settled(
   subscriptions: readonly Answering[],
   timeout: number,
   onWaiting: (reason: AimsError) => void,
 ): Promise<void> {
-  const [, , ...bundles] = subscriptions
+  const [x509, wit, ...bundles] = subscriptions
   const answers = subscriptions.map((one) => one.answered())
   const late = new AbortController()
   // All bundles missing, or one kind that this Workload API does not have would look like none.
@@ -116,7 +117,9 @@ async function settled(
   })
   try {
     await Promise.race([
-      Promise.all([...answers, Promise.any(bundles.map((one) => one.ready()))]),
+      Promise.all([...answers, Promise.any(bundles.map((one) => one.ready()))]).then(() =>
+        Promise.all([x509?.answeredAnew(), wit?.answeredAnew()]),
+      ),
       delay(timeout, undefined, { signal: late.signal }).then(() => Promise.reject(new Error('late'))),
     ])
   } catch {
@@ -131,6 +134,7 @@ async function settled(
 interface Answering {
   readonly lastError: AimsError | undefined
   answered(): Promise<void>
+  answeredAnew(): Promise<void>
   ready(): Promise<unknown>
   failed(signal: AbortSignal): Promise<AimsError | undefined>
 }

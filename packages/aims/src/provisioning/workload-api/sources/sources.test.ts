@@ -153,6 +153,25 @@ test('a workload waits for an entry that comes later', async () => {
   assert.equal((await connecting).spiffeId, ME)
 })
 
+test('an entry that comes between the answers of two streams leaves out no credential', async () => {
+  await answerAll(ME)
+  const { x509 } = await issue(ME)
+  api.answer('fetchX509Svid', status.PERMISSION_DENIED)
+  const connecting = connect({ backoff: 1000, maxBackoff: 1000 })
+  await until(() => api.calls.some(({ method }) => method === 'fetchX509Svid'))
+  api.answer('fetchX509Svid', x509)
+  assert.equal((await connecting).x509.x509Svid().spiffeId, ME)
+})
+
+test('an entry without X.509-SVID is one, after it was asked for twice', async () => {
+  await answerAll(ME)
+  api.answer('fetchX509Svid', status.PERMISSION_DENIED)
+  const workload = await connect()
+  assert.equal(workload.spiffeId, ME)
+  assert.throws(() => workload.x509.x509Svid(), code('provisioning.not_ready'))
+  assert.ok(api.calls.filter(({ method }) => method === 'fetchX509Svid').length >= 2)
+})
+
 test('a kind of credential that the server does not have is no failure', async () => {
   await answerAll(ME)
   api.answer('fetchWitSvid', status.UNIMPLEMENTED)

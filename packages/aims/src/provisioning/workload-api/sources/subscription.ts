@@ -66,6 +66,13 @@ export class Subscription<T> {
     while (!isAnswered()) await new Promise<void>((resolve) => this.#waiting.push(resolve))
   }
 
+  /** Resolves when there is a state, or the server has refused once more than until now; at once when it will not be asked again. */
+  async answeredAnew(): Promise<void> {
+    if (this.#state !== undefined || (this.#lastError !== undefined && FINAL.has(this.#lastError.code))) return
+    do await new Promise<void>((resolve) => this.#waiting.push(resolve))
+    while (this.#state === undefined && !isAnswer(this.#lastError))
+  }
+
   /** Resolves with the first failure before there was a state; with nothing once there is one, or the signal is aborted. */
   async failed(signal: AbortSignal): Promise<AimsError | undefined> {
     while (!signal.aborted && this.#state === undefined && this.#lastError === undefined) {
