@@ -34,7 +34,7 @@ const headers = Object.entries(proofHeaders(wit, request, { now }))
 
 const caller = await service.authenticate({ ...request, headers })
 assert.equal(caller.id, subject)
-assert.deepEqual(caller.covers, { method: true, target: true, body: true })
+assert.deepEqual(caller.covers, { method: true, target: true, body: true, response: false })
 
 // The same request again, another body, and a WIT without a proof.
 await assert.rejects(service.authenticate({ ...request, headers }), { code: 'proof.replayed' })
