@@ -57,9 +57,10 @@ export async function manufacture(directory: string): Promise<Swtpm> {
       const control = `type=unixio,path=${at('control')}`
       const flags = ['--flags', 'not-need-init,startup-clear']
       const state = ['--tpm2', '--tpmstate', `dir=${at('state')}`]
-      rmSync(at('control'), { force: true })
+      for (const name of ['control', 'data']) rmSync(at(name), { force: true })
       process = spawn('swtpm', ['socket', ...state, '--server', data, '--ctrl', control, ...flags], { stdio: 'ignore' })
-      for (let i = 0; !existsSync(at('control')) && i < 500; i += 1) await sleep(10)
+      const sockets = over === 'unix' ? ['control', 'data'] : ['control']
+      for (let i = 0; !sockets.every((name) => existsSync(at(name))) && i < 3000; i += 1) await sleep(10)
       return over === 'unix' ? `unix://${at('data')}` : `tcp://127.0.0.1:${port}`
     },
     async stop() {

@@ -70,9 +70,10 @@ interface Signed {
   readonly signature: string
 }
 
-// A signed message has no proof token, and is not taken for one that has.
+// A signed message has no proof token, and is not taken for one that has: a WIMSE signature of a profile that is off is
+// refused as that, and a signature of another kind is none.
 for (const [name, folder] of [
-  ['cli-wimsey-httpsig06', 'wimse/wimsey-httpsig06'],
+  ['cli-wimsey-httpsig06-as-proof', 'wimse/wimsey-httpsig06'],
   ['cli-rfc9421', 'wimse/rfc9421'],
 ] as const) {
   suite(name, folder, (dir) =>
@@ -85,7 +86,7 @@ for (const [name, folder] of [
         `Signature: ${given.signature}`,
       ]
       const hasWit = request.headers.some(([field]) => field.toLowerCase() === 'workload-identity-token')
-      const code = hasWit ? 'authentication.missing_proof' : 'authentication.missing'
+      const code = hasWit ? 'authentication.profile_disabled' : 'authentication.missing'
       return ['wimse', 'wimse-wpt-01', 's2s-03-compat'].flatMap((profile) =>
         ['\r\n', '\n'].map((end): Case => {
           const message = `${lines.join(end)}${end}${end}${request.body ?? body ?? ''}`
