@@ -151,4 +151,10 @@ export const authentication: readonly Requirement[] = [
     ['07', 'MUST', 'planned', 'the extended card is for callers who have proved themselves'],
     ['08', 'MUST', 'planned', 'webhooks of push notifications are checked as outbound requests are, and authenticated'],
   ]),
+  ...topic('authentication', 'explain', 'AIMS architecture, section 5', [
+    ['01', 'OURS', 'implemented', 'the record of a refusal names the check that failed'],
+    ['02', 'OURS', 'implemented', 'it names the checks that passed before, in their order, and none that was not made'],
+    ['03', 'OURS', 'implemented', 'it has no token, key or body in it, and no caller can keep it out of the log by what it sends'],
+    ['04', 'OURS', 'implemented', 'aims explain ID names the cause and what to change, for the misconfigurations that are known'],
+  ]),
 ]

@@ -5,6 +5,7 @@ import type { TrustDomain } from 'aims/identifiers'
 import {
   createEntryIndex,
   type EntryIndex,
+  noIdentityChecks,
   type RegistrationEntry,
   type RevocationRelay,
   signersOf,
@@ -163,6 +164,7 @@ export function startServerBackend(options: ServerBackendOptions): ServerBackend
       snapshots.set(key, snapshot)
       return snapshot
     },
+    whyNone: ({ selectors }) => (state === undefined ? [] : noIdentityChecks(state.entries, selectors)),
     onChange(listener) {
       listeners.add(listener)
       return () => void listeners.delete(listener)

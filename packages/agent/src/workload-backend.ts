@@ -1,5 +1,5 @@
 import type { AttestationResult } from 'aims/attestation'
-import type { JsonObject } from 'aims/base'
+import type { Check, JsonObject } from 'aims/base'
 import type { TrustBundle } from 'aims/credentials'
 import type { SpiffeId } from 'aims/identifiers'
 
@@ -57,6 +57,8 @@ export interface WorkloadJwtSvid {
 export interface WorkloadBackend {
   /** Current identities of a workload with these selectors, and the bundles they need. No identity is an empty list, not an error. */
   snapshot(attestation: AttestationResult): Promise<WorkloadSnapshot>
+  /** Why a workload with these selectors has no identity, for the record of its refusal. Default: nothing more is said. */
+  whyNone?(attestation: AttestationResult): readonly Check[]
   /**
    * Calls `listener` whenever any snapshot may have changed: entries, rotation, bundles. Calls may be coalesced.
    *

@@ -193,7 +193,8 @@ export class BrokerServer {
     } catch (error) {
       // An attestation that failed has been recorded where it happened.
       const code = AimsError.is(error) && !error.code.startsWith('attestation.') ? error.code : ''
-      if (peer !== undefined && isNotEntitled(code)) await peer.recordRefusal(path, code).catch(() => undefined)
+      if (peer !== undefined && isNotEntitled(code))
+        await peer.recordRefusal(path, code, this.#options.backend).catch(() => undefined)
       refuseCall(stream, error)
     }
   }

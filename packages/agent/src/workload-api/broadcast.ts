@@ -106,7 +106,7 @@ export class Broadcast {
   async #redact(peer: Peer, subscribers: Iterable<Subscriber>, code: AimsErrorCode): Promise<void> {
     // The end of an identity does not wait for the log.
     for (const subscriber of [...subscribers]) subscriber.refuse(code)
-    await peer.recordRefusal('stream', code).catch(() => undefined)
+    await peer.recordRefusal('stream', code, this.#backend).catch(() => undefined)
   }
 
   #snapshotOnce(

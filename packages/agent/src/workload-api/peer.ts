@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto'
 import { type AttestationResult, type Attestor, type PeerCredentials, releasePeerCredentials } from 'aims/attestation'
 import { AimsError, type AuditEvent, type Clock, type Observer } from 'aims/base'
 import { postureOf } from '../posture.ts'
+import type { WorkloadBackend } from '../workload-backend.ts'
 
 /** What is needed to attest the callers of one socket. */
 export interface PeerContext {
@@ -21,6 +22,7 @@ export class Peer {
   readonly correlationId: string = randomUUID()
   readonly #context: PeerContext
   #running: Promise<AttestationResult> | undefined
+  #last: AttestationResult | undefined
   // What the last record said: attestation is recorded again only when its outcome has changed.
   #outcome = ''
   readonly #refusals = new Set<string>()
@@ -49,11 +51,18 @@ export class Peer {
     releasePeerCredentials(this.credentials)
   }
 
-  /** Notes that a call was refused, once for each reason. */
-  async recordRefusal(action: string, code: string): Promise<void> {
+  /** Notes that a call was refused, once for each reason, with what the backend says of it. */
+  async recordRefusal(action: string, code: string, backend: Pick<WorkloadBackend, 'whyNone'> = {}): Promise<void> {
     const refusal = `${action} ${code}`
     if (this.#refusals.has(refusal)) return
-    await this.#record({ type: 'provisioning.refused', action, decision: 'deny', reasons: [code] })
+    const known = this.#last
+    await this.#record({
+      type: 'provisioning.refused',
+      action,
+      decision: 'deny',
+      reasons: [code],
+      ...(known === undefined ? {} : { posture: postureOf(known), checks: backend.whyNone?.(known) ?? [] }),
+    })
     this.#refusals.add(refusal)
   }
 
@@ -69,6 +78,7 @@ export class Peer {
     const { attestor, clock } = this.#context
     try {
       const result = await attestor.attest(this.credentials, { now: clock() })
+      this.#last = result
       await this.#recordOutcome(result.selectors.join('\n'), {
         type: 'attestation.succeeded',
         action: 'attest',
@@ -107,4 +117,4 @@ export class Peer {
   }
 }
 
-type Fact = Pick<AuditEvent, 'type' | 'action' | 'decision' | 'reasons' | 'posture' | 'details'>
+type Fact = Pick<AuditEvent, 'type' | 'action' | 'decision' | 'reasons' | 'checks' | 'posture' | 'details'>

@@ -174,7 +174,9 @@ export class WorkloadApiServer {
     const isDenied = code.startsWith('attestation.') || REFUSALS.has(code)
     if (!isDenied) return stream.end(GRPC_STATUS.unavailable, code === '' ? 'the agent cannot answer now' : code)
     // Attestation has been recorded where it happened.
-    const recorded = code.startsWith('attestation.') ? Promise.resolve() : peer.recordRefusal(path, code)
+    const recorded = code.startsWith('attestation.')
+      ? Promise.resolve()
+      : peer.recordRefusal(path, code, this.#context.backend)
     await recorded.then(
       () => stream.end(GRPC_STATUS.permissionDenied, code),
       () => stream.end(GRPC_STATUS.unavailable, 'the agent cannot answer now'),

@@ -6,6 +6,7 @@ import { requireSecure } from './plaintext.ts'
 import { readStream } from './read-stream.ts'
 import { type HttpSignatureOptions, RESPONSE_REFUSALS, type SignedExchange, signedExchange } from './signed-exchange.ts'
 
+export { findRefusal } from './find-refusal.ts'
 export { type HidingFetchOptions, hidingFetch } from './hiding-fetch.ts'
 export type { HttpSignatureOptions } from './signed-exchange.ts'
 

@@ -6,6 +6,7 @@ import { peerCertificatesOf } from '../authentication/mtls/material.ts'
 import type { ProblemResponse } from '../authentication/problem.ts'
 import type { IncomingRequest } from '../authentication/request.ts'
 import type { RouteRequirements } from '../authentication/route.ts'
+import { LOST_BODY } from '../authentication/wpt/body-digest.ts'
 import { AimsError } from '../base/errors.ts'
 import { type BodyRefusals, readMessage } from './read-message.ts'
 
@@ -60,6 +61,6 @@ export function sendProblem(response: NodeResponse, { status, headers, body }: P
 
 /** What to say when the body of a request does not come as it should. */
 export const REQUEST_REFUSALS: BodyRefusals = {
-  lost: () => new AimsError('proof.body_mismatch', 'the body did not arrive'),
+  lost: () => new AimsError('proof.body_mismatch', 'the body did not arrive', { observed: LOST_BODY }),
   tooLarge: (limit) => new AimsError('authentication.body_too_large', `the body has more than ${limit} bytes`),
 }

@@ -1,6 +1,6 @@
 import type { IncomingMessage } from 'node:http'
 import type { Http2ServerRequest } from 'node:http2'
-import type { AimsError } from '../base/errors.ts'
+import { AimsError } from '../base/errors.ts'
 
 /** What to say when a body does not come as it should. */
 export interface BodyRefusals {
@@ -14,7 +14,7 @@ export function readMessage(
   limit: number,
   { lost, tooLarge }: BodyRefusals,
 ): Promise<Uint8Array> {
-  if (message.readableDidRead) throw new TypeError('the body was read before it was authenticated')
+  if (message.readableDidRead) throw readBefore()
   // It says so once, and that may have been before we listen.
   if (message.destroyed) return Promise.reject(lost())
   // In HTTP/2 a message is complete when its reader has seen the end, and then the body cannot be put back.
@@ -53,4 +53,9 @@ export function readMessage(
     stream?.on('end', onReadable)
     if (stream !== undefined && isWhole()) onReadable()
   })
+}
+
+/** A mistake of the program, and one that its operator finds in the record. */
+export function readBefore(): AimsError {
+  return new AimsError('authentication.body_read_before', 'the body was read before the caller was authenticated')
 }

@@ -4,7 +4,7 @@ import type { IncomingRequest } from '../authentication/request.ts'
 import { AimsError } from '../base/errors.ts'
 import { type Caller, rememberCaller } from './admit.ts'
 import { type AdapterOptions, MAX_BODY, REQUEST_REFUSALS, toRawHeaders } from './incoming.ts'
-import type { BodyRefusals } from './read-message.ts'
+import { type BodyRefusals, readBefore } from './read-message.ts'
 import { readStream } from './read-stream.ts'
 import { MAX_SIGNED_BODY, SIGNATURE_FIELDS } from './signing-response.ts'
 
@@ -59,7 +59,7 @@ export async function admitWeb(
   const correlationId = randomUUID()
   let again = request
   const body = async (): Promise<Uint8Array> => {
-    if (request.bodyUsed) throw new TypeError('the body was read before the caller was authenticated')
+    if (request.bodyUsed) throw readBefore()
     const limit = options.maxBody ?? MAX_BODY
     const bytes = await readStream(request.body, limit, REQUEST_REFUSALS)
     if (request.body !== null) again = new Request(request, { body: bytes })

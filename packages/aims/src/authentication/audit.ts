@@ -1,17 +1,24 @@
+import type { Check } from '../base/check.ts'
 import type { AimsError } from '../base/errors.ts'
 import type { AuditEvent } from '../base/event.ts'
 import { withoutSecrets } from '../base/secret-text.ts'
 import type { Principal } from './principal.ts'
 import type { IncomingRequest } from './request.ts'
 
-/** A request was refused: why, and nothing that it carried. */
-export function refusalOf(request: IncomingRequest, error: AimsError, correlationId: string): AuditEvent {
+/** A request was refused: why, after which checks, and no token that it carried. */
+export function refusalOf(
+  request: IncomingRequest,
+  error: AimsError,
+  correlationId: string,
+  checks: readonly Check[] = [],
+): AuditEvent {
   return {
     type: 'authentication.refused',
     resource: resourceOf(request),
     action: actionOf(request),
     decision: 'deny',
     reasons: [error.code],
+    ...(checks.length === 0 ? {} : { checks }),
     correlationId,
   }
 }

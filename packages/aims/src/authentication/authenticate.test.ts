@@ -458,7 +458,12 @@ for (const [what, headers, code, given] of REFUSED) {
       reasons: [code],
       correlationId: 'request-1',
     }
-    assert.deepEqual(events, [expected])
+    const [{ checks = [], ...event } = { checks: [] }, ...more] = events
+    assert.deepEqual([event, ...more], [expected])
+    // [authentication.explain.01]
+    const failed = checks.filter(({ outcome }) => outcome === 'failed')
+    assert.deepEqual([failed.length, checks.at(-1)], [1, failed[0]])
+    assert.notEqual(failed[0]?.check, 'other')
   })
 }
 

@@ -12,6 +12,7 @@ import type { ResponseSigner } from './http-signature/responses.ts'
 import { demandsResponse } from './http-signature/verify-request.ts'
 import type { AuthenticationMethod, Principal } from './principal.ts'
 import { type ProblemResponse, problemFor } from './problem.ts'
+import { trailOf } from './refusal/trail.ts'
 import type { AuthenticatorOptions, IncomingRequest, Judge } from './request.ts'
 import { bindingOf, methodsOf, type RouteRequirements, requirePeer } from './route.ts'
 import { sharedState } from './shared-state.ts'
@@ -86,10 +87,16 @@ export function createAuthenticator(options: AuthenticatorOptions): Authenticato
     problem: (error, id, route = {}) => problemFor(error, id, route.accept ?? methods),
     async authenticate(request, route = {}) {
       const id = request.id ?? randomUUID()
+      const now = clock()
       try {
-        return await judge(request, route, clock(), id)
+        return await judge(request, route, now, id)
       } catch (error) {
-        if (AimsError.is(error)) await observer.record(refusalOf(request, error, id))
+        if (AimsError.is(error)) {
+          const accepted = methodsOf(methods, route)
+          const binding = bindingOf(options.requireBinding, route)
+          const checks = trailOf({ request, options, accepted, binding, now, error })
+          await observer.record(refusalOf(request, error, id, checks))
+        }
         throw error
       }
     },

@@ -26,6 +26,7 @@ const ANSWERS: readonly (readonly [AimsErrorCode, number, string, (readonly Auth
   ['authentication.peer_unexpected', 403, 'authentication.refused'],
   ['authentication.no_client_certificate', 403, 'authentication.refused', ['mtls']],
   ['x509.expired', 403, 'authentication.refused', ['mtls']],
+  ['authentication.body_read_before', 500, 'internal'],
   ['authentication.body_too_large', 413, 'authentication.body_too_large'],
 ]
 

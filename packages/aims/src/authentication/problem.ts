@@ -46,7 +46,8 @@ const NOT_ABOUT_PROOFS = [
 ]
 
 function answerTo(error: unknown, methods: readonly AuthenticationMethod[]): Answer {
-  if (!AimsError.is(error)) return { status: 500, code: 'internal', title: 'Internal error' }
+  if (!AimsError.is(error) || error.code === 'authentication.body_read_before')
+    return { status: 500, code: 'internal', title: 'Internal error' }
   const { code } = error
   const refused = (status: number): Answer => ({ status, code: 'authentication.refused', title: 'Not authenticated' })
   if (UNAVAILABLE.includes(code) || code.startsWith('storage.')) {

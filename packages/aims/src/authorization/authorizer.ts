@@ -3,6 +3,7 @@ import type { AuditEvent, Observer } from '../base/event.ts'
 import { withoutSecrets } from '../base/secret-text.ts'
 import { authorize } from './authorize.ts'
 import type { Decision } from './decision.ts'
+import { decisionChecks } from './decision-checks.ts'
 import type { PolicyEngine } from './engine.ts'
 import { type AccessRequest, findRequestProblem } from './request.ts'
 
@@ -41,7 +42,13 @@ function decidedEvent(request: AccessRequest, decision: Decision, correlationId:
   if (decision.effect === 'deny' && decision.because === 'invalid-request') {
     // Nothing of a request that failed its checks is repeated in the log.
     const problem = findRequestProblem(request) ?? 'none'
-    return { ...base, action: 'none', resource: { type: 'none', id: 'none' }, reasons: ['invalid-request', problem] }
+    return {
+      ...base,
+      action: 'none',
+      resource: { type: 'none', id: 'none' },
+      reasons: ['invalid-request', problem],
+      checks: decisionChecks(decision),
+    }
   }
   const { principal, action, resource, user } = request
   return {
@@ -59,6 +66,7 @@ function decidedEvent(request: AccessRequest, decision: Decision, correlationId:
     },
     action: action.kind === 'http' ? action.method : 'call',
     reasons: decision.effect === 'deny' ? [decision.because, ...decision.policies] : decision.policies,
+    ...(decision.effect === 'deny' && { checks: decisionChecks(decision) }),
     details: { ...(action.kind === 'http' && { path: withoutSecrets(action.path) }), inputs: hashOfInputs(request) },
   }
 }

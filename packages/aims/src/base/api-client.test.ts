@@ -53,7 +53,7 @@ test('a problem document becomes the error with its code', async () => {
   await assert.rejects(client.send({ method: 'GET', path: '/' }), {
     name: 'AimsError',
     code: 'provisioning.subject_taken',
-    message: 'another entry has it (id abc)',
+    message: 'another entry has it (id abc: ask the operator for aims explain abc)',
   })
 })
 

@@ -1,9 +1,9 @@
 import { Agent, type ClientRequest, type IncomingMessage, request as requestHttp } from 'node:http'
 import { type Agent as HttpsAgent, request as requestHttps } from 'node:https'
 import { connectFailure, isForbidden } from './connect-failure.ts'
-import { ERROR_CODES } from './error-codes/index.ts'
-import { AimsError, type AimsErrorCode } from './errors.ts'
-import { isJsonObject, type JsonValue, parseJson } from './json.ts'
+import { AimsError } from './errors.ts'
+import { type JsonValue, parseJson } from './json.ts'
+import { refusalIn } from './refusal-answer.ts'
 
 /** A request to the API of an AIMS server. */
 export interface ApiRequest {
@@ -117,17 +117,8 @@ function readAnswer(response: IncomingMessage, bytes: Buffer): JsonValue | undef
 }
 
 function problem(bytes: Buffer): AimsError {
-  const document = readJson(bytes)
-  const { code, detail, id } = isJsonObject(document) ? document : {}
-  if (typeof code !== 'string' || !isCode(code)) {
-    return new AimsError('operation.invalid_response', 'a problem without a code that this version knows')
-  }
-  const text = typeof detail === 'string' ? detail : ERROR_CODES[code]
-  return new AimsError(code, typeof id === 'string' ? `${text} (id ${id})` : text)
-}
-
-function isCode(code: string): code is AimsErrorCode {
-  return Object.hasOwn(ERROR_CODES, code)
+  const refusal = refusalIn(readJson(bytes))
+  return refusal ?? new AimsError('operation.invalid_response', 'a problem without a code that this version knows')
 }
 
 function readJson(bytes: Buffer): JsonValue {

@@ -33,6 +33,11 @@ export type AimsErrorCode =
   | keyof typeof PROTOCOL_CODES
   | keyof typeof EGRESS_CODES
 
+/** What an {@link AimsError} may carry beside its code and message. */
+export interface AimsErrorOptions extends ErrorOptions {
+  readonly observed?: string
+}
+
 /**
  * The one error class AIMS throws for input it refuses; misuse of the API throws `TypeError`.
  *
@@ -41,10 +46,14 @@ export type AimsErrorCode =
 export class AimsError extends Error {
   override readonly name = 'AimsError' as const
   readonly code: AimsErrorCode
+  /** What was found in place of what was expected, for the operator's record alone: a digest or a name, never a secret. */
+  declare readonly observed?: string
 
-  constructor(code: AimsErrorCode, message: string, options?: ErrorOptions) {
+  constructor(code: AimsErrorCode, message: string, options: AimsErrorOptions = {}) {
     super(message, options)
     this.code = code
+    // Whoever prints or serialises the error does not see it.
+    if (options.observed !== undefined) Object.defineProperty(this, 'observed', { value: options.observed })
   }
 
   /** True for an AimsError of any copy of this package. */

@@ -1,3 +1,5 @@
+import type { Check } from './check.ts'
+
 /** `area.what-happened`, e.g. `provisioning.issued`, `authentication.refused`. */
 export type AuditEventType = `${string}.${string}`
 
@@ -27,6 +29,8 @@ export interface AuditEvent {
   readonly policy?: { readonly ids: readonly string[]; readonly version: string }
   /** Error codes or policy ids that explain the decision. */
   readonly reasons?: readonly string[]
+  /** The checks behind a refusal in their order; the last one failed. At most 32. */
+  readonly checks?: readonly Check[]
   /** 5. The time is set by the log; this ties the records of one transaction together. */
   readonly correlationId: string
   /** 6. Attestation or risk state that influenced the decision. */

@@ -1,3 +1,5 @@
+export type { Cause } from './causes/cause.ts'
+export { CAUSES, diagnose, type NamedCause, type ToldRefusal } from './causes/diagnose.ts'
 export {
   type Checkpoint,
   formatCheckpoint,

@@ -1,12 +1,18 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
+import { AUDIENCE } from '../../../../test/support/identities.ts'
 import { refusalOf } from '../authentication/audit.ts'
+import type { Refused } from '../authentication/refusal/facts.ts'
+import { trailOf } from '../authentication/refusal/trail.ts'
+import type { IncomingRequest } from '../authentication/request.ts'
 import { createAuthorizer } from '../authorization/authorizer.ts'
 import { httpAction, toolCall } from '../authorization/request.ts'
 import { accessRequest, CALENDAR } from '../authorization/testing.ts'
+import { checkOf, MAX_CHECKS } from '../base/check.ts'
 import { AimsError } from '../base/errors.ts'
 import type { AuditEvent } from '../base/event.ts'
+import { bundleSource } from '../credentials/bundle/source.ts'
 import { cleanEvent, decodeRecord, encodeRecord, MAX_RECORD_LENGTH } from './record.ts'
 
 const NOW = Date.parse('2026-11-24T09:30:00.123Z')
@@ -92,6 +98,20 @@ const refusals: readonly (readonly [title: string, change: object, code: string]
   ['with details that JSON does not keep', { details: { a: 2 ** 53 } }, 'audit.invalid_field'],
   ['with NaN', { details: { a: Number.NaN } }, 'audit.invalid_field'],
   ['with a control character in a name', { details: { 'a\nb': 1 } }, 'audit.invalid_field'],
+  [
+    'with a check that neither passed nor failed',
+    { checks: [{ check: 'a.b', outcome: 'skipped' }] },
+    'audit.invalid_field',
+  ],
+  ['with a check of no name', { checks: [{ check: '', outcome: 'passed' }] }, 'audit.invalid_field'],
+  ['with a check named by a caller', { checks: [{ check: 'A b', outcome: 'passed' }] }, 'audit.invalid_field'],
+  ['with a check that says more', { checks: [{ check: 'a', outcome: 'passed', token: 'x' }] }, 'audit.unknown_field'],
+  [
+    'with a token in a check',
+    { checks: [{ check: 'a', outcome: 'passed', observed: 'Bearer 0123456789abcdef0' }] },
+    'audit.forbidden_value',
+  ],
+  ['with 33 checks', { checks: Array(33).fill({ check: 'a', outcome: 'passed' }) }, 'audit.too_large'],
   ['with 257 reasons', { reasons: Array(257).fill('x') }, 'audit.too_large'],
   [
     'with 33 details',
@@ -208,17 +228,35 @@ const SECRETS = [
 const hostile = fc.array(fc.oneof(fc.constantFrom(...SECRETS, '/', '.', ' ', '?'), fc.string({ unit: 'binary' })))
 
 test('no caller keeps its refusal out of the log by what it sends', () => {
-  const refused = new AimsError('authentication.missing', 'x')
+  const error = new AimsError('authentication.missing', 'x')
+  const options = { audiences: [AUDIENCE], bundles: bundleSource() }
+  const judged = (request: IncomingRequest): Refused => ({
+    request,
+    options,
+    accepted: ['wit+wpt'],
+    binding: {},
+    now: 0,
+    error,
+  })
   fc.assert(
     fc.property(hostile, hostile, (method, target) => {
       const request = { method: method.join(''), target: target.join(''), headers: [] }
-      assert.doesNotThrow(() => cleanEvent(refusalOf(request, refused, 'c')))
+      assert.doesNotThrow(() => cleanEvent(refusalOf(request, error, 'c', trailOf(judged(request)))))
     }),
   )
   for (const secret of SECRETS) {
     const request = { method: secret, target: `/${secret}/x`, headers: [] }
-    assert.ok(!JSON.stringify(cleanEvent(refusalOf(request, refused, 'c'))).includes(secret))
+    assert.ok(!JSON.stringify(cleanEvent(refusalOf(request, error, 'c', trailOf(judged(request))))).includes(secret))
   }
+})
+
+test('nor by what it claims: a trail at its longest is a record that the log takes', () => {
+  const text = '\u{1f600}"\\\u0000'.repeat(2000)
+  const longest = Array.from({ length: MAX_CHECKS }, (_, at) =>
+    checkOf(`check.${at}`, 'failed', { expected: text, observed: text, difference: 'x' }),
+  )
+  const event = { ...good, checks: longest, resource: { type: 'http', id: `/${'\u00ff'.repeat(511)}` } }
+  assert.doesNotThrow(() => encodeRecord(cleanEvent(event), 0, 0))
 })
 
 test('nor a decision about it', async () => {

@@ -1,4 +1,5 @@
 import { decodeUtf8 } from '../base/bytes.ts'
+import { MAX_CHECK_TEXT, MAX_CHECKS } from '../base/check.ts'
 import { AimsError, refuseAs } from '../base/errors.ts'
 import type { AuditEvent } from '../base/event.ts'
 import { canonicalJson } from '../base/jcs.ts'
@@ -23,6 +24,7 @@ export const MAX_RECORD_LENGTH = 16_384
 
 const IDENTIFIER = 2048
 const WORD = 128
+const NAME = /^[a-z][a-z0-9.-]*$/
 
 const REQUIRED: { readonly [name: string]: Clean } = {
   type: text(WORD, /^[a-z][a-z0-9-]*(?:\.[a-z0-9][a-z0-9-]*)+$/),
@@ -40,6 +42,13 @@ const OPTIONAL: { readonly [name: string]: Clean } = {
   subject: object({ id: text(IDENTIFIER) }, { issuer: text(IDENTIFIER), type: text(WORD) }),
   policy: object({ ids: list(text(256), 256), version: text(256) }),
   reasons: list(text(256), 256),
+  checks: list(
+    object(
+      { check: text(WORD, NAME), outcome: oneOf('passed', 'failed') },
+      { expected: text(MAX_CHECK_TEXT), observed: text(MAX_CHECK_TEXT), difference: text(WORD, NAME) },
+    ),
+    MAX_CHECKS,
+  ),
   posture: object({ type: text(WORD) }, { binding: text(WORD), selectors: list(text(1024), 256) }),
   remediation: object({ action: text(256), cause: text(1024) }),
   details: facts(32, text(1024)),

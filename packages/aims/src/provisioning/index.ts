@@ -57,6 +57,7 @@ export {
   type Posture,
 } from './issuer.ts'
 export { isMatch, matchEntries } from './match.ts'
+export { noIdentityChecks } from './nearest.ts'
 export { AGENT_PREFIXES, isAgent, requireAgentRules } from './registration/agent-rules.ts'
 export { createEntryIndex, type EntryIndex } from './registration/entry-index.ts'
 export {

@@ -12,6 +12,7 @@ import { type IssuedX509Svid, issueX509Svid } from '../credentials/x509-svid/iss
 import type { SpiffeId } from '../identifiers/spiffe-id.ts'
 import { type AttestedAgent, isServedBy } from './agent-group.ts'
 import type { CredentialType, RegistrationEntry } from './entry.ts'
+import { issuanceChecks } from './issuance-checks.ts'
 import { isMatch } from './match.ts'
 
 /** The keys that sign for the trust domain now. Asked at every issuance, so that a rotation takes effect at once. */
@@ -265,10 +266,11 @@ function issuance(
 
 function refusal(
   type: CredentialType,
-  { entryId, posture, correlationId, agent }: IssuanceRequest,
+  request: IssuanceRequest,
   entry: RegistrationEntry | undefined,
   { code }: AimsError,
 ): AuditEvent {
+  const { entryId, posture, correlationId, agent } = request
   return {
     type: 'provisioning.refused',
     ...(entry === undefined ? {} : { agent: { id: entry.spiffeId } }),
@@ -276,6 +278,7 @@ function refusal(
     action: 'issue',
     decision: 'deny',
     reasons: [code],
+    checks: issuanceChecks(type, request, entry, code),
     correlationId,
     posture,
     details: { entry: entryId, ...viaOf(agent) },

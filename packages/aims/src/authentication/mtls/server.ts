@@ -1,8 +1,11 @@
 import { randomUUID } from 'node:crypto'
 import type { Server, TLSSocket, TlsOptions } from 'node:tls'
+import type { Check } from '../../base/check.ts'
+import { systemClock } from '../../base/clock.ts'
 import { AimsError } from '../../base/errors.ts'
 import type { Observer } from '../../base/event.ts'
 import type { X509Svid, X509SvidSource } from '../../credentials/x509-svid/source.ts'
+import { connectionTrailOf } from '../refusal/trail.ts'
 import { contextOptions, peerCertificatesOf, type TlsVersion } from './material.ts'
 import { type PeerRules, Peers } from './peers.ts'
 
@@ -74,6 +77,7 @@ export function rotatingServer(server: Server, source: X509SvidSource, options: 
       action: 'connect',
       decision: 'deny',
       reasons: [error.code],
+      checks: checksOf(error, socket, options),
       correlationId: randomUUID(),
     })
     record.catch((cause: unknown) => server.emit('tlsClientError', cause, socket))
@@ -106,6 +110,16 @@ export function rotatingServer(server: Server, source: X509SvidSource, options: 
   timer.unref()
   server.once('close', () => clearInterval(timer))
   return { refresh, stop: () => clearInterval(timer) }
+}
+
+function checksOf(
+  error: AimsError,
+  socket: TLSSocket,
+  { bundles, revocations, clock = systemClock }: PeerRules,
+): readonly Check[] {
+  const request = { method: 'connect', target: '/', headers: [], peerCertificates: peerCertificatesOf(socket) }
+  const options = { audiences: [], bundles, ...(revocations === undefined ? {} : { revocations }) }
+  return connectionTrailOf({ request, options, accepted: ['mtls'], binding: {}, now: clock(), error })
 }
 
 // A source that has nothing at the moment changes nothing: clients themselves refuse what has expired.

@@ -15,3 +15,6 @@ export const BODY_DIGEST_CLAIM = 'urn:uuid:81f1ebb5-1cae-4b16-8f93-c41ef76b02fb'
 export function bodyDigest(body: Uint8Array): string {
   return contentDigest(body)
 }
+
+/** What a record says was observed where a body did not arrive, or was read before it could be compared. */
+export const LOST_BODY = 'no body: it did not arrive, or was read before'

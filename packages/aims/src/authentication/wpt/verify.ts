@@ -154,8 +154,9 @@ export function checkBody(proof: CheckedProof, body: Uint8Array | undefined, req
     return false
   }
   if (body === undefined) return false
-  if (proof.bodyDigest !== bodyDigest(body)) {
-    throw new AimsError('proof.body_mismatch', 'the proof was made for another body')
+  const observed = bodyDigest(body)
+  if (proof.bodyDigest !== observed) {
+    throw new AimsError('proof.body_mismatch', 'the proof was made for another body', { observed })
   }
   return true
 }

@@ -72,6 +72,8 @@ export const AUTHENTICATION_CODES = {
     'the request carries a field that only a gateway sets, or one that changes its method or path',
   'authentication.target_unsupported':
     'the request target or protocol is not one a gateway can judge: absolute form, *, CONNECT, an upgrade but WebSocket',
+  'authentication.body_read_before':
+    'something read the body before the caller was authenticated: put authentication in front of body parsers',
   'authentication.not_vouched': 'the proxy is known, and may not speak for the caller that it names',
   'authentication.refused':
     'what a caller is told: the proof of identity was not accepted; the record with the id says why',
