@@ -157,4 +157,9 @@ export const authentication: readonly Requirement[] = [
     ['03', 'OURS', 'implemented', 'it has no token, key or body in it, and no caller can keep it out of the log by what it sends'],
     ['04', 'OURS', 'implemented', 'aims explain ID names the cause and what to change, for the misconfigurations that are known'],
   ]),
+  ...topic('authentication', 'message', 'draft-ietf-wimse-wpt-02, as bound to messages by docs/messages.md', [
+    ['01', 'OURS', 'implemented', 'the proof of a message binds topic, payload, key, headers and reply address'],
+    ['02', 'OURS', 'implemented', 'it is used once, by all consumers of a topic that share a store'],
+    ['03', 'OURS', 'implemented', 'a proof of a message is none of a request, nor the other way round'],
+  ]),
 ]

@@ -30,6 +30,21 @@ export {
   type VerifiedResponse,
   verifyResponse,
 } from './http-signature/verify-response.ts'
+export {
+  ENVELOPE_CLAIM,
+  MESSAGE_FIELDS,
+  MESSAGE_PROOF_TYP,
+  type MessageHeader,
+  type QueuedMessage,
+} from './message/message.ts'
+export { type MessageProof, type MessageProofOptions, proveMessage } from './message/prove.ts'
+export {
+  createMessageVerifier,
+  type MessageSource,
+  type MessageVerifier,
+  type MessageVerifierOptions,
+  type VerifiedMessage,
+} from './message/verify.ts'
 export { requireLiveCertificate } from './mtls/chain.ts'
 export {
   type ClientTlsOptions,

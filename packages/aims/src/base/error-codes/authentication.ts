@@ -17,6 +17,9 @@ export const AUTHENTICATION_CODES = {
   'proof.method_mismatch': 'the proof was made for another HTTP method',
   'proof.target_mismatch': 'the proof was made for another request target',
   'proof.body_mismatch': 'the proof was made for another request body',
+  'proof.envelope_mismatch':
+    'the proof was made for another key, other headers or another reply address of the message: make it last, and name headers that change on the way in unboundHeaders',
+  'proof.nonce_mismatch': 'the proof does not answer the nonce that this consumer gave out for the message',
   'proof.binding_missing': 'this service requires the proof to name method, target or body, and it does not',
   'proof.access_token_mismatch': 'ath does not match the access token of the request',
   'proof.txn_token_mismatch': 'tth does not match the Txn-Token of the request',

@@ -1,0 +1,166 @@
+import { type Clock, systemClock } from '../../base/clock.ts'
+import { AimsError } from '../../base/errors.ts'
+import type { Observer } from '../../base/event.ts'
+import type { BundleSource } from '../../credentials/bundle/bundle.ts'
+import { DEFAULT_CLOCK_SKEW, requireTimeOptions } from '../../credentials/lifetime.ts'
+import { requireNotRevoked } from '../../credentials/revocation/require.ts'
+import type { RevocationSource } from '../../credentials/revocation/revocation.ts'
+import { cachingWitVerifier } from '../../credentials/wit/cache.ts'
+import type { IdMatcher } from '../../identifiers/matcher.ts'
+import { makePrincipal, type Principal } from '../principal.ts'
+import { randomId } from '../random-id.ts'
+import { consume } from '../replay/consume.ts'
+import type { ReplayStore } from '../replay/replay-store.ts'
+import { requirePeer } from '../route.ts'
+import { checkMessageProof } from './check.ts'
+import { bytesOf, MESSAGE_FIELDS, type QueuedMessage } from './message.ts'
+
+/** What a consumer knows for itself. */
+export interface MessageVerifierOptions {
+  readonly bundles: BundleSource
+  /** One store for all consumers of a topic, with room for every message that can be alive at a time. */
+  readonly replays: ReplayStore
+  /** Learns of messages that were refused. */
+  readonly observer: Observer
+  /** Seconds that a message may wait at most: how long proofs may live, and how long the store keeps each. At most 604,800. */
+  readonly maxLifetime: number
+  /** Lower-case names of headers that something on the way adds or changes. The same at producers. Default none. */
+  readonly unboundHeaders?: readonly string[]
+  /** Who may send at all. Default: every workload of the bundles' trust domains. */
+  readonly peer?: IdMatcher
+  /** Which credentials were revoked, asked for every message. Default: none is checked. */
+  readonly revocations?: RevocationSource
+  /** Seconds that a producer's clock may be ahead. Default 30. */
+  readonly clockSkew?: number
+  /** Default: the machine's. */
+  readonly clock?: Clock
+}
+
+/** Where a message was taken from, and for which question. */
+export interface MessageSource {
+  /** The topic that was subscribed to. Never what the message says of itself. */
+  readonly topic: string
+  /** What this consumer gave out for this one message. Then the proof must have it. */
+  readonly nonce?: string
+}
+
+/** A message whose sender is known. */
+export interface VerifiedMessage {
+  readonly principal: Principal
+  /** `jti` of the proof. */
+  readonly id: string
+  /** Seconds since the epoch. */
+  readonly expiresAt: number
+}
+
+/** Verifies messages. Made by {@link createMessageVerifier}. */
+export interface MessageVerifier {
+  /**
+   * Tells who sent a message, and uses up its proof: a second delivery of it is refused, also after a crash.
+   *
+   * @throws {@link AimsError} `authentication.missing`, `.missing_proof`, `.missing_credential`, `.duplicate_field`,
+   *   `.peer_unexpected`; `credential.*`; `proof.*`
+   */
+  verify(message: QueuedMessage, source: MessageSource): Promise<VerifiedMessage>
+  /**
+   * As `verify`, and the proof is used up by `use` only: call it when the message has been worked on, before it is
+   * acknowledged. A crash in between lets the broker deliver again; so two deliveries at one time are both worked on, and the
+   * work must bear that.
+   */
+  check(message: QueuedMessage, source: MessageSource): Promise<VerifiedMessage & { use(): Promise<void> }>
+}
+
+const MAX_LIFETIME = 604_800
+
+/**
+ * Makes the verifier of a consumer. The WIT of a message must still be good when the message is consumed: a longer queue
+ * needs WITs that live longer.
+ *
+ * @throws TypeError for options out of range
+ * @see docs/messages.md; draft-ietf-wimse-wpt-02
+ */
+export function createMessageVerifier(options: MessageVerifierOptions): MessageVerifier {
+  const { bundles, replays, observer, maxLifetime, clock = systemClock, clockSkew = DEFAULT_CLOCK_SKEW } = options
+  requireTimeOptions(0, clockSkew, maxLifetime)
+  if (maxLifetime > MAX_LIFETIME) throw new TypeError('maxLifetime is at most 604800 seconds')
+  const verifyWit = cachingWitVerifier({ bundles, profile: 'wimse', clockSkew })
+  const { unboundHeaders = [], peer, revocations } = options
+
+  const judge = (message: QueuedMessage, { topic, nonce }: MessageSource) => {
+    if (topic === '') throw new TypeError('a message is taken from a topic')
+    const now = clock()
+    const carried = carriedBy(message)
+    const wit = verifyWit(carried.wit, now)
+    const expected = { wit, topic, now, maxLifetime, clockSkew, nonce, unboundHeaders }
+    const proof = checkMessageProof(message, carried.proof, expected)
+    const { subject, issuedAt, id, confirmation } = wit
+    requirePeer(subject, peer)
+    const keyThumbprint = (): string => confirmation.thumbprint
+    requireNotRevoked(revocations, { kind: 'wit', subject, issuedAt, id, keyThumbprint }, now)
+    const principal = makePrincipal({
+      id: subject,
+      method: 'wit+wpt',
+      profile: 'wimse',
+      credential: { type: 'wit', id: id ?? confirmation.thumbprint },
+      covers: { method: false, target: true, body: true },
+      expiresAt: wit.expiresAt,
+      ...(wit.attested === undefined ? {} : { attested: wit.attested }),
+      ...(wit.delegation === undefined ? {} : { delegation: wit.delegation }),
+    })
+    return { proof, principal }
+  }
+
+  const recorded = async <T>(topic: string, work: () => T | Promise<T>): Promise<T> => {
+    try {
+      return await work()
+    } catch (error) {
+      if (AimsError.is(error)) {
+        await observer.record({
+          type: 'authentication.refused',
+          resource: { type: 'topic', id: topic },
+          action: 'consume',
+          decision: 'deny',
+          reasons: [error.code],
+          correlationId: randomId(),
+        })
+      }
+      throw error
+    }
+  }
+
+  const check = async (message: QueuedMessage, source: MessageSource): ReturnType<MessageVerifier['check']> => {
+    const { proof, principal } = await recorded(source.topic, () => judge(message, source))
+    const { id, expiresAt, replayKey, retainUntil } = proof
+    const use = (): Promise<void> =>
+      recorded(source.topic, () => consume(replays, replayKey, retainUntil, clock(), 'proof.replayed'))
+    return { principal, id, expiresAt, use }
+  }
+
+  return {
+    check,
+    async verify(message, source) {
+      const { use, ...verified } = await check(message, source)
+      await use()
+      return verified
+    },
+  }
+}
+
+function carriedBy({ headers = [] }: QueuedMessage): { readonly wit: string; readonly proof: string } {
+  const [wit, ...moreWits] = valuesOf(headers, MESSAGE_FIELDS.wit)
+  const [proof, ...moreProofs] = valuesOf(headers, MESSAGE_FIELDS.proof)
+  if (moreWits.length + moreProofs.length > 0) {
+    throw new AimsError('authentication.duplicate_field', 'a header that must occur once occurs more often')
+  }
+  if (wit === undefined && proof === undefined) {
+    throw new AimsError('authentication.missing', 'the message carries no proof of identity')
+  }
+  if (wit === undefined) throw new AimsError('authentication.missing_credential', 'the proof came without its WIT')
+  if (proof === undefined) throw new AimsError('authentication.missing_proof', 'a WIT without a proof proves nothing')
+  return { wit, proof }
+}
+
+function valuesOf(headers: NonNullable<QueuedMessage['headers']>, field: string): readonly string[] {
+  const found = headers.filter(([name]) => name.toLowerCase() === field)
+  return found.map(([, value]) => Buffer.from(bytesOf(value)).toString('latin1'))
+}
