@@ -17,6 +17,8 @@ interface Hash {
 
 const CHUNK = 1024 * 1024
 const MAX_REMEMBERED = 1024
+/** Looks at a file that is touched meanwhile. */
+const MAX_LOOKS = 5
 
 /** Looks at the program behind `/proc/<pid>/exe`, and hashes each file once. */
 export class ExecutableReader {
@@ -30,11 +32,20 @@ export class ExecutableReader {
 
   /**
    * Nothing is known when this process may not look: it needs to be root or the same user. The last thing awaited is a
-   * look at the program, so what is read right after was true together with it.
+   * look at the program, so what is read right after was true together with it. A file that is only touched meanwhile -
+   * a backup or a package manager links it once more, or sets its mode - is looked at again.
    *
-   * @returns nothing when the process starts another program, or the file changes, while it is looked at
+   * @returns nothing when the process starts another program, or the file changes all the time, while it is looked at
    */
   async read(process: ProcessHandle): Promise<Executable | undefined> {
+    for (let looks = 0; looks < MAX_LOOKS; looks += 1) {
+      const seen = await this.#look(process)
+      if (seen !== 'touched') return seen
+    }
+    return undefined
+  }
+
+  async #look(process: ProcessHandle): Promise<Executable | 'touched' | undefined> {
     const path = process.readLink('exe')
     if (path === undefined) return {}
     const here = await this.#statHere(path)
@@ -44,12 +55,14 @@ export class ExecutableReader {
     let sha256 = this.#hashes.get(stamp)?.value
     if (sha256 === undefined && stats.isFile() && stats.size <= this.#maxSize) {
       sha256 = await this.#hash(process, stamp)
-      if (!(await runs(process, stamp))) return undefined
+      const after = await statIfAllowed(process.path('exe'))
+      if (after === undefined || !isSameFile(after, stats)) return undefined
+      if (identity(after) !== stamp) return 'touched'
     }
     if (process.readLink('exe') !== path) return undefined
     // The link shows the path as the process sees it. In a mount namespace of its own any user can make that path say
     // anything, so it counts only when it leads here to the very same file.
-    const isHere = here !== undefined && here.dev === stats.dev && here.ino === stats.ino
+    const isHere = here !== undefined && isSameFile(here, stats)
     return { ...(isHere ? { path } : {}), ...(sha256 === undefined ? {} : { sha256 }) }
   }
 
@@ -84,12 +97,8 @@ export class ExecutableReader {
   }
 }
 
-async function runs(process: ProcessHandle, stamp: string): Promise<boolean> {
-  try {
-    return identity(await stat(process.path('exe'), { bigint: true })) === stamp
-  } catch {
-    return false
-  }
+function isSameFile(one: BigIntStats, other: BigIntStats): boolean {
+  return one.dev === other.dev && one.ino === other.ino
 }
 
 // The digest of exactly the file with this identity, or nothing when it is another one, or changes meanwhile.

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { createHash } from 'node:crypto'
 import {
+  linkSync,
   mkdirSync,
   mkdtempSync,
   readFileSync,
@@ -8,6 +9,7 @@ import {
   rmSync,
   symlinkSync,
   unlinkSync,
+  utimesSync,
   writeFileSync,
 } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -189,6 +191,36 @@ test('a process that changes while it is looked at is refused', async () => {
     await assert.rejects(attesting, code('attestation.process_changed'))
     write('stat', stat(5000))
     write('status', STATUS)
+  }
+})
+
+test('a program whose file is linked once more while it is hashed is the same program', async () => {
+  const content = Buffer.alloc(32 * 1024 * 1024, 'a')
+  writeFileSync(program, content)
+  for (let links = 1; links <= 3; links += 1) {
+    const attesting = attestor().attest(peer(), now)
+    await new Promise((resolve) => setImmediate(resolve))
+    linkSync(program, join(root, `backup-${links}`))
+    const { selectors } = await attesting
+    assert.ok(selectors.includes(`unix:sha256:${createHash('sha256').update(content).digest('hex')}`))
+    assert.ok(selectors.includes(`unix:path:${program}`))
+  }
+})
+
+test('a program whose file is touched all the time is not told', async () => {
+  writeFileSync(program, Buffer.alloc(1024 * 1024))
+  const attesting = attestor().attest(peer(), now)
+  let isOver = false
+  const touch = (): void => {
+    // Another time each turn: the clock of the file system stands still for milliseconds.
+    utimesSync(program, 1, Math.random() * 1e9)
+    if (!isOver) setImmediate(touch)
+  }
+  touch()
+  try {
+    await assert.rejects(attesting, code('attestation.process_changed'))
+  } finally {
+    isOver = true
   }
 })
 
