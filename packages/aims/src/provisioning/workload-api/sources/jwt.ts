@@ -8,6 +8,8 @@ interface Held {
   readonly svid: JwtSvid
   /** Seconds since the epoch: half of its life, give or take a tenth. */
   readonly renewAt: number
+  /** Seconds since the epoch: from here on it may end on its way, and a fresh one is worth waiting for. */
+  readonly lateAt: number
 }
 
 const MAX_AUDIENCES = 1000
@@ -34,7 +36,7 @@ export class WorkloadJwtSource implements JwtSvidSource {
 
   /**
    * A JWT-SVID for `audience` with time left. From half of its life on a fresh one is fetched while the old one is
-   * still given out; callers that come at the same time share one fetch.
+   * still given out, and in the last tenth the fresh one is waited for; callers that come at the same time share one fetch.
    *
    * @throws {@link AimsError} as `WorkloadApiClient.fetchJwtSvids`
    */
@@ -43,10 +45,15 @@ export class WorkloadJwtSource implements JwtSvidSource {
     const now = this.#settings.clock()
     if (held === undefined || held.svid.expiresAt <= now) return await this.#fetch(audience)
     if (held.renewAt <= now) {
-      this.#fetch(audience).catch((error: unknown) => {
+      const fresh = this.#fetch(audience).catch((error: unknown) => {
+        const isTaken = AimsError.is(error) && error.code === 'provisioning.no_identity'
         // Without an identity nothing is given out any more; other failures leave the time that is left to try again.
-        if (AimsError.is(error) && error.code === 'provisioning.no_identity') this.forget()
+        if (isTaken) this.forget()
+        if (isTaken || held.svid.expiresAt <= this.#settings.clock()) throw error
+        return held.svid
       })
+      if (held.lateAt <= now) return await fresh
+      fresh.catch(() => undefined)
     }
     return held.svid
   }
@@ -83,7 +90,8 @@ export class WorkloadJwtSource implements JwtSvidSource {
     const part = 0.5 + (this.#settings.random() - 0.5) * 0.2
     if (epoch === this.#epoch) {
       this.#held.delete(audience)
-      this.#held.set(audience, { svid, renewAt: now + (svid.expiresAt - now) * part })
+      const life = svid.expiresAt - now
+      this.#held.set(audience, { svid, renewAt: now + life * part, lateAt: svid.expiresAt - life / 10 })
       const oldest = this.#held.keys().next().value
       if (this.#held.size > MAX_AUDIENCES && oldest !== undefined) this.#held.delete(oldest)
     }

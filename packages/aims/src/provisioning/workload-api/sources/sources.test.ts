@@ -402,6 +402,23 @@ test('a renewal that fails leaves the time that is left; an expired token is nev
   await assert.rejects(source.jwtSvid('a'), code('provisioning.endpoint_unavailable'))
 })
 
+test('a token in the last tenth of its life is given out only while there is no fresh one', async () => {
+  await issue(ME)
+  await answerJwt('a')
+  let now = Math.floor(Date.now() / 1000)
+  const source = jwtSource(() => now)
+  const first = await source.jwtSvid('a')
+  now = first.expiresAt - 359
+  await answerJwt('a')
+  const fresh = await source.jwtSvid('a')
+  assert.notEqual(fresh, first)
+  now = fresh.expiresAt - 1
+  api.answer('fetchJwtSvid', status.UNAVAILABLE)
+  assert.equal(await source.jwtSvid('a'), fresh)
+  api.answer('fetchJwtSvid', status.PERMISSION_DENIED)
+  await assert.rejects(source.jwtSvid('a'), code('provisioning.no_identity'))
+})
+
 test('a renewal that is refused ends the use of all tokens', async () => {
   await issue(ME)
   await answerJwt('a')
