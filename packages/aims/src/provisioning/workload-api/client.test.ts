@@ -11,6 +11,8 @@ import { FakeWorkloadApi } from '../../../../../test/support/fake-workload-api.t
 import { IssuingBackend } from '../../../../../test/support/issuing-backend.ts'
 import { AimsError } from '../../base/errors.ts'
 import { serializeBundle } from '../../credentials/bundle/serialize.ts'
+import type { Wit } from '../../credentials/wit/source.ts'
+import type { X509Svid } from '../../credentials/x509-svid/source.ts'
 import { WorkloadApiClient } from './client.ts'
 import { frameMessage } from './grpc-framing.ts'
 import type { JwtSvidMessage, WitSvidMessage, X509SvidMessage } from './messages.ts'
@@ -279,6 +281,100 @@ test('a bad message within a stream is dropped, and the stream goes on', async (
   })
   await watching
   assert.deepEqual(seen, [ME, 'provisioning.invalid_response', OTHER])
+})
+
+describe('what a message repeats is not read again', () => {
+  test('an X.509-SVID: the same object until any part of it is another', async () => {
+    const { x509Svid, hint } = mine
+    const seen: (X509Svid | string)[] = []
+    const ended = new AbortController()
+    const messages = [
+      x509(mine, others),
+      x509(others, mine),
+      x509({ ...mine, hint: 'primary' }),
+      // A chain that is known does not make its key known, nor the other way round.
+      x509({ ...others, x509Svid }),
+      x509({ ...mine, x509SvidKey: others.x509SvidKey }),
+      x509({ ...mine, spiffeId: OTHER }),
+      x509({ ...mine, x509Svid: Buffer.concat([x509Svid, x509Svid.subarray(0, 1)]) }),
+      x509(mine),
+    ]
+    const goOn = (): void => {
+      const next = messages.shift()
+      if (next === undefined) ended.abort()
+      else api.answer('fetchX509Svid', next)
+    }
+    goOn()
+    await client.watchX509Svids({
+      signal: ended.signal,
+      onUpdate({ svids }) {
+        seen.push(...svids)
+        goOn()
+      },
+      onInvalid(error) {
+        seen.push(error.code)
+        goOn()
+      },
+    })
+    const [first, second, third, fourth, hinted, ...rest] = seen
+    assert.ok(typeof first === 'object' && typeof hinted === 'object')
+    assert.equal(fourth, first)
+    assert.equal(third, second)
+    assert.deepEqual([first.hint, hinted.hint], [hint, 'primary'])
+    assert.deepEqual(rest.slice(0, 4), Array(4).fill('provisioning.invalid_response'))
+    assert.ok(typeof rest[4] === 'object' && String(rest[4].spiffeId) === ME)
+  })
+
+  test('a WIT: the same object until any part of it is another', async () => {
+    const seen: (Wit | string)[] = []
+    const ended = new AbortController()
+    const messages = [
+      { svids: [wit, otherWit] },
+      { svids: [otherWit, wit] },
+      { svids: [{ ...wit, witSvidKey: otherWit.witSvidKey }] },
+      { svids: [{ ...otherWit, witSvid: wit.witSvid }] },
+    ]
+    const goOn = (): void => {
+      const next = messages.shift()
+      if (next === undefined) ended.abort()
+      else api.answer('fetchWitSvid', next)
+    }
+    goOn()
+    await client.watchWits({
+      signal: ended.signal,
+      onUpdate(wits) {
+        seen.push(...wits)
+        goOn()
+      },
+      onInvalid(error) {
+        seen.push(error.code)
+        goOn()
+      },
+    })
+    const [first, second, third, fourth, ...rest] = seen
+    assert.ok(typeof first === 'object')
+    assert.equal(fourth, first)
+    assert.equal(third, second)
+    assert.deepEqual(rest, Array(2).fill('provisioning.invalid_response'))
+  })
+})
+
+test('an AIMS agent says by a code what it could not do; no other text is shown', async () => {
+  for (const [told, shown] of [
+    ['operation.server_unreachable', 'the call ended with gRPC status 14: operation.server_unreachable'],
+    ['operation.server_unreachable, token', 'the call ended with gRPC status 14'],
+    ['constructor', 'the call ended with gRPC status 14'],
+  ] as const) {
+    const server = createHttp2Server().listen(join(dir, 'says'))
+    server.on('stream', (stream) => {
+      stream.respond({ ':status': 200, 'content-type': 'application/grpc', 'grpc-status': '14', 'grpc-message': told })
+      stream.end()
+    })
+    using agent = new WorkloadApiClient({ address: `unix://${join(dir, 'says')}`, timeout: 2000 })
+    await assert.rejects(agent.fetchX509Svids(), { code: 'provisioning.endpoint_unavailable', message: shown })
+    agent.close()
+    server.close()
+  }
 })
 
 test('a message larger than the reader allows ends the call', async () => {

@@ -2,10 +2,12 @@ import { AimsError } from '../../base/errors.ts'
 import type { JwtSvid } from '../../credentials/jwt-svid/source.ts'
 import type { Profile } from '../../credentials/profile.ts'
 import type { Wit } from '../../credentials/wit/source.ts'
+import type { X509Svid } from '../../credentials/x509-svid/source.ts'
 import type { SpiffeId } from '../../identifiers/spiffe-id.ts'
 import { REVOCATIONS_SERVICE, type SeenRevocations } from '../revocations/relay.ts'
 import { GrpcConnection } from './connection.ts'
 import { resolveEndpoint } from './endpoint.ts'
+import type { WitSvidResponse } from './messages.ts'
 import {
   readJwtBundles,
   readJwtSvids,
@@ -20,6 +22,7 @@ import {
   type X509Context,
 } from './responses.ts'
 import { type Procedure, WORKLOAD_API } from './service.ts'
+import { Unchanged } from './unchanged.ts'
 
 /** How to reach a Workload API. */
 export interface WorkloadApiClientOptions {
@@ -82,7 +85,8 @@ export class WorkloadApiClient {
 
   /** Follows the X.509-SVIDs of this workload. Resolves when it was aborted, or when the server ends the stream. */
   async watchX509Svids(watcher: Watcher<X509Context>): Promise<void> {
-    await this.#watch(WORKLOAD_API.fetchX509Svid, {}, readX509Context, watcher)
+    const last = new Unchanged<X509Svid>()
+    await this.#watch(WORKLOAD_API.fetchX509Svid, {}, (r) => readX509Context(r, last), watcher)
   }
 
   /** Follows the X.509 bundles of all trust domains this workload needs. */
@@ -97,7 +101,9 @@ export class WorkloadApiClient {
 
   /** Follows the WITs of this workload. */
   async watchWits(watcher: Watcher<readonly Wit[]>): Promise<void> {
-    await this.#watch(WORKLOAD_API.fetchWitSvid, { spiffeId: '' }, (r) => readWits(r, this.#witProfile), watcher)
+    const last = new Unchanged<Wit>()
+    const read = (r: WitSvidResponse): readonly Wit[] => readWits(r, this.#witProfile, last)
+    await this.#watch(WORKLOAD_API.fetchWitSvid, { spiffeId: '' }, read, watcher)
   }
 
   /** Follows the WIT bundles of all trust domains this workload needs. */

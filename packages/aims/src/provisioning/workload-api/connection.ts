@@ -9,6 +9,7 @@ import {
 import { connect as connectSocket, type Socket } from 'node:net'
 import { setTimeout as delay } from 'node:timers/promises'
 import { connectFailure, isForbidden } from '../../base/connect-failure.ts'
+import { ERROR_CODES } from '../../base/error-codes/index.ts'
 import { AimsError, type AimsErrorCode } from '../../base/errors.ts'
 import type { Endpoint } from './endpoint.ts'
 import { FrameReader, frameMessage } from './grpc-framing.ts'
@@ -99,6 +100,7 @@ function openStream(session: ClientHttp2Session, path: string): ClientHttp2Strea
 async function runStream(stream: ClientHttp2Stream, call: Call, maxMessageSize: number): Promise<void> {
   const reader = new FrameReader(maxMessageSize)
   let status: string | undefined
+  let reason: string | undefined
   let failure: unknown
   const cancel = (): void => stream.close(constants.NGHTTP2_CANCEL)
   const fail = (error: unknown): void => {
@@ -107,7 +109,9 @@ async function runStream(stream: ClientHttp2Stream, call: Call, maxMessageSize: 
   }
   const takeStatus = (headers: IncomingHttpHeaders): void => {
     const value = headers['grpc-status']
-    if (typeof value === 'string') status ??= value
+    if (typeof value !== 'string' || status !== undefined) return
+    status = value
+    reason = headers['grpc-message']?.toString()
   }
   stream.on('response', (headers) => {
     if (headers[':status'] !== 200 || headers['content-type']?.startsWith('application/grpc') !== true) {
@@ -133,7 +137,7 @@ async function runStream(stream: ClientHttp2Stream, call: Call, maxMessageSize: 
   if (failure !== undefined) throw failure
   if (call.signal?.aborted === true) return
   if (status === undefined) throw new AimsError('provisioning.endpoint_unavailable', 'the connection was lost')
-  if (status !== String(GRPC_STATUS.ok)) throw statusError(status)
+  if (status !== String(GRPC_STATUS.ok)) throw statusError(status, reason)
   reader.end()
 }
 
@@ -144,11 +148,13 @@ const CODE_OF_STATUS: { readonly [status: string]: AimsErrorCode } = {
   [GRPC_STATUS.unimplemented]: 'provisioning.unimplemented',
 }
 
-// The text that came with the status is the server's and is left out.
-function statusError(status: string): AimsError {
+// The text that came with the status is the server's and is left out, unless it is one of our codes: an AIMS agent says
+// by it what it could not do.
+function statusError(status: string, reason: string | undefined): AimsError {
   const code = Object.hasOwn(CODE_OF_STATUS, status) ? CODE_OF_STATUS[status] : undefined
   const shown = /^[0-9]{1,2}$/.test(status) ? status : 'unreadable'
-  return new AimsError(code ?? 'provisioning.endpoint_unavailable', `the call ended with gRPC status ${shown}`)
+  const why = reason !== undefined && Object.hasOwn(ERROR_CODES, reason) ? `: ${reason}` : ''
+  return new AimsError(code ?? 'provisioning.endpoint_unavailable', `the call ended with gRPC status ${shown}${why}`)
 }
 
 const MAX_ATTEMPTS = 20

@@ -3,7 +3,13 @@ import type { JwsAlgorithm } from '../../base/algorithms.ts'
 import { asBuffer } from '../../base/bytes.ts'
 import { AimsError, refuseAs } from '../../base/errors.ts'
 import { isJsonObject, type JsonObject, parseJsonObject } from '../../base/json.ts'
-import { importPrivateKey, importVerificationKey, type VerificationKey, WorkloadKey } from '../../base/keys.ts'
+import {
+  importPrivateKey,
+  importVerificationKey,
+  jwkThumbprint,
+  type VerificationKey,
+  WorkloadKey,
+} from '../../base/keys.ts'
 import type { TrustBundle } from '../../credentials/bundle/bundle.ts'
 import { parseJwks } from '../../credentials/bundle/jwks.ts'
 import { decodeUnverifiedJwtSvid } from '../../credentials/jwt-svid/decode.ts'
@@ -32,6 +38,7 @@ import type {
   X509SvidMessage,
   X509SvidResponse,
 } from './messages.ts'
+import { Unchanged } from './unchanged.ts'
 
 // What the Workload API sent, to values that may be used. Each refuses the whole message with
 // `provisioning.invalid_response` when any part of it breaks a rule: half a state is no state.
@@ -47,14 +54,24 @@ export interface X509Context {
   readonly bundles: X509Bundles
 }
 
-/** Reads the X.509-SVIDs of a workload: each key belongs to its leaf, each leaf to the identifier named beside it. */
-export function readX509Context(response: X509SvidResponse): X509Context {
+/**
+ * Reads the X.509-SVIDs of a workload: each key belongs to its leaf, each leaf to the identifier named beside it.
+ *
+ * @param last - What the message before it on the same stream has given.
+ */
+export function readX509Context(response: X509SvidResponse, last: Unchanged<X509Svid> = new Unchanged()): X509Context {
   return reading(() => {
     const bundles = new Map<TrustDomain, readonly Uint8Array[]>()
     const messages = firstOfEachHint(response.svids)
     for (const { spiffeId, bundle } of messages) addX509Bundle(bundles, trustDomainOf(parseSpiffeId(spiffeId)), bundle)
     for (const [name, bundle] of response.federatedBundles) addX509Bundle(bundles, readTrustDomain(name), bundle)
-    return { svids: messages.map(readX509Svid), bundles }
+    const partsOf = ({ spiffeId, hint, x509Svid, x509SvidKey }: X509SvidMessage) => [
+      spiffeId,
+      hint,
+      x509Svid,
+      x509SvidKey,
+    ]
+    return { svids: last.map(messages, partsOf, readX509Svid), bundles }
   })
 }
 
@@ -169,9 +186,16 @@ export function readValidation({ spiffeId, claims }: ValidateJwtSvidResponse): V
  * Reads the WITs of a workload: each key is the one its token confirms, each token is for the identifier beside it.
  *
  * @param profile - Default: as the token's shape says. `wimse-wpt-01` has the shape of `wimse` and must be named.
+ * @param last - What the message before it on the same stream has given.
  */
-export function readWits(response: WitSvidResponse, profile?: Profile): readonly Wit[] {
-  return reading(() => firstOfEachHint(response.svids).map((message) => readWitMessage(message, profile)))
+export function readWits(
+  response: WitSvidResponse,
+  profile?: Profile,
+  last: Unchanged<Wit> = new Unchanged(),
+): readonly Wit[] {
+  const partsOf = ({ spiffeId, hint, witSvid, witSvidKey }: WitSvidMessage) => [spiffeId, hint, witSvid, witSvidKey]
+  const read = (message: WitSvidMessage): Wit => readWitMessage(message, profile)
+  return reading(() => last.map(firstOfEachHint(response.svids), partsOf, read))
 }
 
 function readWitMessage({ spiffeId, witSvid: token, witSvidKey, hint }: WitSvidMessage, profile?: Profile): Wit {
@@ -197,10 +221,7 @@ export function readWit(
   if (!isJsonObject(jwk)) throw invalid('the token confirms no key')
   const confirmed = importVerificationKey(jwk)
   const key = keyFor(confirmed.alg)
-  if (
-    importVerificationKey({ ...key.publicKey.export({ format: 'jwk' }), alg: key.alg } as JsonObject).thumbprint !==
-    confirmed.thumbprint
-  ) {
+  if (key.alg !== confirmed.alg || jwkThumbprint(key.publicKey) !== confirmed.thumbprint) {
     throw invalid('the private key is not the one the token confirms')
   }
   const shape: Profile = typ === 'wit+jwt' ? 'wimse' : aud === undefined ? 's2s-03-compat' : 'aims-00'
