@@ -13,7 +13,7 @@ import {
   type X509Authority,
 } from 'aims/credentials'
 import { parseTrustDomain, parseWorkloadSpiffeId, type SpiffeId, type TrustDomain } from 'aims/identifiers'
-import type { WorkloadBackend, WorkloadIdentity, WorkloadJwtSvid, WorkloadSnapshot } from 'aims-agent'
+import type { ChangeScope, WorkloadBackend, WorkloadIdentity, WorkloadJwtSvid, WorkloadSnapshot } from 'aims-agent'
 
 /** An identity for everybody who shows `selector`. */
 export interface TestEntry {
@@ -35,8 +35,9 @@ export class IssuingBackend implements WorkloadBackend {
   readonly #authority: X509Authority
   readonly #signer: WorkloadKey
   readonly #root: Uint8Array
-  readonly #listeners = new Set<() => void>()
+  readonly #listeners = new Set<(scope: ChangeScope) => void>()
   #entries: readonly TestEntry[] = []
+  #due = ''
   #federated: readonly TrustBundle[] = []
   #cache = new Map<string, Promise<WorkloadSnapshot>>()
 
@@ -79,9 +80,20 @@ export class IssuingBackend implements WorkloadBackend {
     this.poke()
   }
 
+  /** Issues everything anew, and says that this concerns only who has `spiffeId`. */
+  renew(spiffeId: string): void {
+    this.#cache = new Map()
+    this.#due = spiffeId
+    for (const listener of this.#listeners) listener('identities')
+  }
+
+  isCurrent({ identities }: WorkloadSnapshot): boolean {
+    return identities.every(({ spiffeId }) => spiffeId !== this.#due)
+  }
+
   /** Says that something may have changed, although nothing has. */
   poke(): void {
-    for (const listener of this.#listeners) listener()
+    for (const listener of this.#listeners) listener('everything')
   }
 
   get listeners(): number {
@@ -101,7 +113,7 @@ export class IssuingBackend implements WorkloadBackend {
     return await snapshot
   }
 
-  onChange(listener: () => void): () => void {
+  onChange(listener: (scope: ChangeScope) => void): () => void {
     this.#listeners.add(listener)
     return () => {
       this.#listeners.delete(listener)

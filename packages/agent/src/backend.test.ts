@@ -9,6 +9,7 @@ import { parseEntry, type RegistrationEntry } from 'aims/provisioning'
 import { federatedDomain } from '../../../test/support/bundle-endpoint.ts'
 import { type ServerBackend, startServerBackend } from './backend.ts'
 import type { ServerClient, TrustDomainState } from './server-client.ts'
+import type { ChangeScope } from './workload-backend.ts'
 
 const trustDomain = parseTrustDomain('example.com')
 const START = 1_800_000_000
@@ -82,11 +83,11 @@ async function start(server: FakeServer, ...entries: RegistrationEntry[]): Promi
   return backend
 }
 
-async function changeOf(backend: ServerBackend): Promise<void> {
-  await new Promise<void>((resolve) => {
-    const end = backend.onChange(() => {
+async function changeOf(backend: ServerBackend): Promise<ChangeScope> {
+  return await new Promise((resolve) => {
+    const end = backend.onChange((scope) => {
       end()
-      resolve()
+      resolve(scope)
     })
   })
 }
@@ -161,10 +162,67 @@ test('whoever listens is told when a renewal is due', async () => {
   server.now += 0.4
   const told = changeOf(backend)
   server.now += 0.2
-  await told
+  assert.equal(await told, 'identities')
   assert.equal(server.issued, 1)
   await backend.snapshot(workload)
   assert.equal(server.issued, 2)
+  backend.close()
+})
+
+test('a snapshot is current until one of its identities is due, was renewed for another, or is gone', async () => {
+  const server = new FakeServer()
+  const short = { x509Ttl: 100, witTtl: 100 }
+  const bot = entry('bot', short)
+  const other = entry('other', { ...short, selectors: ['unix:uid:2000'] })
+  const both = attestation('unix:uid:1000', 'unix:uid:2000')
+  const backend = await start(server, bot, other)
+  const current = (): readonly unknown[] => [one, two, three].map((snapshot) => backend.isCurrent?.(snapshot))
+  let one = await backend.snapshot(workload)
+  server.now += 30
+  const two = await backend.snapshot(attestation('unix:uid:2000'))
+  const three = await backend.snapshot(both)
+  assert.deepEqual(current(), [true, true, true])
+  // Only what has the identity of the first has to be looked at again.
+  server.now += 20
+  assert.deepEqual(current(), [false, true, false])
+  const told = changeOf(backend)
+  one = await backend.snapshot(workload)
+  assert.equal(await told, 'identities')
+  assert.deepEqual(current(), [true, true, false])
+  assert.notEqual(await backend.snapshot(both), three)
+  // The server has another revision of the entry.
+  const everything = changeOf(backend)
+  server.publish([{ ...bot, revision: bot.revision + 1 }, other])
+  assert.equal(await everything, 'everything')
+  assert.deepEqual(current(), [false, true, false])
+  server.now += 100
+  assert.deepEqual(current(), [false, false, false])
+  assert.equal(backend.isCurrent?.({ identities: [], bundles: [] }), false)
+  backend.close()
+})
+
+test('an identity that the server refuses is asked for whenever there is an occasion', async () => {
+  const server = new FakeServer()
+  server.failure = 'provisioning.not_entitled'
+  const backend = await start(server, entry('bot'))
+  const none = await backend.snapshot(workload)
+  assert.deepEqual([none.identities, backend.isCurrent?.(none)], [[], false])
+  server.failure = undefined
+  assert.equal((await backend.snapshot(workload)).identities.length, 1)
+  backend.close()
+})
+
+test('while the server is away a snapshot stays current, except for the attempts to renew it', async () => {
+  const server = new FakeServer()
+  const backend = await start(server, entry('bot', { x509Ttl: 100, witTtl: 100 }))
+  const snapshot = await backend.snapshot(workload)
+  server.failure = 'operation.server_unreachable'
+  server.now += 60
+  assert.equal(backend.isCurrent?.(snapshot), false)
+  assert.equal(await backend.snapshot(workload), snapshot)
+  assert.equal(backend.isCurrent?.(snapshot), true)
+  server.now += 10
+  assert.equal(backend.isCurrent?.(snapshot), false)
   backend.close()
 })
 

@@ -17,7 +17,7 @@ import { type AgentRevocations, followForWorkloads } from './revocations/agent-r
 import { revocableToken } from './revocations/revocable.ts'
 import type { ServerClient, TrustDomainState } from './server-client.ts'
 import { troubleLog } from './trouble-log.ts'
-import type { WorkloadBackend, WorkloadIdentity, WorkloadSnapshot } from './workload-backend.ts'
+import type { ChangeScope, WorkloadBackend, WorkloadIdentity, WorkloadSnapshot } from './workload-backend.ts'
 
 /** A backend that gets everything from an AIMS server. */
 export interface ServerBackend extends WorkloadBackend, RevocationRelay {
@@ -65,16 +65,21 @@ const NOTHING = -1
  */
 export function startServerBackend(options: ServerBackendOptions): ServerBackend {
   const { server, clock, random = Math.random } = options
-  const listeners = new Set<() => void>()
+  const listeners = new Set<(scope: ChangeScope) => void>()
   const stopping = new AbortController()
   let asking = new AbortController()
   let state: (TrustDomainState & { readonly index: EntryIndex }) | undefined
   let snapshots = new Map<string, WorkloadSnapshot>()
+  const madeOf = new WeakMap<WorkloadSnapshot, readonly Member[]>()
 
+  const tell = (scope: ChangeScope): void => {
+    for (const listener of listeners) listener(scope)
+  }
   const changed = (): void => {
     snapshots = new Map()
-    for (const listener of listeners) listener()
+    tell('everything')
   }
+  const due = (): void => tell('identities')
   const stands = (signer: string | undefined): boolean =>
     state?.standing === undefined || signer === undefined || state.standing.has(signer)
   let revocations: AgentRevocations | undefined
@@ -83,7 +88,7 @@ export function startServerBackend(options: ServerBackendOptions): ServerBackend
     const { bundle } = known()
     return signersOf(bundle).has(signer) ? (bundle.refreshHint ?? 0) * REPLACE : 0
   }
-  const identities = createIdentityCache({ server, clock, random, due: changed, stands, replaceWithin, isRevoked })
+  const identities = createIdentityCache({ server, clock, random, due, stands, replaceWithin, isRevoked })
   const jwts = createJwtCache(server, clock, stands, isRevoked)
   const trouble = troubleLog(options.log)
   const first = Promise.withResolvers<void>()
@@ -155,15 +160,22 @@ export function startServerBackend(options: ServerBackendOptions): ServerBackend
       const entries = entriesOf(attestation)
       const bundles = [bundle, ...federatedOf(entries)]
       const answers = await Promise.all(entries.map((entry) => identities.identity(entry, attestation).catch(absent)))
+      const members = entries.map((entry, index) => ({ entry, identity: answers[index] }))
       const list = answers.filter((one) => one !== undefined)
       // The same object for the same identities, so that it is encoded once for all streams.
       const key = entries.map(({ id }) => id).join(' ')
       const before = snapshots.get(key)
-      if (before !== undefined && isSame(before, list, bundles)) return before
-      const snapshot: WorkloadSnapshot = { identities: withUniqueHints(list), bundles }
+      const isNew = before === undefined || !isSame(before, list, bundles)
+      const snapshot: WorkloadSnapshot = isNew ? { identities: withUniqueHints(list), bundles } : before
       snapshots.set(key, snapshot)
+      madeOf.set(snapshot, members)
       return snapshot
     },
+    // One that the server has refused is asked for again whenever there is an occasion.
+    isCurrent: (snapshot) =>
+      madeOf
+        .get(snapshot)
+        ?.every(({ entry, identity }) => identity !== undefined && identities.isCurrent(entry, identity)) === true,
     whyNone: ({ selectors }) => (state === undefined ? [] : noIdentityChecks(state.entries, selectors)),
     onChange(listener) {
       listeners.add(listener)
@@ -219,6 +231,12 @@ export function startServerBackend(options: ServerBackendOptions): ServerBackend
       first.reject(new AimsError('operation.shutting_down', 'the agent was stopped'))
     },
   }
+}
+
+/** What an entry has given to a snapshot; nothing, when the server refused. */
+interface Member {
+  readonly entry: RegistrationEntry
+  readonly identity: WorkloadIdentity | undefined
 }
 
 // What the server refuses the workload does not have; what it could not answer is an error.

@@ -15,6 +15,8 @@ export interface IdentityCache {
    * @throws {@link AimsError} what the server answers; `operation.server_unreachable` when nothing valid is held
    */
   identity(entry: RegistrationEntry, attestation: AttestationResult): Promise<WorkloadIdentity>
+  /** Whether this is what {@link identity} would give for the entry now, without asking anybody. */
+  isCurrent(entry: RegistrationEntry, identity: WorkloadIdentity): boolean
   /** Forgets identities of entries that are gone or were changed. */
   retain(entries: readonly RegistrationEntry[]): void
   /** Stops all timers and forgets all keys. */
@@ -45,7 +47,7 @@ const MAX_TIMER = 2_000_000
 export interface IdentityCacheOptions {
   readonly server: ServerClient
   readonly clock: Clock
-  /** Called when an identity is due or has expired: whoever uses it should ask again. */
+  /** Called when an identity is due, was renewed or has expired: whoever uses one that is not current should ask again. */
   due(): void
   /** From 0 to 1. */
   random(): number
@@ -91,11 +93,14 @@ export function createIdentityCache(options: IdentityCacheOptions): IdentityCach
     const running = pending.get(key)
     if (running !== undefined) return running
     const started = issue(entry, attestation, options).then((fresh) => {
+      const hasUsers = held.has(entry.id)
       held.set(entry.id, fresh)
       notBefore.delete(entry.id)
       replacements.forget(entry.id)
       // Signed while the authority fell, or by one that this agent has not heard of yet: looked at again in a moment.
       wakeAt(entry.id, isSound(fresh) ? fresh.renewAt : Math.min(clock() + SECOND_LOOK, fresh.renewAt))
+      // Whoever asked first has renewed it for all.
+      if (hasUsers) due()
       return fresh
     })
     pending.set(key, started)
@@ -129,6 +134,14 @@ export function createIdentityCache(options: IdentityCacheOptions): IdentityCach
         wakeAt(entry.id, Math.min(again, current.expiresAt))
         return current.identity
       }
+    },
+    isCurrent(entry, identity) {
+      const current = held.get(entry.id)
+      if (current?.identity !== identity || current.entry.revision !== entry.revision) return false
+      const now = clock()
+      if (now >= current.expiresAt || current.credentials.some(isRevoked)) return false
+      const isDue = now >= current.renewAt || !isSound(current)
+      return !isDue || now < (notBefore.get(entry.id) ?? 0)
     },
     retain(entries) {
       const revisions = new Map(entries.map(({ id, revision }) => [id, revision]))

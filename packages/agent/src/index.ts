@@ -15,6 +15,7 @@ export {
 } from './egress/secrets/secret-store.ts'
 export { WorkloadApiServer, type WorkloadApiServerOptions } from './workload-api/server.ts'
 export type {
+  ChangeScope,
   WorkloadBackend,
   WorkloadIdentity,
   WorkloadJwtSvid,

@@ -45,6 +45,12 @@ export interface WorkloadJwtSvid {
 }
 
 /**
+ * What has changed: anything there is, or only that identities are due or were renewed. A fleet renews at a time that
+ * each identity has for itself: who looks at everybody each time looks at 10,000 workloads 10,000 times.
+ */
+export type ChangeScope = 'everything' | 'identities'
+
+/**
  * Where the Workload API server gets identities from. It attests; the backend decides who that is, issues, and records
  * issuance.
  *
@@ -64,7 +70,9 @@ export interface WorkloadBackend {
    *
    * @returns A function that ends the subscription.
    */
-  onChange(listener: () => void): () => void
+  onChange(listener: (scope: ChangeScope) => void): () => void
+  /** Whether this snapshot is still what `snapshot` gives, as far as identities go. Default: not known, so no. */
+  isCurrent?(snapshot: WorkloadSnapshot): boolean
   /**
    * Issues one JWT-SVID per identity, or only for `spiffeId` when given. `audiences` has at least one non-empty member.
    *

@@ -3,7 +3,7 @@ import type { AttestationResult } from 'aims/attestation'
 import { AimsError, type AimsErrorCode } from 'aims/base'
 import type { GrpcStream } from 'aims/provisioning'
 import { GRPC_STATUS } from 'aims/provisioning'
-import type { WorkloadBackend, WorkloadSnapshot } from '../workload-backend.ts'
+import type { ChangeScope, WorkloadBackend, WorkloadSnapshot } from '../workload-backend.ts'
 import type { Peer } from './peer.ts'
 
 /** Streams brought up to date before other work gets its turn. */
@@ -20,31 +20,43 @@ export interface Subscriber {
   refuse(code: AimsErrorCode): void
 }
 
+/** What one process follows. */
+interface Following {
+  readonly subscribers: Set<Subscriber>
+  /** What its streams were last brought to; `undefined`: not known. */
+  shown: WorkloadSnapshot | undefined
+}
+
 /**
- * Keeps all open streams at the newest state: whenever the backend says that something changed, every process is
- * attested again, every set of selectors is looked up once, and every stream whose bytes differ gets one frame.
+ * Keeps all open streams at the newest state: whenever the backend says that something changed, every process that this
+ * may concern is attested again, every set of selectors is looked up once, and every stream whose bytes differ gets one
+ * frame.
  */
 export class Broadcast {
   readonly #backend: WorkloadBackend
-  readonly #subscribers = new Map<Peer, Set<Subscriber>>()
+  readonly #following = new Map<Peer, Following>()
   readonly #unsubscribe: () => void
-  #isStale = false
+  #stale: ChangeScope | undefined
   #isRunning = false
   #isClosed = false
   #retrying: NodeJS.Timeout | undefined
 
   constructor(backend: WorkloadBackend) {
     this.#backend = backend
-    this.#unsubscribe = backend.onChange(() => this.#trigger())
+    this.#unsubscribe = backend.onChange((scope) => this.#trigger(scope))
   }
 
   /** Follows the state of the workload `peer` for one stream. */
   add(peer: Peer, subscriber: Subscriber): void {
-    const subscribers = this.#subscribers.get(peer) ?? new Set()
-    this.#subscribers.set(peer, subscribers.add(subscriber))
+    const following = this.#following.get(peer) ?? { subscribers: new Set(), shown: undefined }
+    const { subscribers } = following
+    this.#following.set(peer, following)
+    subscribers.add(subscriber)
+    // It gets its first state by itself, and that may be newer.
+    following.shown = undefined
     subscriber.stream.onClose(() => {
       subscribers.delete(subscriber)
-      if (subscribers.size === 0) this.#subscribers.delete(peer)
+      if (subscribers.size === 0) this.#following.delete(peer)
     })
   }
 
@@ -53,26 +65,28 @@ export class Broadcast {
     this.#unsubscribe()
     this.#isClosed = true
     clearTimeout(this.#retrying)
-    for (const { stream } of [...this.#subscribers.values()].flatMap((set) => [...set])) {
+    for (const { stream } of [...this.#following.values()].flatMap(({ subscribers }) => [...subscribers])) {
       stream.end(GRPC_STATUS.unavailable, 'the agent is stopping')
     }
   }
 
-  #trigger(): void {
-    this.#isStale = true
+  #trigger(scope: ChangeScope): void {
+    if (this.#stale !== 'everything') this.#stale = scope
     if (!this.#isRunning) void this.#run()
   }
 
   async #run(): Promise<void> {
     this.#isRunning = true
-    while (this.#isStale && !this.#isClosed) {
-      this.#isStale = false
+    while (this.#stale !== undefined && !this.#isClosed) {
+      const scope = this.#stale
+      this.#stale = undefined
       const snapshots = new Map<string, Promise<WorkloadSnapshot>>()
       let streams = 0
       let slice: Promise<void>[] = []
-      for (const [peer, subscribers] of [...this.#subscribers]) {
-        slice.push(this.#update(peer, subscribers, snapshots))
-        streams += subscribers.size
+      for (const [peer, following] of [...this.#following]) {
+        if (scope === 'identities' && this.#isCurrent(following)) continue
+        slice.push(this.#update(peer, following, snapshots))
+        streams += following.subscribers.size
         if (streams < SLICE) continue
         await Promise.all(slice)
         await nextTurn()
@@ -84,14 +98,17 @@ export class Broadcast {
     this.#isRunning = false
   }
 
-  async #update(
-    peer: Peer,
-    subscribers: ReadonlySet<Subscriber>,
-    snapshots: Map<string, Promise<WorkloadSnapshot>>,
-  ): Promise<void> {
+  #isCurrent({ shown }: Following): boolean {
+    return shown !== undefined && this.#backend.isCurrent?.(shown) === true
+  }
+
+  async #update(peer: Peer, following: Following, snapshots: Map<string, Promise<WorkloadSnapshot>>): Promise<void> {
+    const { subscribers } = following
+    following.shown = undefined
     try {
       const attestation = await peer.attest()
       const snapshot = await this.#snapshotOnce(attestation, snapshots)
+      following.shown = snapshot
       for (const subscriber of [...subscribers]) {
         const refusal = subscriber.show(snapshot)
         if (refusal !== undefined) await this.#redact(peer, [subscriber], refusal)
@@ -126,7 +143,7 @@ export class Broadcast {
   #retry(): void {
     this.#retrying ??= setTimeout(() => {
       this.#retrying = undefined
-      this.#trigger()
+      this.#trigger('everything')
     }, RETRY)
   }
 }

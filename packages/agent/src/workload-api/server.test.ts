@@ -425,6 +425,37 @@ test('one change costs one look-up per set of selectors, however many streams th
   for (const one of clients) one.close()
 })
 
+test('a renewal is for those whose identity it is: others are not looked at', async () => {
+  const client = new WorkloadApiClient({ address: server.address })
+  const ended = new AbortController()
+  const states: string[] = []
+  const changed = async (count: number): Promise<void> => {
+    while (states.length < count) await delay(5)
+  }
+  const onUpdate = ({ svids }: { readonly svids: readonly X509Svid[] }): void =>
+    void states.push(svids[0]?.spiffeId ?? '')
+  void client.watchX509Svids({ signal: ended.signal, onUpdate })
+  await changed(1)
+  // What a new stream is shown may be newer than what the process was last brought to: it is looked at once.
+  backend.poke()
+  await delay(100)
+  backend.snapshots = 0
+  backend.renew(OTHER)
+  backend.renew(OTHER)
+  await delay(100)
+  assert.deepEqual([backend.snapshots, states], [0, [ME]])
+  backend.renew(ME)
+  await changed(2)
+  assert.deepEqual([backend.snapshots, states], [1, [ME, ME]])
+  // Everything that was missed comes with what concerns everybody.
+  backend.renew(OTHER)
+  backend.set([{ spiffeId: OTHER }])
+  await changed(3)
+  assert.equal(states[2], OTHER)
+  ended.abort()
+  client.close()
+})
+
 test('one user cannot hold more connections or calls than allowed', async () => {
   await restart({ maxConnectionsPerUser: 2, maxStreamsPerUser: 3 })
   const ended = new AbortController()
