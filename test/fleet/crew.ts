@@ -76,7 +76,9 @@ async function call({ spiffeId, shown }: FleetWorkload, peers: readonly Peer[], 
       if (answer.status !== 200) tally.failed(`${kind} status ${answer.status}`)
       else if (answer.body !== spiffeId) tally.failed(`${kind} taken for somebody else`)
     } catch (error) {
-      tally.failed(`${kind} ${AimsError.is(error) ? error.code : error instanceof Error ? error.message : 'error'}`)
+      tally.failed(
+        `${kind} ${AimsError.is(error) ? `${error.code}: ${error.message}` : error instanceof Error ? error.message : 'error'}`,
+      )
     }
     await pauseFor(Math.max(0, pace - (performance.now() - began)), signal)
   }

@@ -54,7 +54,8 @@ export async function startFleet(options: FleetOptions, say: (line: string) => v
       dataDirectory: './data',
       listen: { port },
       ttl: { x509: lives, jwt: lives, wit: lives },
-      keys: { lifetime: 20 * life, publishAhead },
+      // No longer than what they sign needs: until then each is in the bundle that everybody gets.
+      keys: { lifetime: 4 * life, publishAhead },
       agents: { ttl: life },
     },
   })

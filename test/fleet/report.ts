@@ -47,7 +47,7 @@ export function line(seconds: number, totals: Totals): string {
       .join(', ')
   return (
     `${seconds.toFixed(0).padStart(4)} s  requests ${requests}  verified ${sum(Object.values(verified), (one) => one)} ` +
-    `(${each(verified)})  failed ${failures(totals)}  new keys of workloads: ${each(rotated.workloads)}; ` +
+    `(${each(verified)})  failed ${failures(totals)} ${failures(totals) === 0 ? '' : `(${each(totals.failed)}) `} new keys of workloads: ${each(rotated.workloads)}; ` +
     `of authorities: ${each(rotated.authorities)}`
   )
 }
