@@ -1,7 +1,7 @@
 /** Says whether a path is one of those that a pattern names. */
 export type PathPattern = (path: string) => boolean
 
-const LITERAL = /^[A-Za-z0-9\-._~!$&'()+,;=:@%]*$/
+const LITERAL = /^[A-Za-z0-9\-._~!$&'()+,=:@%]*$/
 
 /**
  * Reads a pattern of paths: `/v1/events` is that path, `/v1/events/*` any one segment below it, `/v1/**` everything below

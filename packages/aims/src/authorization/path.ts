@@ -4,19 +4,20 @@ import { AimsError } from '../base/errors.ts'
 export type CanonicalPath = string & { readonly __brand: 'CanonicalPath' }
 
 const MAX_PATH = 2048
-// RFC 3986 pchar, the slash, and percent escapes in upper case. Raw backslash, control and non-ASCII are outside.
-const WELL_FORMED = /^(?:[A-Za-z0-9\-._~!$&'()*+,;=:@/]|%[0-9A-F]{2})*$/
-// Escapes of characters that need none (a second spelling), and of / \ % and control characters.
-const AMBIGUOUS_ESCAPE = /%(?:[01][0-9A-F]|2[5DEF]|3[0-9]|4[1-9A-F]|5[0-9ACF]|6[1-9A-F]|7[0-9AEF])/
-// Servers disagree about `..;x`: to some it is a name, to others the parent.
-const DOT_SEGMENT = /\/\.{1,2}(?:;|\/|$)/
+// RFC 3986 pchar without the semicolon, the slash, and percent escapes in upper case. Raw backslash, control and non-ASCII
+// are outside. Servers disagree about `admin;x`: to some it is a name, to others `admin` with a parameter.
+const WELL_FORMED = /^(?:[A-Za-z0-9\-._~!$&'()*+,=:@/]|%[0-9A-F]{2})*$/
+// Escapes of characters that need none (a second spelling), and of / \ % ; and control characters.
+const AMBIGUOUS_ESCAPE = /%(?:[01][0-9A-F]|2[5DEF]|3[0-9B]|4[1-9A-F]|5[0-9ACF]|6[1-9A-F]|7[0-9AEF])/
+const DOT_SEGMENT = /\/\.{1,2}(?:\/|$)/
 
 /**
  * Takes the path out of an HTTP request target, e.g. `/api/v1/events?limit=3` gives `/api/v1/events`.
  *
  * It accepts or refuses and never rewrites, so the path a decision is about is the path that was received. Route on
  * the returned value. A trailing slash and upper case are kept: `/admin/` is not `/admin`, also where a router treats
- * them alike, so write permits for the paths you mean rather than forbids for those you do not.
+ * them alike, so write permits for the paths you mean rather than forbids for those you do not. A semicolon is refused, also
+ * as `%3B`: what stands behind it is a part of the name to one server, and nothing to the next.
  *
  * @param target - Origin form only: starts with one slash. The query is cut off and plays no part in the decision.
  * @throws {@link AimsError} `authorization.ambiguous_path`, `authorization.path_too_long`

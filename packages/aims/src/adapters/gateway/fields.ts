@@ -23,8 +23,11 @@ const FORGED: ReadonlySet<string> = new Set([
   'x-http-method-override',
   'x-http-method',
   'x-method-override',
+  'x-original-method',
   'x-original-url',
   'x-original-uri',
+  'x-forwarded-method',
+  'x-forwarded-uri',
   'x-rewrite-url',
 ])
 
@@ -34,10 +37,10 @@ export const RESERVED_FIELDS: readonly string[] = [...CALLER_FIELDS, ...FORGED]
 /** The proofs themselves: used up, or not for the service. */
 const PROOFS: ReadonlySet<string> = new Set(['workload-identity-token', 'workload-proof-token'])
 
-/** True for a field that would tell the service something only a gateway knows. `aims_caller_id` is read like the one with dashes. */
+/** True for a field that would tell the service something only a gateway knows. `aims_caller.id` is read like the one with dashes. */
 export function isReservedField(name: string): boolean {
-  // CGI and WSGI make one name of the two, and so do servers that nobody thinks of.
-  const field = name.toLowerCase().replaceAll('_', '-')
+  // WSGI makes one name of dashes and underscores, CGI (lighttpd, older Apache) of every character that is no letter or digit.
+  const field = name.toLowerCase().replace(/[^a-z0-9]/g, '-')
   return OURS.test(field) || FORGED.has(field)
 }
 

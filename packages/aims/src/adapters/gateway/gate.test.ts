@@ -66,6 +66,7 @@ const ROUTES: readonly GatewayRoute[] = [
 ]
 const REFUSED: readonly (readonly [name: string, request: () => IncomingRequest, status: number, code: string])[] = [
   ['without a proof', () => ({ ...asked(), headers: [] }), 401, 'authentication.missing'],
+  ['with a parameter behind a segment', () => asked({ target: '/api/admin;x/y' }), 400, 'authorization.ambiguous_path'],
   ['with two slashes', () => asked({ target: '/api//events' }), 400, 'authorization.ambiguous_path'],
   ['with a dot segment', () => asked({ target: '/api/../admin' }), 400, 'authorization.ambiguous_path'],
   ['with an escaped dot segment', () => asked({ target: '/api/%2e%2e/admin' }), 400, 'authorization.ambiguous_path'],
@@ -114,6 +115,14 @@ test('nobody is asked on a public route, and nobody is named', async () => {
     add: [['aims-request-id', 'h']],
     remove: ['aims_caller_id'],
   })
+})
+
+test('fields beyond those that are counted are refused on a public route as well', async () => {
+  const { gate, reason } = gateOf({ routes: ROUTES, refuseReservedFields: true })
+  const headers: RawHeaders = Array.from({ length: 101 }, (_, at) => [`x-${at}`, 'x'])
+  const verdict = await gate.judge({ method: 'GET', target: '/health', headers })
+  assert.equal(verdict.effect === 'refuse' && verdict.response.status, 400)
+  assert.equal(reason(), 'authentication.malformed_field')
 })
 
 // [authentication.gateway.04]
@@ -168,8 +177,12 @@ test('which fields are reserved, in every spelling that a server behind may read
     'Aims-Caller_Foo',
     'aims-request-id',
     'X_Forwarded_Client_Cert',
+    'aims.caller.id',
+    "aims!caller'via",
     'X-HTTP-Method-Override',
     'x-original-url',
+    'x-original-method',
+    'x-forwarded-uri',
   ]
   for (const name of reserved) assert.equal(isReservedField(name), true, name)
   for (const name of ['aims', 'aims-caller', 'x-aims-caller-id', 'host', 'authorization', 'x-forwarded-for']) {
@@ -178,7 +191,7 @@ test('which fields are reserved, in every spelling that a server behind may read
   fc.assert(
     fc.property(
       fc.string(),
-      (name) => isReservedField(name) === isReservedField(name.toUpperCase().replaceAll('-', '_')),
+      (name) => isReservedField(name) === isReservedField(name.toUpperCase().replaceAll('-', '.')),
     ),
   )
 })
@@ -222,6 +235,7 @@ test('routes that cannot be meant are mistakes of the program', () => {
     [{ path: 'api', requires: {} }],
     [{ path: '/api*', requires: {} }],
     [{ path: '/a/*/b', requires: {} }],
+    [{ path: '/a;b', requires: {} }],
     [{ path: '/a', methods: [], requires: {} }],
     [{ path: '/a', methods: ['get'], requires: {} }],
     [{ path: '/a', requires: { accept: ['mtls'] } }],

@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto'
 import type { IncomingMessage } from 'node:http'
 import { refusalOf, successOf } from '../../authentication/audit.ts'
 import type { Authenticator } from '../../authentication/authenticate.ts'
-import type { RawHeaders } from '../../authentication/carriage.ts'
+import { type RawHeaders, requireFewFields } from '../../authentication/carriage.ts'
 import type { Principal } from '../../authentication/principal.ts'
 import type { ProblemResponse } from '../../authentication/problem.ts'
 import type { IncomingRequest } from '../../authentication/request.ts'
@@ -76,7 +76,8 @@ export function createGate(options: GateOptions): Gate {
     let requires: RouteRequirements | 'public'
     try {
       const path = canonicalPath(requireOriginForm(request.target))
-      requireKnownUpgrade(request.headers)
+      // What is beyond these, nobody has looked at; on a public route as well.
+      requireKnownUpgrade(requireFewFields(request.headers))
       if (refuseReservedFields && request.headers.some(([name]) => isReservedField(name))) {
         throw new AimsError('authentication.reserved_field', 'the request carries a field that only a gateway sets')
       }

@@ -40,7 +40,7 @@ export function requireRoutes(routes: readonly GatewayRoute[]): readonly Gateway
   return routes
 }
 
-const PATH = /^\/(?:[A-Za-z0-9\-._~!$&'()+,;=:@%]+\/)*(?:[A-Za-z0-9\-._~!$&'()+,;=:@%]+|\*)?$/
+const PATH = /^\/(?:[A-Za-z0-9\-._~!$&'()+,=:@%]+\/)*(?:[A-Za-z0-9\-._~!$&'()+,=:@%]+|\*)?$/
 
 function isMethod({ methods }: GatewayRoute, method: string): boolean {
   return methods === undefined || methods.includes(method)
