@@ -51,11 +51,17 @@ export function provingFetch(wits: WitSource, options: ProvingFetchOptions): typ
     const { method, signal } = request
     const target = `${url.pathname}${url.search}`
     const audience = typeof options.audience === 'string' ? options.audience : options.audience(url)
-    const redirect = request.redirect === 'manual' ? 'manual' : 'error'
     const headers = new Headers(request.headers)
-    const send = (fields: { readonly [field: string]: string }): Promise<Response> => {
+    const send = async (fields: { readonly [field: string]: string }): Promise<Response> => {
       for (const [name, value] of Object.entries(fields)) headers.set(name, value)
-      return fetch(url, { ...init, method, headers, redirect, signal, ...(body === undefined ? {} : { body }) })
+      const sent = { ...init, method, headers, signal, ...(body === undefined ? {} : { body }) }
+      // Not by `error`, which Workers do not have.
+      const response = await fetch(url, { ...sent, redirect: 'manual' })
+      if (request.redirect !== 'manual' && isRedirect(response)) {
+        await response.body?.cancel()
+        throw new TypeError('the service redirects, and a proof is for one target')
+      }
+      return response
     }
     if (options.httpSignature !== undefined) {
       // What fetch decompresses, it can no longer compare.
@@ -86,6 +92,11 @@ export function provingFetch(wits: WitSource, options: ProvingFetchOptions): typ
     }
     return send(proofHeaders(wit, proof, { now: clock(), ...lifetime }))
   }
+}
+
+// What a browser makes of one that it does not follow has no status.
+function isRedirect({ type, status }: Response): boolean {
+  return type === 'opaqueredirect' || [301, 302, 303, 307, 308].includes(status)
 }
 
 // Read whole and judged before anybody sees any of it.
