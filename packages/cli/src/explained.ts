@@ -22,7 +22,7 @@ export function explainRecord({ record }: AuditEntry): Explained {
 
 /** The same for people. The log has encoded control characters already. */
 export function readable(record: Explained): string {
-  const { index, time, type, agent, action, resource, decision, policy, reasons, checks = [], causes } = record
+  const { index, time, type, agent, action, resource, decision, policy, reasons, details, checks = [], causes } = record
   const policies = policy === undefined || policy.ids.length === 0 ? 'none' : policy.ids.join(', ')
   const lines = [
     `${time}  ${decision}  ${type}  (record ${index})`,
@@ -30,10 +30,17 @@ export function readable(record: Explained): string {
     `  what:   ${action} ${resource.type} ${resource.id}`,
     ...reasons.map(({ reason, meaning }) => `  why:    ${reason}${meaning === undefined ? '' : `: ${meaning}`}`),
     ...(policy === undefined ? [] : [`  policy: ${policies}, of ${policy.version}`]),
+    ...(details === undefined ? [] : [`  with:   ${factsOf(details)}`]),
     ...checks.flatMap(checkLines),
     ...causes.flatMap(causeLines),
   ]
   return `${lines.join('\n')}\n`
+}
+
+function factsOf(details: NonNullable<AuditRecord['details']>): string {
+  return Object.entries(details)
+    .map(([name, value]) => `${name} ${value}`)
+    .join(', ')
 }
 
 function checkLines({ check, outcome, expected, observed, difference }: Check): readonly string[] {

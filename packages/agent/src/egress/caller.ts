@@ -56,11 +56,16 @@ export function loopbackCaller(peer: Peer, port: number, stillHolds: () => void)
       requireOneHost(fields, url, target)
       const host = fields.find(([name]) => name === 'host')?.[1] ?? ''
       if (url.startsWith('/') && !names.has(host)) throw refused('came by another name than localhost')
-      if (fields.some(([name]) => name === 'origin' || name.startsWith('sec-fetch-')))
-        throw refused('comes from a web page')
+      if (fields.some(isOfPage)) throw refused('comes from a web page')
     },
     release: () => peer.release(),
   }
+}
+
+// A browser sends all of Sec-Fetch-*, and no page can leave one out. The fetch of Node, which no page has, sends the mode `cors` alone.
+function isOfPage([name, value]: FieldPairs[number]): boolean {
+  if (name === 'sec-fetch-mode') return value !== 'cors'
+  return name === 'origin' || name.startsWith('sec-fetch-')
 }
 
 // RFC 9112, section 3.2.2: a proxy goes by the target. Two that differ are a sign of smuggling.

@@ -535,10 +535,20 @@ test('a caller on the port is who the kernel says [provisioning.egress.08]', asy
   assert.equal(record?.details?.pid, process.pid)
 })
 
+// It names a mode of fetch, as browsers do, and comes from none.
+test('the fetch of Node is served on the port [provisioning.egress.08]', async () => {
+  listener = echo
+  const answer = await fetch(`http://localhost:${world.broker.port}/weather/x`)
+  assert.equal(answer.status, 200, await answer.text())
+  assert.equal(received?.headers['sec-fetch-mode'], 'cors')
+})
+
 for (const [what, headers] of [
   ['a name of somebody else that leads here', { host: 'rebound.example.com' }],
   ['a page', { host: 'localhost', origin: 'https://evil.example.com' }],
-  ['a script of a page', { host: 'localhost', 'sec-fetch-mode': 'cors' }],
+  ['a script of a page', { host: 'localhost', 'sec-fetch-mode': 'cors', 'sec-fetch-site': 'cross-site' }],
+  ['an image of a page', { host: 'localhost', 'sec-fetch-dest': 'image' }],
+  ['a link of a page', { host: 'localhost', 'sec-fetch-mode': 'navigate' }],
 ] as const) {
   test(`a request to the port by ${what} is refused [provisioning.egress.08]`, async () => {
     listener = () => assert.fail('nothing may arrive')
