@@ -156,6 +156,8 @@ export const authentication: readonly Requirement[] = [
     ['02', 'OURS', 'implemented', 'it names the checks that passed before, in their order, and none that was not made'],
     ['03', 'OURS', 'implemented', 'it has no token, key or body in it, and no caller can keep it out of the log by what it sends'],
     ['04', 'OURS', 'implemented', 'aims explain ID names the cause and what to change, for the misconfigurations that are known'],
+    ['05', 'OURS', 'implemented', 'a message that is refused has a record of its checks as a request has'],
+    ['06', 'OURS', 'implemented', 'who may administer a server can ask it for the records of a refusal, and nobody else can'],
   ]),
   ...topic('authentication', 'message', 'draft-ietf-wimse-wpt-02, as bound to messages by docs/messages.md', [
     ['01', 'OURS', 'implemented', 'the proof of a message binds topic, payload, key, headers and reply address'],

@@ -166,6 +166,15 @@ async function twice(port: number, sent: Sent): Promise<string> {
   return refused(port, sent)
 }
 
+// The clock of a service that looks once when the head is there, and once when the body is.
+const slowly = (seconds: number): (() => number) => {
+  let looks = 0
+  return () => {
+    looks += 1
+    return looks === 1 ? now : now + seconds
+  }
+}
+
 const oldWit = async (changes: Partial<Parameters<typeof issueWit>[0]>): Promise<Wit> => {
   const request = { subject: wit.subject, publicKey: wit.key.publicKey, now, ttl: 3600, ...changes }
   return { ...wit, ...(await issueWit(request, domain.signer)) }
@@ -228,6 +237,24 @@ const ROWS: readonly (readonly [cause: string, title: string, make: () => Promis
       const early = await oldWit({ now: now - 1000 })
       return refused(await service(), call({ wit: early, clock: -300 }))
     },
+  ],
+  [
+    'body-too-slow',
+    'a body that took longer than its proof lives',
+    async () => refused(await service({ options: { clock: slowly(61) } }), call()),
+  ],
+  [
+    'body-too-slow',
+    'a body that took longer than its WIT lives',
+    async () => {
+      const short = await oldWit({ ttl: 100 })
+      return refused(await service({ options: { clock: slowly(101) } }), call({ wit: short, lifetime: 200 }))
+    },
+  ],
+  [
+    'body-too-slow',
+    'a body that took longer than its signature lives',
+    async () => refused(await service({ options: { clock: slowly(301) } }), await signed()),
   ],
   [
     'proof-lives-too-long',

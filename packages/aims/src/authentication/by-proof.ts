@@ -5,7 +5,7 @@ import { compatUseOf } from './audit.ts'
 import { type RawHeaders, singleField } from './carriage.ts'
 import { makePrincipal } from './principal.ts'
 import { DEFAULT_PROFILES, requireProfile, requireProfileFor } from './profile-policy.ts'
-import { type AuthenticatorOptions, type Judge, readBody, timeAfter } from './request.ts'
+import { type AuthenticatorOptions, type Judge, judgeAfter, readBody, timeAfter } from './request.ts'
 import type { SharedState } from './shared-state.ts'
 import { checkBody, checkProof, consumeProof, type ProofExpectations } from './wpt/verify.ts'
 
@@ -37,7 +37,7 @@ export function proofJudge(options: AuthenticatorOptions, { verifyWit, marks }: 
     const needsBody = proof.bodyDigest !== undefined || binding.body === true
     const coversBody = needsBody && checkBody(proof, await readBody(request, proof.bodyDigest !== undefined), binding)
     const later = needsBody ? timeAfter({ now, expiresAt: proof.expiresAt }, clock, 'proof.expired') : now
-    if (needsBody) verifyWit(profile, carried.wit, later)
+    if (needsBody) judgeAfter(later - now, () => verifyWit(profile, carried.wit, later))
     if (marks !== undefined && (await marks.admit(wit.subject, profile)) !== true) {
       throw new AimsError('authentication.downgrade', 'the caller has used a stronger profile before')
     }

@@ -11,7 +11,7 @@ import {
 } from './http-signature/verify-request.ts'
 import { makePrincipal, type Principal } from './principal.ts'
 import { DEFAULT_PROFILES, requireProfile, requireProfileFor } from './profile-policy.ts'
-import { type AuthenticatorOptions, type Judge, readBody, timeAfter } from './request.ts'
+import { type AuthenticatorOptions, type Judge, judgeAfter, readBody, timeAfter } from './request.ts'
 import type { SharedState } from './shared-state.ts'
 
 /** Judges by a WIT and the signature that its key made over this request. */
@@ -42,7 +42,7 @@ export function signatureJudge(
     }
     const body = checkSignedBody(checked, seen)
     const later = timeAfter({ now, expiresAt: checked.expiresAt }, clock, 'signature.expired')
-    verifyWit('wimse', carried.wit, later)
+    judgeAfter(later - now, () => verifyWit('wimse', carried.wit, later))
     if (marks !== undefined && (await marks.admit(wit.subject, SIGNATURE_SHAPES[profile].generation)) !== true) {
       throw new AimsError('authentication.downgrade', 'the caller has used a stronger profile before')
     }

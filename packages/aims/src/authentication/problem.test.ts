@@ -17,6 +17,9 @@ const ANSWERS: readonly (readonly [AimsErrorCode, number, string, (readonly Auth
   ['proof.replay_store_full', 503, 'authentication.unavailable'],
   ['proof.replay_store_unavailable', 503, 'authentication.unavailable'],
   ['storage.busy', 503, 'authentication.unavailable'],
+  ['audit.unavailable', 503, 'authentication.unavailable'],
+  ['operation.server_unreachable', 503, 'authentication.unavailable'],
+  ['operation.not_permitted', 503, 'authentication.unavailable', ['mtls']],
   // [credentials.wit.21]
   ['credential.expired', 400, 'authentication.refused'],
   ['credential.expired', 401, 'authentication.refused', ['jwt-svid']],

@@ -39,6 +39,8 @@ interface Answer {
 }
 
 const UNAVAILABLE = ['proof.replay_store_full', 'proof.replay_store_unavailable', 'proof.replay_store_secret_mismatch']
+/** What a store, a log or a server of ours could not do: no fault of a caller. */
+const OURS = /^(?:storage|audit|operation)\./
 const NOT_ABOUT_PROOFS = [
   'authentication.duplicate_field',
   'authentication.malformed_field',
@@ -50,7 +52,7 @@ function answerTo(error: unknown, methods: readonly AuthenticationMethod[]): Ans
     return { status: 500, code: 'internal', title: 'Internal error' }
   const { code } = error
   const refused = (status: number): Answer => ({ status, code: 'authentication.refused', title: 'Not authenticated' })
-  if (UNAVAILABLE.includes(code) || code.startsWith('storage.')) {
+  if (UNAVAILABLE.includes(code) || OURS.test(code)) {
     return { status: 503, code: 'authentication.unavailable', title: 'Proofs cannot be checked now' }
   }
   if (code === 'authentication.body_too_large') return { status: 413, code, title: 'Body too large' }

@@ -9,6 +9,7 @@ import type { TrustedProxy } from './by-forwarding.ts'
 import type { Carried, RawHeaders } from './carriage.ts'
 import type { HighWaterMark } from './high-water/high-water-mark.ts'
 import type { ResponseSigning } from './http-signature/responses.ts'
+import { lateBody } from './late-body.ts'
 import type { AuthenticationMethod, Principal } from './principal.ts'
 import type { ProfilePolicy } from './profile-policy.ts'
 import type { ReplayStore } from './replay/replay-store.ts'
@@ -138,6 +139,22 @@ export function timeAfter(
   code: AimsErrorCode,
 ): number {
   const later = Math.max(now, clock())
-  if (expiresAt <= later) throw new AimsError(code, 'it has expired before the body was there')
+  if (expiresAt <= later) {
+    throw new AimsError(code, 'it has expired before the body was there', { observed: lateBody(later - now) })
+  }
   return later
+}
+
+/**
+ * Judges a credential again, so many seconds after it was good: its caller has taken the time that the body came in.
+ *
+ * @throws {@link AimsError} what `judge` throws
+ */
+export function judgeAfter(waited: number, judge: () => unknown): void {
+  try {
+    judge()
+  } catch (cause) {
+    if (!AimsError.is(cause) || cause.code !== 'credential.expired') throw cause
+    throw new AimsError(cause.code, cause.message, { cause, observed: lateBody(waited) })
+  }
 }

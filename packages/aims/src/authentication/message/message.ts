@@ -30,6 +30,12 @@ export function bytesOf(part: string | Uint8Array): Uint8Array {
   return typeof part === 'string' ? Buffer.from(part) : part
 }
 
+/** All values of a header, as text. */
+export function headerValues({ headers = [] }: QueuedMessage, field: string): readonly string[] {
+  const found = headers.filter(([name]) => name.toLowerCase() === field)
+  return found.map(([, value]) => Buffer.from(bytesOf(value)).toString('latin1'))
+}
+
 /**
  * The digest of everything but the payload, like `sha-256=:...:`: over RFC 8785 JSON of the key, the reply address,
  * whether there is a payload, and all headers by name, those of one name in their order. The headers that carry the proof

@@ -13,7 +13,8 @@ import { consume } from '../replay/consume.ts'
 import type { ReplayStore } from '../replay/replay-store.ts'
 import { requirePeer } from '../route.ts'
 import { checkMessageProof } from './check.ts'
-import { bytesOf, MESSAGE_FIELDS, type QueuedMessage } from './message.ts'
+import { headerValues, MESSAGE_FIELDS, type QueuedMessage } from './message.ts'
+import { messageTrailOf } from './trail.ts'
 
 /** What a consumer knows for itself. */
 export interface MessageVerifierOptions {
@@ -42,6 +43,8 @@ export interface MessageSource {
   readonly topic: string
   /** What this consumer gave out for this one message. Then the proof must have it. */
   readonly nonce?: string
+  /** Names the records of this message, for `aims explain`: what the consumer logs beside it. Default: a random one. */
+  readonly id?: string
 }
 
 /** A message whose sender is known. */
@@ -110,18 +113,24 @@ export function createMessageVerifier(options: MessageVerifierOptions): MessageV
     return { proof, principal }
   }
 
-  const recorded = async <T>(topic: string, work: () => T | Promise<T>): Promise<T> => {
+  const recorded = async <T>(
+    message: QueuedMessage,
+    { topic, nonce, id = randomId() }: MessageSource,
+    work: () => T | Promise<T>,
+  ): Promise<T> => {
     try {
       return await work()
     } catch (error) {
       if (AimsError.is(error)) {
+        const rules = { bundles, maxLifetime, ...(revocations === undefined ? {} : { revocations }) }
         await observer.record({
           type: 'authentication.refused',
           resource: { type: 'topic', id: topic },
           action: 'consume',
           decision: 'deny',
           reasons: [error.code],
-          correlationId: randomId(),
+          checks: messageTrailOf({ message, topic, nonce, unboundHeaders, options: rules, now: clock(), error }),
+          correlationId: id,
         })
       }
       throw error
@@ -129,10 +138,10 @@ export function createMessageVerifier(options: MessageVerifierOptions): MessageV
   }
 
   const check = async (message: QueuedMessage, source: MessageSource): ReturnType<MessageVerifier['check']> => {
-    const { proof, principal } = await recorded(source.topic, () => judge(message, source))
+    const { proof, principal } = await recorded(message, source, () => judge(message, source))
     const { id, expiresAt, replayKey, retainUntil } = proof
     const use = (): Promise<void> =>
-      recorded(source.topic, () => consume(replays, replayKey, retainUntil, clock(), 'proof.replayed'))
+      recorded(message, source, () => consume(replays, replayKey, retainUntil, clock(), 'proof.replayed'))
     return { principal, id, expiresAt, use }
   }
 
@@ -146,9 +155,9 @@ export function createMessageVerifier(options: MessageVerifierOptions): MessageV
   }
 }
 
-function carriedBy({ headers = [] }: QueuedMessage): { readonly wit: string; readonly proof: string } {
-  const [wit, ...moreWits] = valuesOf(headers, MESSAGE_FIELDS.wit)
-  const [proof, ...moreProofs] = valuesOf(headers, MESSAGE_FIELDS.proof)
+function carriedBy(message: QueuedMessage): { readonly wit: string; readonly proof: string } {
+  const [wit, ...moreWits] = headerValues(message, MESSAGE_FIELDS.wit)
+  const [proof, ...moreProofs] = headerValues(message, MESSAGE_FIELDS.proof)
   if (moreWits.length + moreProofs.length > 0) {
     throw new AimsError('authentication.duplicate_field', 'a header that must occur once occurs more often')
   }
@@ -158,9 +167,4 @@ function carriedBy({ headers = [] }: QueuedMessage): { readonly wit: string; rea
   if (wit === undefined) throw new AimsError('authentication.missing_credential', 'the proof came without its WIT')
   if (proof === undefined) throw new AimsError('authentication.missing_proof', 'a WIT without a proof proves nothing')
   return { wit, proof }
-}
-
-function valuesOf(headers: NonNullable<QueuedMessage['headers']>, field: string): readonly string[] {
-  const found = headers.filter(([name]) => name.toLowerCase() === field)
-  return found.map(([, value]) => Buffer.from(bytesOf(value)).toString('latin1'))
 }

@@ -35,14 +35,16 @@ export interface RefusalFacts extends Refused {
 }
 
 /** One check of a method, for the records of refusals. */
-export interface Step {
+export interface Step<F extends RefusalFacts = RefusalFacts> {
   readonly check: string
+  /** Whether it is made at all. Default true. */
+  readonly isMade?: (facts: F) => boolean
   /** The codes that a failure of it has. */
   readonly codes: readonly AimsErrorCode[]
   /** For codes that several checks have: whether it was this one. Default true. */
-  readonly isIt?: (facts: RefusalFacts) => boolean
+  readonly isIt?: (facts: F) => boolean
   /** What was expected and found. Called when the check was made, whatever came of it. */
-  readonly tell?: (facts: RefusalFacts) => CheckFacts
+  readonly tell?: (facts: F) => CheckFacts
 }
 
 /** Takes a refused request apart as far as that goes. */

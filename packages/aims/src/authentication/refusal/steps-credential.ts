@@ -1,6 +1,7 @@
 import { timeText } from '../../base/check.ts'
 import { schemeOf, trustDomainOf, type WorkloadId } from '../../identifiers/spiffe-id.ts'
 import { parseWimseId } from '../../identifiers/wimse-id.ts'
+import { isLateBody } from '../late-body.ts'
 import { attempt, type RefusalFacts, type Step, textOf } from './facts.ts'
 
 /** Which keys of a bundle a credential is signed with. */
@@ -80,6 +81,7 @@ export function credentialSteps(name: 'wit' | 'token', authorities: Authorities)
         'credential.issued_in_future',
         'credential.lifetime_too_long',
       ],
+      isIt: ({ error }) => !isLateBody(error),
       tell: ({ credential, now }) => ({
         expected: `valid at ${timeText(now, now)}`,
         observed: `iat ${timeText(credential?.claims.iat, now)}; exp ${timeText(credential?.claims.exp, now)}`,

@@ -1,13 +1,15 @@
-import { targetText, timeText } from '../../base/check.ts'
+import { type CheckFacts, targetText, timeText } from '../../base/check.ts'
 import type { JsonObject } from '../../base/json.ts'
+import { isLateBody } from '../late-body.ts'
 import { PROFILE_RULES } from '../profile-rules.ts'
 import { BODY_DIGEST_CLAIM, bodyDigest, LOST_BODY } from '../wpt/body-digest.ts'
 import { DEFAULT_MAX_LIFETIME } from '../wpt/verify.ts'
 import { audienceDifference, targetDifference } from './differences.ts'
 import { type RefusalFacts, type Step, textOf } from './facts.ts'
+import { BODY_CODES, IN_TIME_STEP, inTime, unseen } from './steps-body.ts'
 
-/** The checks of a WPT in the order in which they are made. */
-export const PROOF_STEPS: readonly Step[] = [
+/** What comes first for every proof, whatever it is for: that the key of the WIT made it. */
+export const PROOF_KEY_STEPS: readonly Step[] = [
   {
     check: 'proof.form',
     codes: ['proof.malformed', 'proof.too_large', 'proof.wrong_type', 'proof.forbidden_header'],
@@ -19,6 +21,48 @@ export const PROOF_STEPS: readonly Step[] = [
     tell: ({ proof, credential }) => ({ expected: confirmedAlg(credential?.claims), observed: textOf(proof?.alg) }),
   },
   { check: 'proof.signature', codes: ['proof.invalid_signature'] },
+]
+
+/** Which WIT the proof was made for. */
+export const PROOF_WIT_STEP: Step = {
+  check: 'proof.wit',
+  codes: ['proof.wit_mismatch', 'proof.issuer_mismatch'],
+  tell: ({ proof }) => ({
+    expected: 'the hash of the WIT beside it',
+    observed: `wth ${textOf(proof?.claims.wth)}`,
+  }),
+}
+
+/** Whether it has an identifier that can be used up. */
+export const PROOF_ID_STEP: Step = {
+  check: 'proof.id',
+  codes: ['proof.invalid_claim'],
+  isIt: ({ proof }) => lengthOf(proof?.claims.jti) < 16 || lengthOf(proof?.claims.jti) > 256,
+  tell: ({ proof }) => ({
+    expected: 'jti of 16 to 256 characters',
+    observed: `${lengthOf(proof?.claims.jti)} characters`,
+  }),
+}
+
+/** When the proof was made and ends, as its caller says, against what counts here. */
+export function proofTimes({ proof, credential, now, options }: RefusalFacts): CheckFacts {
+  const { maxLifetime = DEFAULT_MAX_LIFETIME } = options
+  const { iat, exp } = proof?.claims ?? {}
+  return {
+    expected: `valid at ${timeText(now, now)}, for at most ${maxLifetime} s`,
+    observed: `iat ${timeText(iat, now)}; exp ${timeText(exp, now)}`,
+    ...timeDifference(iat, credential?.claims.iat, now),
+  }
+}
+
+/** Whether a claim is there and of another type. */
+export function isOdd(value: unknown, type: 'string' | 'number'): boolean {
+  return value !== undefined && typeof value !== type
+}
+
+/** The checks of a WPT in the order in which they are made. */
+export const PROOF_STEPS: readonly Step[] = [
+  ...PROOF_KEY_STEPS,
   {
     check: 'proof.claims',
     codes: ['proof.missing_claim'],
@@ -38,34 +82,13 @@ export const PROOF_STEPS: readonly Step[] = [
     check: 'proof.times',
     codes: ['proof.expired', 'proof.not_yet_valid', 'proof.lifetime_too_long', 'proof.invalid_claim'],
     isIt: ({ error, proof }) =>
-      error.code !== 'proof.invalid_claim' ||
-      ['exp', 'nbf', 'iat'].some((name) => isOdd(proof?.claims[name], 'number')),
-    tell: ({ proof, credential, now, options: { maxLifetime = DEFAULT_MAX_LIFETIME } }) => {
-      const { iat, exp } = proof?.claims ?? {}
-      return {
-        expected: `valid at ${timeText(now, now)}, for at most ${maxLifetime} s`,
-        observed: `iat ${timeText(iat, now)}; exp ${timeText(exp, now)}`,
-        ...timeDifference(iat, credential?.claims.iat, now),
-      }
-    },
+      error.code === 'proof.invalid_claim'
+        ? ['exp', 'nbf', 'iat'].some((name) => isOdd(proof?.claims[name], 'number'))
+        : !isLateBody(error),
+    tell: proofTimes,
   },
-  {
-    check: 'proof.wit',
-    codes: ['proof.wit_mismatch', 'proof.issuer_mismatch'],
-    tell: ({ proof }) => ({
-      expected: 'the hash of the WIT of this request',
-      observed: `wth ${textOf(proof?.claims.wth)}`,
-    }),
-  },
-  {
-    check: 'proof.id',
-    codes: ['proof.invalid_claim'],
-    isIt: ({ proof }) => lengthOf(proof?.claims.jti) < 16 || lengthOf(proof?.claims.jti) > 256,
-    tell: ({ proof }) => ({
-      expected: 'jti of 16 to 256 characters',
-      observed: `${lengthOf(proof?.claims.jti)} characters`,
-    }),
-  },
+  PROOF_WIT_STEP,
+  PROOF_ID_STEP,
   {
     check: 'proof.method',
     codes: ['proof.method_mismatch', 'proof.binding_missing', 'proof.invalid_claim'],
@@ -110,18 +133,20 @@ export const PROOF_STEPS: readonly Step[] = [
   },
   {
     check: 'proof.body',
-    codes: [
-      'proof.body_mismatch',
-      'proof.binding_missing',
-      'proof.invalid_claim',
-      'authentication.body_too_large',
-      'authentication.body_read_before',
-    ],
+    codes: ['proof.body_mismatch', 'proof.binding_missing', 'proof.invalid_claim', ...BODY_CODES],
     tell: ({ proof, error }) => ({
       expected: textOf(proof?.claims[BODY_DIGEST_CLAIM]),
-      ...(error.observed === undefined ? {} : { observed: error.observed }),
-      ...(error.observed === undefined ? {} : { difference: bodyDifference(error.observed) }),
+      ...unseen(error),
+      ...(error.observed === undefined || isLateBody(error)
+        ? {}
+        : { observed: error.observed, difference: bodyDifference(error.observed) }),
     }),
+  },
+  {
+    ...IN_TIME_STEP,
+    // Without a body that counts nothing is waited for.
+    isMade: ({ proof, binding }) => proof?.claims[BODY_DIGEST_CLAIM] !== undefined || binding.body === true,
+    tell: (facts) => inTime(facts, facts.proof?.claims.exp),
   },
 ]
 
@@ -138,10 +163,6 @@ function isMismatch(code: string): boolean {
 
 function lacks(claims: JsonObject | undefined, name: string): boolean {
   return claims?.[name] === undefined
-}
-
-function isOdd(value: unknown, type: 'string' | 'number'): boolean {
-  return value !== undefined && typeof value !== type
 }
 
 function lengthOf(value: unknown): number {

@@ -1,8 +1,10 @@
 import { targetText, timeText } from '../../base/check.ts'
 import { DEFAULT_MAX_LIFETIME } from '../http-signature/verify-request.ts'
+import { isLateBody } from '../late-body.ts'
 import { integerParameter, stringParameter } from '../message-signatures/signature.ts'
 import { audienceDifference } from './differences.ts'
 import { attempt, type RefusalFacts, type Step } from './facts.ts'
+import { BODY_CODES, IN_TIME_STEP, inTime, unseen } from './steps-body.ts'
 
 /** The checks of an HTTP signature in the order in which they are made. */
 export const SIGNATURE_STEPS: readonly Step[] = [
@@ -27,6 +29,7 @@ export const SIGNATURE_STEPS: readonly Step[] = [
   {
     check: 'signature.times',
     codes: ['signature.expired', 'signature.not_yet_valid', 'signature.lifetime_too_long'],
+    isIt: ({ error }) => !isLateBody(error),
     tell: (facts) => {
       const { now, credential, options } = facts
       const created = integerOf(facts, 'created')
@@ -75,10 +78,14 @@ export const SIGNATURE_STEPS: readonly Step[] = [
       'signature.digest_missing',
       'signature.digest_unsupported',
       'signature.digest_mismatch',
-      'authentication.body_too_large',
-      'authentication.body_read_before',
+      'proof.binding_missing',
+      ...BODY_CODES,
     ],
-    tell: ({ request }) => ({ expected: digestIn(request.headers) }),
+    tell: ({ request, error }) => ({ expected: digestIn(request.headers), ...unseen(error) }),
+  },
+  {
+    ...IN_TIME_STEP,
+    tell: (facts) => inTime(facts, integerOf(facts, 'expires')),
   },
 ]
 

@@ -83,11 +83,21 @@ const BREAKS: readonly (readonly [check: string, spoil: (one: Draft) => void])[]
   ['proof.target', ({ claims }) => Object.assign(claims, { htu: '/other' })],
   ['proof.tokens', ({ fields }) => fields.push(['txn-token', 'a.b.c'])],
   ['proof.body', (one) => Object.assign(one, { body: Buffer.from('{} ') })],
+  ['request.body-in-time', ({ options }) => Object.assign(options, { clock: slowly() })],
   ['profile.not-weaker', ({ options }) => Object.assign(options, { highWaterMarks: { admit: () => false } })],
   ['proof.once', ({ options }) => Object.assign(options, { replays: { consume: () => false } })],
   ['credential.not-revoked', ({ options }) => Object.assign(options, { revocations: { statusOf: () => 'revoked' } })],
   ['caller.expected', ({ options }) => Object.assign(options, { peer: () => false })],
 ]
+
+// The first look is when the head is there, the second when the body is.
+function slowly(): () => number {
+  let looks = 0
+  return () => {
+    looks += 1
+    return looks === 1 ? NOW : NOW + 61
+  }
+}
 
 function bundled(options: Draft['options'], witAuthorities: (typeof domain.bundle)['witAuthorities']): void {
   Object.assign(options, { bundles: bundleSource({ ...domain.bundle, witAuthorities }) })

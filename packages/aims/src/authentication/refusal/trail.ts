@@ -1,4 +1,4 @@
-import { type Check, type CheckFacts, checkOf } from '../../base/check.ts'
+import type { Check } from '../../base/check.ts'
 import { factsOf, type RefusalFacts, type Refused, type Step, textOf } from './facts.ts'
 import { CERTIFICATE_METHOD_STEP, CERTIFICATE_STEPS, FORWARDING_STEP, holderOf, serialOf } from './steps-certificate.ts'
 import {
@@ -15,6 +15,7 @@ import { credentialSteps } from './steps-credential.ts'
 import { PROOF_STEPS } from './steps-proof.ts'
 import { REQUEST_STEPS } from './steps-request.ts'
 import { nonceOf, SIGNATURE_STEPS } from './steps-signature.ts'
+import { walk } from './walk.ts'
 
 /** What names of the request a method cannot give: `requireBinding` refuses it as a whole. */
 const NAMES_NOTHING: Step = {
@@ -109,21 +110,6 @@ function methodOf({ carried, accepted, request }: RefusalFacts): keyof typeof ME
   const hasCertificate = (request.peerCertificates?.length ?? 0) > 0
   if (hasCertificate && (accepted.includes('mtls') || accepted.includes('forwarded'))) return 'certificate'
   return carried?.kind === 'bearer' ? 'bearer' : 'proof'
-}
-
-function walk(steps: readonly Step[], facts: RefusalFacts): readonly Check[] {
-  const { error } = facts
-  const failed = steps.findIndex(({ codes, isIt }) => codes.includes(error.code) && (isIt?.(facts) ?? true))
-  // Nothing is said to have passed when it is not known how far it came.
-  if (failed === -1) return [checkOf('other', 'failed', { observed: error.code })]
-  return steps.slice(0, failed + 1).map(({ check, tell }, at) => {
-    const told = tell?.(facts)
-    return at === failed ? checkOf(check, 'failed', told) : checkOf(check, 'passed', withoutDifference(told))
-  })
-}
-
-function withoutDifference({ expected, observed }: CheckFacts = {}): CheckFacts {
-  return { ...(expected === undefined ? {} : { expected }), ...(observed === undefined ? {} : { observed }) }
 }
 
 function audiencesIn(aud: unknown): string {

@@ -15,6 +15,39 @@ export const AUTHENTICATION_CAUSES: Causes = {
       'the proof came after its end: it was kept, queued or repeated on the way, or the clock of the caller is behind',
     fix: 'make a proof for every attempt, right before it is sent; compare the clocks of caller and service',
   },
+  'body-too-slow': {
+    because: 'the body took longer to arrive than the proof, or the WIT, was good for',
+    fix: 'let the caller make proofs that live longer, up to maxLifetime of this service; send large bodies in parts, or over a faster way',
+  },
+  'message-waited': {
+    because: 'the message waited longer in the broker than its proof lives',
+    fix: 'let the producer give proofs a longer lifetime, and the consumer a maxLifetime and a store for it; look for a consumer that lags or stands still',
+  },
+  'wit-ended-while-waiting': {
+    because: 'the WIT of the sender ended while the message waited: it is judged when the message is consumed',
+    fix: 'let WITs of this sender live twice as long as messages wait (witTtl of its entry), or verify at the door and keep what was accepted in a place of your own',
+  },
+  'wrong-topic': {
+    because:
+      'the message was proven for another topic: it was copied here, or producer and consumer name the topic differently',
+    fix: 'give both the same URI for the topic, byte for byte; a program that moves messages proves them anew as itself',
+  },
+  'message-changed': {
+    because: 'the payload is another one than the proof was made for',
+    fix: 'make the proof over the bytes that are sent, after serialising and before compressing by the client; look for a bridge or interceptor that rewrites messages',
+  },
+  'message-headers-changed': {
+    because: 'the key, the reply address or a header is another one than the proof was made for',
+    fix: 'name headers that something on the way adds or changes in unboundHeaders, on both sides alike; make the proof when all others are set',
+  },
+  'message-delivered-twice': {
+    because: 'the broker has delivered the message again, or somebody has sent a copy of it',
+    fix: 'where no message may be lost, check it, work on it, use() it and acknowledge it, in this order; a producer that sends again makes a new proof',
+  },
+  'message-unproven': {
+    because: 'the message has no proof, or no WIT, or one of them twice',
+    fix: 'let the producer use toKafka, provenNatsHeaders, toQueue or proveMessage; look for a bridge that drops or copies headers',
+  },
   'proof-lives-too-long': {
     because: 'the caller makes proofs for longer than maxLifetime of this service',
     fix: 'let the caller make shorter proofs (60 s is the default), or raise maxLifetime and size the replay store for it',
@@ -226,13 +259,26 @@ export const AUTHENTICATION_CAUSES: Causes = {
 
 /** By code, and by the difference in the failed check. */
 export const CAUSES_OF_AUTHENTICATION: CausesOfCode = {
-  'proof.expired': { 'before-its-wit': ['caller-clock-behind'], [ANY]: ['proof-late', 'caller-clock-behind'] },
+  'proof.expired': {
+    'before-its-wit': ['caller-clock-behind'],
+    'slow-body': ['body-too-slow'],
+    waited: ['message-waited'],
+    [ANY]: ['proof-late', 'caller-clock-behind'],
+  },
   'proof.not_yet_valid': { [ANY]: ['caller-clock-ahead', 'service-clock-behind'] },
   'proof.lifetime_too_long': { ahead: ['caller-clock-ahead'], [ANY]: ['proof-lives-too-long'] },
-  'signature.expired': { 'before-its-wit': ['caller-clock-behind'], [ANY]: ['proof-late', 'caller-clock-behind'] },
+  'signature.expired': {
+    'before-its-wit': ['caller-clock-behind'],
+    'slow-body': ['body-too-slow'],
+    [ANY]: ['proof-late', 'caller-clock-behind'],
+  },
   'signature.not_yet_valid': { [ANY]: ['caller-clock-ahead', 'service-clock-behind'] },
   'signature.lifetime_too_long': { ahead: ['caller-clock-ahead'], [ANY]: ['proof-lives-too-long'] },
-  'credential.expired': { [ANY]: ['credential-not-renewed'] },
+  'credential.expired': {
+    'slow-body': ['body-too-slow'],
+    waited: ['wit-ended-while-waiting', 'credential-not-renewed'],
+    [ANY]: ['credential-not-renewed'],
+  },
   'credential.not_yet_valid': { [ANY]: ['service-clock-behind'] },
   'credential.issued_in_future': { [ANY]: ['service-clock-behind'] },
   'credential.lifetime_too_long': { [ANY]: ['credential-lives-too-long'] },
@@ -250,6 +296,7 @@ export const CAUSES_OF_AUTHENTICATION: CausesOfCode = {
     scheme: ['audience-scheme'],
     port: ['audience-port'],
     path: ['audience-is-target'],
+    topic: ['wrong-topic'],
     [ANY]: ['wrong-audience'],
   },
   'signature.audience_mismatch': {
@@ -269,7 +316,13 @@ export const CAUSES_OF_AUTHENTICATION: CausesOfCode = {
     [ANY]: ['proof-for-another-path'],
   },
   'proof.method_mismatch': { case: ['method-in-another-case'], [ANY]: ['proof-for-another-method'] },
-  'proof.body_mismatch': { empty: ['body-read-before'], lost: ['body-read-before'], [ANY]: ['body-changed'] },
+  'proof.body_mismatch': {
+    empty: ['body-read-before'],
+    lost: ['body-read-before'],
+    payload: ['message-changed'],
+    [ANY]: ['body-changed'],
+  },
+  'proof.envelope_mismatch': { [ANY]: ['message-headers-changed'] },
   'authentication.body_read_before': { [ANY]: ['body-read-before'] },
   'signature.digest_mismatch': { [ANY]: ['body-changed', 'body-read-before'] },
   'proof.binding_missing': { [ANY]: ['proof-names-too-little'] },
@@ -278,16 +331,20 @@ export const CAUSES_OF_AUTHENTICATION: CausesOfCode = {
   'proof.invalid_signature': { [ANY]: ['key-mismatch'] },
   'proof.wit_mismatch': { [ANY]: ['proof-for-another-wit'] },
   'proof.alg_mismatch': { [ANY]: ['algorithm-mismatch'] },
-  'proof.replayed': { [ANY]: ['proof-used-twice'] },
+  'proof.replayed': { message: ['message-delivered-twice'], [ANY]: ['proof-used-twice'] },
   'signature.replayed': { [ANY]: ['proof-used-twice'] },
   'proof.replay_store_unavailable': { [ANY]: ['replay-store-away'] },
   'proof.replay_store_full': { [ANY]: ['replay-store-full'] },
   'proof.replay_store_secret_mismatch': { [ANY]: ['replay-store-secret'] },
-  'authentication.duplicate_field': { [ANY]: ['field-sent-twice'] },
+  'authentication.duplicate_field': { message: ['message-unproven'], [ANY]: ['field-sent-twice'] },
   'authentication.wit_as_bearer': { [ANY]: ['wit-as-bearer'] },
-  'authentication.missing_proof': { [ANY]: ['proof-missing'] },
-  'authentication.missing_credential': { [ANY]: ['wit-missing'] },
-  'authentication.missing': { method: ['method-not-accepted'], [ANY]: ['nothing-carried'] },
+  'authentication.missing_proof': { message: ['message-unproven'], [ANY]: ['proof-missing'] },
+  'authentication.missing_credential': { message: ['message-unproven'], [ANY]: ['wit-missing'] },
+  'authentication.missing': {
+    method: ['method-not-accepted'],
+    message: ['message-unproven'],
+    [ANY]: ['nothing-carried'],
+  },
   'authentication.mixed_profiles': { [ANY]: ['two-proofs'] },
   'authentication.method_not_allowed': { [ANY]: ['method-not-accepted'] },
   'authentication.no_client_certificate': { [ANY]: ['no-client-certificate'] },
