@@ -1,5 +1,5 @@
 import type { Check } from 'aims/base'
-import { type AuditEntry, type AuditRecord, diagnose, type NamedCause } from 'aims/monitoring'
+import { type AuditRecord, diagnose, type NamedCause } from 'aims/monitoring'
 import { meaningOf } from './meaning.ts'
 
 /** What a record says, and what that means. */
@@ -10,7 +10,7 @@ export interface Explained extends Omit<AuditRecord, 'version' | 'correlationId'
 }
 
 /** Explains one record: the checks that were made, and what can be behind a refusal. */
-export function explainRecord({ record }: AuditEntry): Explained {
+export function explainRecord(record: AuditRecord): Explained {
   const { version: _version, correlationId: _id, reasons = [], checks = [], ...rest } = record
   return {
     ...rest,

@@ -14,7 +14,7 @@ export function logOf({ log }: { readonly log?: string }): string {
   const named = log ?? process.env.AIMS_DATA_DIRECTORY
   if (named !== undefined) return named
   if (findDevFile('log.sqlite') !== undefined) return DEV_DIRECTORY
-  throw new UsageError('give --log: there is no log of aims dev below this directory')
+  throw new UsageError('give --log, or --socket of a server: there is no log of aims dev below this directory')
 }
 
 /** The database of a log that is named by itself or by the data directory. */

@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { after, test } from 'node:test'
 import { type AuditEvent, WorkloadKey } from 'aims/base'
 import { AuditLog } from 'aims/monitoring'
+import { fileRecords } from './record-source.ts'
 import { recordsOfIdentity } from './records-of-identity.ts'
 
 const directory = mkdtempSync(join(tmpdir(), 'aims-records-'))
@@ -33,14 +34,15 @@ test('a sub-agent is found by how it was made and ended, and by nothing that is 
   await log.record(event('spawn', READER, { names: 'reader' }))
   await log.record(event('revoke', `${READER}/sub/below`))
   await log.record(event('revoke', READER))
-  const found = (id: string): readonly number[] => recordsOfIdentity(log, id).map(({ record }) => record.index)
-  assert.deepEqual(found(READER), [4, 2, 0])
-  assert.deepEqual(found(`${PLANNER}/sub/writer`), [0])
-  assert.deepEqual(found(`${READER}/sub/below`), [3])
-  assert.deepEqual(found(`${PLANNER}/sub/rea`), [])
-  assert.deepEqual(found('spiffe://example.com/agent/other'), [])
-  assert.equal(found(PLANNER).length, 5)
-  assert.deepEqual(found('spiffe://example.com'), [])
-  assert.throws(() => found('agent/planner'), { code: 'identifier.wrong_scheme' })
+  const found = async (id: string): Promise<readonly number[]> =>
+    (await recordsOfIdentity(fileRecords(log), id)).map(({ index }) => index)
+  assert.deepEqual(await found(READER), [4, 2, 0])
+  assert.deepEqual(await found(`${PLANNER}/sub/writer`), [0])
+  assert.deepEqual(await found(`${READER}/sub/below`), [3])
+  assert.deepEqual(await found(`${PLANNER}/sub/rea`), [])
+  assert.deepEqual(await found('spiffe://example.com/agent/other'), [])
+  assert.equal((await found(PLANNER)).length, 5)
+  assert.deepEqual(await found('spiffe://example.com'), [])
+  await assert.rejects(found('agent/planner'), { code: 'identifier.wrong_scheme' })
   await log.close()
 })

@@ -1,5 +1,6 @@
 import { ancestorsOf, parseSpiffeId, parseWorkloadSpiffeId, pathOf } from 'aims/identifiers'
-import type { AuditEntry, AuditReader } from 'aims/monitoring'
+import type { AuditRecord } from 'aims/monitoring'
+import type { RecordSource } from './record-source.ts'
 
 /** Newest first. */
 const MAX_OF_IDENTITY = 100
@@ -12,17 +13,21 @@ const MAX_OF_ANCESTOR = 10_000
  *
  * @throws {@link AimsError} `identifier.*`
  */
-export function recordsOfIdentity(reader: AuditReader, spiffeId: string): readonly AuditEntry[] {
+export async function recordsOfIdentity(
+  records: Pick<RecordSource, 'list'>,
+  spiffeId: string,
+): Promise<readonly AuditRecord[]> {
   const id = parseSpiffeId(spiffeId)
   const ancestors = pathOf(id) === '' ? [] : ancestorsOf(parseWorkloadSpiffeId(id))
-  const own = reader.list({ agent: id, limit: MAX_OF_IDENTITY })
-  const above = ancestors.flatMap((agent) =>
-    reader.list({ agent, limit: MAX_OF_ANCESTOR }).filter((entry) => isAbout(entry, id)),
-  )
-  return [...own, ...above].sort((a, b) => b.record.index - a.record.index).slice(0, MAX_OF_IDENTITY)
+  const found = [...(await records.list({ agent: id, limit: MAX_OF_IDENTITY }))]
+  for (const agent of ancestors) {
+    const above = await records.list({ agent, limit: MAX_OF_ANCESTOR })
+    found.push(...above.filter((record) => isAbout(record, id)))
+  }
+  return found.sort((a, b) => b.index - a.index).slice(0, MAX_OF_IDENTITY)
 }
 
-function isAbout({ record: { resource, details } }: AuditEntry, id: string): boolean {
+function isAbout({ resource, details }: AuditRecord, id: string): boolean {
   if (resource.id === id) return true
   const names = typeof details?.names === 'string' ? details.names.split(' ') : []
   return names.some((name) => `${resource.id}/sub/${name}` === id)

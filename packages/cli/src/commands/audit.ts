@@ -6,16 +6,17 @@ import {
   databaseSource,
   exportLog,
   folderSource,
-  formatReceipt,
   type LogVerdict,
+  type RecordFilter,
   verifyLog,
   verifyReceipt,
 } from 'aims/monitoring'
 import type { Command } from 'commander'
-import { EXIT, FailedError, UsageError } from '../exit.ts'
+import { EXIT, UsageError } from '../exit.ts'
 import { readInput } from '../input.ts'
 import { databaseOf, LOG_OPTION, logOf } from '../log-options.ts'
 import { output, print, refusal } from '../output.ts'
+import { type RecordOptions, recordOptions, withRecords } from '../record-source.ts'
 
 interface LogOptions {
   readonly log?: string
@@ -27,12 +28,10 @@ interface VerifyOptions extends LogOptions {
   readonly checkpoint: readonly string[]
 }
 
-/** `aims audit`: reads, proves and verifies a transparency log, with no server. */
+/** `aims audit`: reads, proves and verifies a transparency log, with no server or from one. */
 export function define(command: Command): void {
-  command
-    .command('list')
+  recordOptions(command.command('list'))
     .description('show records, newest first')
-    .option(...LOG_OPTION)
     .option('--type <name>', 'only records of this type, e.g. authorization.decided')
     .option('--agent <id>', 'only records about this agent')
     .option('--correlation <id>', 'only the records of one transaction')
@@ -42,14 +41,12 @@ export function define(command: Command): void {
     .addHelpText('after', '\nExample:\n  $ aims audit list --log .aims/dev --decision deny')
     .action((options: Parameters<typeof list>[0]) => list(options))
 
-  command
-    .command('prove')
+  recordOptions(command.command('prove'))
     .description('show that a record is in the log: the record, and a receipt that anybody can check')
     .argument('<index>', 'the index of the record')
-    .option(...LOG_OPTION)
     .option('--json', 'print one JSON object and nothing else')
     .addHelpText('after', '\nExample:\n  $ aims audit prove 7 --log .aims/dev')
-    .action((index: string, options: LogOptions) => prove(index, options))
+    .action((index: string, options: RecordOptions) => prove(index, options))
 
   command
     .command('export')
@@ -75,7 +72,7 @@ function collect(value: string, previous: readonly string[]): readonly string[] 
   return [...previous, value]
 }
 
-interface ListOptions extends LogOptions {
+interface ListOptions extends RecordOptions {
   readonly type?: string
   readonly agent?: string
   readonly correlation?: string
@@ -83,7 +80,7 @@ interface ListOptions extends LogOptions {
   readonly limit: string
 }
 
-function list(options: ListOptions): void {
+async function list(options: ListOptions): Promise<void> {
   const { type, agent, correlation, decision, json } = options
   const limit = Number(options.limit)
   if (!Number.isInteger(limit) || limit < 1 || limit > 1000)
@@ -91,15 +88,15 @@ function list(options: ListOptions): void {
   if (decision !== undefined && decision !== 'allow' && decision !== 'deny' && decision !== 'none') {
     throw new UsageError('--decision takes allow, deny or none')
   }
-  using reader = AuditReader.openFile(databaseOf(logOf(options)))
-  const entries = reader.list({
+  const filter: RecordFilter = {
     limit,
     ...(type === undefined ? {} : { type }),
     ...(agent === undefined ? {} : { agent }),
     ...(correlation === undefined ? {} : { correlationId: correlation }),
     ...(decision === undefined ? {} : { decision }),
-  })
-  for (const { record } of entries) output.write(`${json === true ? JSON.stringify(record) : line(record)}\n`)
+  }
+  const records = await withRecords(options, (source) => source.list(filter))
+  for (const record of records) output.write(`${json === true ? JSON.stringify(record) : line(record)}\n`)
 }
 
 // One record in one line. The log has encoded control characters already.
@@ -110,20 +107,17 @@ function line({ index, time, type, decision, agent, action, resource, reasons = 
     .trimEnd()
 }
 
-function prove(text: string, options: LogOptions): void {
+async function prove(text: string, options: RecordOptions): Promise<void> {
   const index = Number(text)
   if (!Number.isSafeInteger(index) || index < 0) throw new UsageError('the index is a number from 0')
-  using reader = AuditReader.openFile(databaseOf(logOf(options)))
-  const receipt = reader.receipt(index)
-  const [entry] = reader.read(index, index + 1)
-  if (entry === undefined) throw new FailedError('audit.unknown_index', 'the log has no such record')
-  const { size } = verifyReceipt(entry.bytes, receipt, { vkey: reader.vkey })
-  const record = Buffer.from(entry.bytes).toString()
+  const { bytes, receipt, vkey } = await withRecords(options, (source) => source.prove(index))
+  const { size } = verifyReceipt(bytes, receipt, { vkey })
+  const record = Buffer.from(bytes).toString()
   if (options.json === true) {
-    print({ ok: true, index, size, vkey: reader.vkey, record, receipt: formatReceipt(receipt) }, true)
+    print({ ok: true, index, size, vkey, record, receipt }, true)
     return
   }
-  output.write(`${record}\n\n${formatReceipt(receipt)}\nverified with ${reader.vkey}\n`)
+  output.write(`${record}\n\n${receipt}\nverified with ${vkey}\n`)
 }
 
 function exportTo(folder: string, options: LogOptions): void {
