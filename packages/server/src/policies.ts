@@ -1,6 +1,5 @@
-import { randomUUID } from 'node:crypto'
-import type { PolicyEngine } from 'aims/authorization'
 import type { Observer } from 'aims/base'
+import type { FollowedPolicies } from 'aims/policy'
 
 /**
  * Loads the policies of a directory into an engine, and records which version is in force.
@@ -11,22 +10,9 @@ import type { Observer } from 'aims/base'
 export async function loadPolicies(
   directory: string | undefined,
   observer: Observer,
-): Promise<PolicyEngine | undefined> {
+): Promise<FollowedPolicies | undefined> {
   if (directory === undefined) return undefined
   // Loaded on use: a server without policies does not pay for the policy engine.
-  const [{ loadPolicyDirectory }, { createCedarEngine }] = await Promise.all([
-    import('aims/policy'),
-    import('aims/authorization'),
-  ])
-  const set = await loadPolicyDirectory(directory)
-  const engine = await createCedarEngine(set)
-  await observer.record({
-    type: 'policy.loaded',
-    resource: { type: 'policy-set', id: set.version },
-    action: 'load',
-    decision: 'none',
-    correlationId: randomUUID(),
-    details: { policies: set.policies.length },
-  })
-  return engine
+  const { followPolicies } = await import('aims/policy')
+  return await followPolicies(directory, { observer })
 }

@@ -51,6 +51,13 @@ export interface RunningServer {
   bundle(): string
   /** Verifier key of the log. */
   readonly logKey: string
+  /**
+   * Reads the policies again, see `followPolicies`.
+   *
+   * @returns The version in force; `undefined` without policies.
+   * @throws {@link AimsError} `policy.*`, `authorization.*`: then the set before decides on
+   */
+  reloadPolicies(): Promise<string | undefined>
   /** Stops: no new requests, those under way end within 10 s, and everything is on disk. */
   close(): Promise<void>
 }
@@ -314,6 +321,7 @@ async function start(config: Configuration, options: ServerOptions, undo: (() =>
     webPort: web?.port,
     bundle: () => serializeBundle(authorities.bundle(), { includeWit: true }),
     logKey: storage.log.vkey,
+    reloadPolicies: async () => await engine?.reload(),
     close: () => (closing ??= close()),
   }
 }

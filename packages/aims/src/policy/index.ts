@@ -1,4 +1,5 @@
 export { diffPolicySets, type PolicyDiff } from './diff.ts'
+export { type FollowedPolicies, followPolicies } from './follow-policies.ts'
 export { loadPolicyDirectory, readPolicyDirectory } from './policy-directory.ts'
 export { findPolicyProblems, type Policy, type PolicyFile, type PolicySet, parsePolicySet } from './policy-set.ts'
 export { formatPolicyProblem, type PolicyProblem } from './problem.ts'

@@ -1,6 +1,7 @@
 import { downgradeStore, startServer } from 'aims-server'
 import type { Command } from 'commander'
 import { print } from '../output.ts'
+import { reloadOnHangup } from '../reloading.ts'
 import { runUntilStopped } from '../running.ts'
 import { configOf } from '../server-options.ts'
 
@@ -28,6 +29,8 @@ export function define(command: Command): void {
       const server = await startServer(config, { acceptOlderStore: options.acceptOlderStore === true })
       const { socketPath, port, logKey } = server
       print({ ok: true, trustDomain: config.trustDomain, socketPath, port, logKey }, options.json === true)
+      const stop = reloadOnHangup(server.reloadPolicies, options.json === true)
       await runUntilStopped(server)
+      stop()
     })
 }
