@@ -64,6 +64,22 @@ test('aims gateway sidecar in front of a service: a caller, a route, a decision,
     assert.equal(await status('GET', '/api/events', fetching), 200)
     assert.equal(Object.fromEntries(service.seen.at(-1)?.headers ?? [])['aims-caller-id'], ME)
     assert.equal(service.seen.length, 2)
+
+    const hangUp = async (text: string): Promise<JsonObject | undefined> => {
+      writeFileSync(join(policies, 'read.cedar'), text)
+      const count = lines.length
+      child.kill('SIGHUP')
+      while (lines.length === count) await once(reader, 'line')
+      return lines.pop()
+    }
+    const faulty = await hangUp('permit(')
+    assert.deepEqual([faulty?.ok, faulty?.code], [false, 'policy.invalid'])
+    assert.equal(await status('GET', '/api/events', fetching), 200)
+    const changed = await hangUp('@id("nothing") forbid(principal, action, resource);')
+    assert.equal(changed?.ok, true)
+    assert.notEqual(changed?.policySet, ready?.policySet)
+    assert.equal(await status('GET', '/api/events', fetching), 403)
+    assert.equal(service.seen.length, 3)
     child.kill('SIGTERM')
     const [code] = await exited
     assert.equal(code, 0)
@@ -75,6 +91,8 @@ test('aims gateway sidecar in front of a service: a caller, a route, a decision,
         ['authentication.refused', 'deny', 'authorization.no_route'],
         ['authorization.decided', 'deny', 'no-policy'],
         ['authorization.decided', 'allow', 'read'],
+        ['authorization.decided', 'allow', 'read'],
+        ['authorization.decided', 'deny', 'forbidden'],
       ],
     )
   } finally {

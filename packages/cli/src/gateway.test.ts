@@ -5,7 +5,9 @@ import { AimsError } from 'aims/base'
 import { parseSpiffeId } from 'aims/identifiers'
 import { loadSettings } from 'aims-server'
 import { aims, file } from '../../../test/support/cli.ts'
+import { UsageError } from './exit.ts'
 import { withGatewaySettings } from './gateway/documentation.ts'
+import { openReplays } from './gateway/replays.ts'
 import { GATEWAY_SETTINGS, type GatewayConfiguration } from './gateway/settings.ts'
 
 async function read(gateway: object): Promise<GatewayConfiguration> {
@@ -27,6 +29,7 @@ test('a configuration is read, with routes, callers and addresses', async () => 
     callers: ['spiffe://example.com/agent/*', 'spiffe://example.com/operator'],
     listen: 'unix:///run/aims/g.sock',
     service: '[::1]:8080',
+    replayStore: 'postgres://aims@db.internal/replays',
     routes: [
       { path: '/health', public: true },
       {
@@ -37,6 +40,14 @@ test('a configuration is read, with routes, callers and addresses', async () => 
         peers: ['spiffe://example.com/*'],
       },
     ],
+  })
+  assert.deepEqual(config['gateway.replayStore'], {
+    kind: 'postgres',
+    host: 'db.internal',
+    port: 5432,
+    user: 'aims',
+    database: 'replays',
+    isLocal: false,
   })
   const callers = config['gateway.callers']
   const ids = ['/agent/a', '/operator', '/agents', '/other'].map((path) => parseSpiffeId(`spiffe://example.com${path}`))
@@ -66,6 +77,9 @@ const MISTAKES: readonly (readonly [name: string, gateway: object])[] = [
   ['with an address without a port', { audiences, listen: 'localhost' }],
   ['with a relative socket', { audiences, listen: 'unix://gateway.sock' }],
   ['with a switch that is a text', { audiences, tls: 'yes' }],
+  ['with a store that is neither file nor server', { audiences, replayStore: 'mysql://db/replays' }],
+  ['with a store and its password', { audiences, replayStore: 'redis://:secret@redis.internal' }],
+  ['with a store and options that nobody reads', { audiences, replayStore: 'postgres://db/replays?sslmode=disable' }],
   ['with a limit of zero', { audiences, maxBody: 0 }],
   ['with routes that are none', { audiences, routes: [] }],
   ['with a route without a path', { audiences, routes: [{ public: true }] }],
@@ -82,6 +96,15 @@ for (const [name, gateway] of MISTAKES) {
     await assert.rejects(read(gateway), (error) => AimsError.is(error) && error.code === 'operation.config_invalid')
   })
 }
+
+test('a store on a server needs a secret, and files that are there', async () => {
+  const store = { audiences, replayStore: 'redis://redis.internal' }
+  await assert.rejects(openReplays(await read(store)), UsageError)
+  const missing = { ...store, replaySecret: '/nonexistent/secret' }
+  await assert.rejects(openReplays(await read(missing)), { code: 'operation.input_unreadable' })
+  const short = { ...store, replaySecret: file('short') }
+  await assert.rejects(openReplays(await read(short)), TypeError)
+})
 
 test('a gateway says what it lacks before it takes requests', async () => {
   const audience = ['--audience', 'https://api.example.com']

@@ -7,6 +7,7 @@ import { GATEWAY_SETTINGS } from '../gateway/settings.ts'
 import { type GatewayMode, startGateway } from '../gateway/start.ts'
 import { withExamples } from '../help.ts'
 import { output, print } from '../output.ts'
+import { reloadOnHangup } from '../reloading.ts'
 import { runUntilStopped } from '../running.ts'
 
 interface Options {
@@ -74,8 +75,11 @@ async function run(options: Options, mode: GatewayMode): Promise<void> {
   })
   const isJson = options.json === true
   const started = await startGateway(config, mode, isJson ? jsonLines : plainLines)
-  print({ ok: true, gateway: mode.kind, endpoint: started.address, id: started.spiffeId }, isJson)
+  const { address: endpoint, spiffeId: id, policySet } = started
+  print({ ok: true, gateway: mode.kind, endpoint, id, policySet }, isJson)
+  const stop = reloadOnHangup(started.reloadPolicies, isJson)
   await runUntilStopped(started)
+  stop()
 }
 
 function overridesOf({ audience, listen, service, policies, tls, seesBodies }: Options): { [key: string]: JsonValue } {

@@ -1,3 +1,4 @@
+import { resolve } from 'node:path'
 import { AUTHENTICATION_METHODS, type RequiredBinding, type RouteRequirements } from 'aims/authentication'
 import { isJsonObject, type JsonObject, type JsonValue } from 'aims/base'
 import type { GatewayRoute, ServiceAddress } from 'aims/gateway'
@@ -33,6 +34,45 @@ export function readAddress(value: JsonValue): ServiceAddress {
   if (host === undefined || Number(port) > 65_535)
     throw new Error('an address is needed, such as 127.0.0.1:8080 or unix:///run/x.sock')
   return { host, port: Number(port) }
+}
+
+/** A server that keeps used proofs for gateways on many hosts. */
+export interface ReplayServer {
+  readonly kind: 'redis' | 'postgres'
+  readonly host: string
+  readonly port: number
+  readonly user?: string
+  /** Of Redis its number, of PostgreSQL its name. */
+  readonly database?: string
+  /** Whether it is on this machine, so that nobody else is on the way. */
+  readonly isLocal: boolean
+}
+
+/** Where used proofs are kept. */
+export type ReplayPlace = { readonly kind: 'file'; readonly path: string } | ReplayServer
+
+const PORTS = { redis: 6379, postgres: 5432 } as const
+
+/** A path, `redis://host:6379/0`, or `postgres://user@host:5432/database`. */
+export function readReplayPlace(value: JsonValue, base: string): ReplayPlace {
+  const text = readText(value)
+  if (!text.includes('://')) return { kind: 'file', path: resolve(base, text) }
+  const url = URL.canParse(text) ? new URL(text) : undefined
+  const kind = url?.protocol === 'redis:' ? 'redis' : url?.protocol === 'postgres:' ? 'postgres' : undefined
+  if (url === undefined || kind === undefined || url.hostname === '' || url.search !== '' || url.hash !== '') {
+    throw new Error('a path, redis://host:6379, or postgres://user@host:5432/database is needed')
+  }
+  if (url.password !== '') throw new Error('a password belongs in the file that gateway.replayPassword names')
+  const host = url.hostname.replace(/^\[(.*)\]$/, '$1')
+  const database = decodeURIComponent(url.pathname.slice(1))
+  return {
+    kind,
+    host,
+    port: url.port === '' ? PORTS[kind] : Number(url.port),
+    isLocal: /^(?:localhost|127(?:\.\d{1,3}){3}|::1)$/.test(host),
+    ...(url.username === '' ? {} : { user: decodeURIComponent(url.username) }),
+    ...(database === '' ? {} : { database }),
+  }
 }
 
 /** A SPIFFE ID, all below one (`spiffe://example.com/agent/*`), or a whole trust domain (`spiffe://example.com/*`). */

@@ -11,7 +11,17 @@ import {
   type SettingsTable,
   type SettingType,
 } from 'aims-server'
-import { readAddress, readBinding, readList, readMatcher, readMethod, readRoutes, readText } from './setting-values.ts'
+import {
+  type ReplayPlace,
+  readAddress,
+  readBinding,
+  readList,
+  readMatcher,
+  readMethod,
+  readReplayPlace,
+  readRoutes,
+  readText,
+} from './setting-values.ts'
 
 /** The configuration of a gateway, complete with defaults. Durations are seconds. */
 export interface GatewayConfiguration {
@@ -34,7 +44,11 @@ export interface GatewayConfiguration {
   readonly 'gateway.acceptUncheckedDigest': boolean
   readonly 'gateway.acceptJoinedHeaders': boolean
   readonly 'gateway.health': ListenAddress | undefined
-  readonly 'gateway.replayStore': string | undefined
+  readonly 'gateway.replayStore': ReplayPlace | undefined
+  readonly 'gateway.replaySecret': string | undefined
+  readonly 'gateway.replayPassword': string | undefined
+  readonly 'gateway.replayAuthorities': string | undefined
+  readonly 'gateway.acceptEmptyReplayStore': boolean
   readonly 'gateway.revocationStaleness': number | undefined
   readonly 'gateway.reportTo': string | undefined
 }
@@ -62,6 +76,7 @@ const socketMode = 0o660
 const listen: SettingType<ListenAddress> = {
   name: 'address',
   read: (value) => withMode(readAddress(value)),
+  print: (address) => ('path' in address ? `unix://${address.path}` : `${address.host}:${address.port}`),
 }
 
 function withMode(address: ServiceAddress): ListenAddress {
@@ -111,7 +126,7 @@ export const GATEWAY_SETTINGS: SettingsTable<GatewayConfiguration> = {
   'gateway.policies': {
     type: optionalPath,
     default: { value: undefined },
-    doc: 'Directory of Cedar policies that are asked once the caller is known. Read at the start.',
+    doc: 'Directory of Cedar policies that are asked once the caller is known. Read at the start, and again on SIGHUP.',
   },
   'gateway.serviceId': {
     type: optional('SPIFFE ID', (value) => parseWorkloadSpiffeId(readText(value))),
@@ -174,9 +189,32 @@ export const GATEWAY_SETTINGS: SettingsTable<GatewayConfiguration> = {
     doc: 'A second address, which answers every request with 200 while the gateway takes requests.',
   },
   'gateway.replayStore': {
+    type: {
+      name: 'path, URL or null',
+      read: (value, base) => (value === null ? undefined : readReplayPlace(value, base)),
+    },
+    default: { value: undefined },
+    doc: 'Where used proofs are kept: a file for the gateways of one machine, `redis://host:6379` or `postgres://user@host:5432/database` for those on many. Other machines are reached by TLS. Without it in memory, for one gateway.',
+  },
+  'gateway.replaySecret': {
     type: optionalPath,
     default: { value: undefined },
-    doc: 'A file for used proofs, shared by the gateways of one machine and kept across restarts. Without it in memory.',
+    doc: 'With a server for used proofs: a file of at least 32 random bytes, the same for all gateways that share it. What is kept tells nothing without it.',
+  },
+  'gateway.replayPassword': {
+    type: optionalPath,
+    default: { value: undefined },
+    doc: 'A file with the password for that server.',
+  },
+  'gateway.replayAuthorities': {
+    type: optionalPath,
+    default: { value: undefined },
+    doc: 'A file with the authorities of that server, PEM. Without it those of the system.',
+  },
+  'gateway.acceptEmptyReplayStore': {
+    type: flag,
+    default: { value: false },
+    doc: 'Take a Redis without anything in it for a new one. Otherwise proofs that could have been used before are refused for the first minutes, because it may have lost them.',
   },
   'gateway.revocationStaleness': {
     type: optionalDuration,

@@ -1,11 +1,6 @@
-import {
-  createAuthenticator,
-  createMemoryReplayStore,
-  openSqliteReplayStore,
-  type ReplayStore,
-} from 'aims/authentication'
-import { createAuthorizer, createCedarEngine } from 'aims/authorization'
-import { apiClient, type Observer } from 'aims/base'
+import { createAuthenticator } from 'aims/authentication'
+import { createAuthorizer, type PolicyEngine } from 'aims/authorization'
+import { apiClient, noObserver, type Observer } from 'aims/base'
 import {
   createGate,
   type ForwardAuthProxy,
@@ -20,10 +15,11 @@ import {
 } from 'aims/gateway'
 import { type IdMatcher, trustDomainOf } from 'aims/identifiers'
 import { remoteObserver } from 'aims/monitoring'
-import { loadPolicyDirectory } from 'aims/policy'
+import { type FollowedPolicies, followPolicies } from 'aims/policy'
 import { connectWorkload, type FollowedRevocations, followRevocations, type Workload } from 'aims/provisioning'
 import { UsageError } from '../exit.ts'
 import type { Running } from '../running.ts'
+import { openReplays } from './replays.ts'
 import type { GatewayConfiguration } from './settings.ts'
 
 /** Which gateway is meant. */
@@ -36,10 +32,16 @@ export type GatewayMode =
 export interface StartedGateway extends Running {
   readonly address: string
   readonly spiffeId: string
+  /** The version of the policies in force, where there are some. */
+  readonly policySet: string | undefined
+  /**
+   * Reads the policies again.
+   *
+   * @returns The version in force; `undefined` without policies.
+   * @throws {@link AimsError} `policy.*`, `authorization.*`: then the set before decides on
+   */
+  reloadPolicies(): Promise<string | undefined>
 }
-
-/** Used proofs that are kept at once, in memory. */
-const CAPACITY = 1_000_000
 
 /**
  * Starts a gateway as the configuration says, as the workload that the Workload API says this process is.
@@ -60,12 +62,19 @@ export async function startGateway(
     opened.push(closing(() => me.close()))
     const observer = observerOf(config, log, opened)
     const revocations = revocationsOf(config, me, opened)
-    const gate = await gateOf(config, mode, { me, observer, revocations }, opened)
-    const gateway = await listen(config, mode, gate, tlsOf(config, mode, { me, observer, revocations }))
+    const policies = await policiesOf(config)
+    const gate = await gateOf(config, mode, { me, observer, revocations, policies }, opened)
+    const gateway = await listen(config, mode, gate, tlsOf(config, mode, { me, observer, revocations, policies }))
     opened.push(gateway)
     const { 'gateway.health': health } = config
     if (health !== undefined) opened.push(await startHealth(health))
-    return { address: gateway.address, spiffeId: me.spiffeId, close: stop }
+    return {
+      address: gateway.address,
+      spiffeId: me.spiffeId,
+      policySet: policies?.version,
+      reloadPolicies: async () => await policies?.reload(),
+      close: stop,
+    }
   } catch (error) {
     await stop()
     throw error
@@ -76,6 +85,7 @@ interface Parts {
   readonly me: Workload
   readonly observer: Observer
   readonly revocations: FollowedRevocations | undefined
+  readonly policies: FollowedPolicies | undefined
 }
 
 function closing(close: () => void): Running {
@@ -112,11 +122,12 @@ function revocationsOf(
 async function gateOf(
   config: GatewayConfiguration,
   mode: GatewayMode,
-  { me, observer, revocations }: Parts,
+  { me, observer, revocations, policies }: Parts,
   opened: Running[],
 ): Promise<Gate> {
-  const { 'gateway.callers': callers, 'gateway.routes': routes, 'gateway.policies': policies } = config
-  const replays = replaysOf(config, opened)
+  const { 'gateway.callers': callers, 'gateway.routes': routes } = config
+  const replays = await openReplays(config)
+  opened.push({ close: async () => await replays.close() })
   const { 'gateway.proxies': proxy, 'gateway.vouchesFor': vouchesFor } = config
   const usual = [
     'http-signature',
@@ -142,25 +153,24 @@ async function gateOf(
     observer,
     refuseReservedFields: mode.kind === 'forward-auth',
     ...(routes === undefined ? {} : { routes }),
-    ...(policies === undefined ? {} : { authorization: await authorizationBy(policies, config, me, observer) }),
+    ...(policies === undefined ? {} : { authorization: authorizationBy(policies, config, me, observer) }),
   })
 }
 
-async function authorizationBy(
-  directory: string,
+// A reporter may not say which policies are in force: the command prints it, and each decision has it in its record.
+async function policiesOf({
+  'gateway.policies': directory,
+}: GatewayConfiguration): Promise<FollowedPolicies | undefined> {
+  return directory === undefined ? undefined : await followPolicies(directory, { observer: noObserver })
+}
+
+function authorizationBy(
+  engine: PolicyEngine,
   { 'gateway.serviceId': service }: GatewayConfiguration,
   me: Workload,
   observer: Observer,
-): Promise<NonNullable<GateOptions['authorization']>> {
-  const engine = await createCedarEngine(await loadPolicyDirectory(directory))
+): NonNullable<GateOptions['authorization']> {
   return { authorizer: createAuthorizer({ engine, observer }), service: service ?? me.spiffeId }
-}
-
-function replaysOf({ 'gateway.replayStore': path }: GatewayConfiguration, opened: Running[]): ReplayStore {
-  if (path === undefined) return createMemoryReplayStore({ capacity: CAPACITY })
-  const store = openSqliteReplayStore(path)
-  opened.push(closing(() => store.close()))
-  return store
 }
 
 function tlsOf(
