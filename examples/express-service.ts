@@ -6,7 +6,7 @@ import { createAuthenticator, createMemoryReplayStore } from 'aims/authenticatio
 import { authorize, createCedarEngine, httpAction, serviceResource } from 'aims/authorization'
 import { noObserver, verificationKey, WorkloadKey } from 'aims/base'
 import { bundleSource, emptyBundle, holdWit, issueWit } from 'aims/credentials'
-import { authenticated, principalOf } from 'aims/express'
+import { authenticated, callerOf } from 'aims/express'
 import { provingFetch } from 'aims/fetch'
 import { parseTrustDomain, parseWorkloadSpiffeId } from 'aims/identifiers'
 import { parsePolicySet } from 'aims/policy'
@@ -53,7 +53,7 @@ app.use(
 )
 app.use(express.json())
 app.post('/api/v1/events', (request, response) => {
-  const principal = principalOf(request)
+  const { principal } = callerOf(request)
   const action = httpAction(request.method, request.originalUrl)
   const { effect } = authorize({ principal, action, resource: service }, engine)
   response.status(effect === 'allow' ? 201 : 403).json({ caller: principal.id, title: request.body.title })

@@ -15,7 +15,9 @@ import { agent, audience, demoDomain } from './support/demo-domain.ts'
 
 const { wits, authenticator } = await demoDomain()
 const server = createServer(
-  protect(authenticator, async (incoming, response, { id }) => response.end(`${id} says ${await text(incoming)}`)),
+  protect(authenticator, async (incoming, response, { principal }) =>
+    response.end(`${principal.id} says ${await text(incoming)}`),
+  ),
 )
 server.listen(0, '127.0.0.1')
 await once(server, 'listening')

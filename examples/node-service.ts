@@ -17,7 +17,9 @@ import { agent, audience, demoDomain } from './support/demo-domain.ts'
 const { wits, authenticator } = await demoDomain()
 
 const server = createServer(
-  protect(authenticator, async (request, response, { id }) => response.end(`${id} says ${await text(request)}`)),
+  protect(authenticator, async (request, response, { principal }) =>
+    response.end(`${principal.id} says ${await text(request)}`),
+  ),
 )
 server.listen(0, '127.0.0.1')
 await once(server, 'listening')
@@ -29,7 +31,9 @@ server.close()
 server.closeAllConnections()
 
 const http2 = createHttp2Server(
-  protect<Http2ServerRequest, Http2ServerResponse>(authenticator, (_request, answer, { id }) => answer.end(id)),
+  protect<Http2ServerRequest, Http2ServerResponse>(authenticator, (_request, answer, { principal }) =>
+    answer.end(principal.id),
+  ),
 )
 http2.listen(0, '127.0.0.1')
 await once(http2, 'listening')

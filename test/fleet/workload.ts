@@ -42,7 +42,7 @@ export async function serve(
     replays: createMemoryReplayStore({ capacity: 10_000 }),
     observer: { record: async ({ reasons = [] }) => tally.refused(reasons) },
   })
-  const handler = protect(authenticator, (_, response, { id, method }) => {
+  const handler = protect(authenticator, (_, response, { principal: { id, method } }) => {
     tally.verified(method as Kind)
     response.end(id)
   })

@@ -49,7 +49,7 @@ const server = createServer(async (request, response) => {
   if (request.url?.startsWith('/busy') && busy++ === 0) return void response.writeHead(503).end()
   await protect(
     authenticator,
-    async (incoming, outgoing, { id, covers }) =>
+    async (incoming, outgoing, { principal: { id, covers } }) =>
       outgoing.end(`${id} ${incoming.method} ${covers.body} ${await text(incoming)}`),
     bound,
   )(request, response)

@@ -51,9 +51,9 @@ const handled = { times: 0 }
 const server = http2.createServer(
   protect<http2.Http2ServerRequest, http2.Http2ServerResponse>(
     authenticator,
-    async (request, response, { id }) => {
+    async (request, response, { principal }) => {
       handled.times += 1
-      response.end(`${id} ${await text(request)}`)
+      response.end(`${principal.id} ${await text(request)}`)
     },
     { maxBody: 100_000 },
   ),

@@ -73,9 +73,9 @@ test('curl gets what the rules of the broker allow, by base URL and as a proxy, 
       observer: noObserver,
       requireBinding: { method: true, target: true, body: true },
     })
-    handler = protect(authenticator, (request, response, caller) => {
+    handler = protect(authenticator, (request, response, { principal }) => {
       request.resume()
-      response.end(`${caller.id} by ${caller.method}`)
+      response.end(`${principal.id} by ${principal.method}`)
     })
     const port = domain.egress?.port
     const curl = async (...args: readonly string[]): Promise<string> =>

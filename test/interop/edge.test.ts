@@ -256,7 +256,9 @@ for (const [name, runtime] of Object.entries(EDGE_RUNTIMES)) {
     })
 
     test('as an agent it proves itself, and takes no answer of another', async () => {
-      const handler = protect(service, (_request, response, caller) => response.end(`${caller.id} ${caller.method}`))
+      const handler = protect(service, (_request, response, { principal }) =>
+        response.end(`${principal.id} ${principal.method}`),
+      )
       const port = await listening(handler)
       assert.deepEqual(await ask(port, false), { status: 200, text: `${edge.subject} wit+wpt` })
       assert.deepEqual(await ask(port, true), { status: 200, text: `${edge.subject} http-signature` })

@@ -5,9 +5,9 @@ import type { AddressInfo } from 'node:net'
 import { text } from 'node:stream/consumers'
 import { serve } from '@hono/node-server'
 import type { Authenticator } from 'aims/authentication'
-import { correlationIdOf, authenticated as onExpress, principalOf } from 'aims/express'
+import { callerOf as callerOfExpress, authenticated as onExpress } from 'aims/express'
 import { callerOf as callerOfFastify, authenticated as onFastify } from 'aims/fastify'
-import { type AuthenticatedEnv, authenticated as onHono } from 'aims/hono'
+import { callerOf as callerOfHono, authenticated as onHono } from 'aims/hono'
 import { callerOf as callerOfKoa, authenticated as onKoa } from 'aims/koa'
 import { authenticatedGuard, callerOf as callerOfNest } from 'aims/nest'
 import { protect } from 'aims/node'
@@ -39,7 +39,8 @@ export const ADAPTER_SERVERS: { readonly [name: string]: (authenticator: Authent
       createServer(
         protect(
           authenticator,
-          async (request, response, { id }, correlationId) => answer(response, request, { caller: id, correlationId }),
+          async (request, response, { principal, correlationId }) =>
+            answer(response, request, { caller: principal.id, correlationId }),
           LIMIT,
         ),
       ),
@@ -48,7 +49,8 @@ export const ADAPTER_SERVERS: { readonly [name: string]: (authenticator: Authent
     const app = express()
     app.use('/api', onExpress(authenticator, LIMIT), express.text({ type: '*/*' }), (request, response) => {
       const body = typeof request.body === 'string' ? request.body : ''
-      response.json({ caller: principalOf(request).id, correlationId: correlationIdOf(request), body })
+      const { principal, correlationId } = callerOfExpress(request)
+      response.json({ caller: principal.id, correlationId, body })
     })
     return listening(createServer(app as RequestListener))
   },
@@ -65,11 +67,12 @@ export const ADAPTER_SERVERS: { readonly [name: string]: (authenticator: Authent
     return { port: portOf(app.server), close: () => void app.close() }
   },
   hono: (authenticator) => {
-    const app = new Hono<AuthenticatedEnv>()
+    const app = new Hono()
     app.use(onHono(authenticator, LIMIT))
-    app.all('/api/*', async (c) =>
-      c.json({ caller: c.get('principal').id, correlationId: c.get('correlationId'), body: await c.req.text() }),
-    )
+    app.all('/api/*', async (c) => {
+      const { principal, correlationId } = callerOfHono(c)
+      return c.json({ caller: principal.id, correlationId, body: await c.req.text() })
+    })
     return serving(app.fetch)
   },
   koa: (authenticator) => {

@@ -3,7 +3,7 @@
 //   attest     unixAttestor          evidence -> AttestationResult
 //   issue      createIssuer          AttestationResult -> a credential; workloads get theirs by connectWorkload
 //   prove      proofHeaders, ...     a credential and a request -> a proof; aims/fetch and aims/node attach it by themselves
-//   verify     createAuthenticator   a request -> Principal; aims/node, aims/express and aims/hono call it
+//   verify     createAuthenticator   a request -> Principal; an adapter for each framework calls it, e.g. aims/express
 //   authorize  createAuthorizer      Principal and action -> Decision, by the policies of loadPolicyDirectory
 //   audit      AuditLog              AuditEvent -> AuditRecord, in a log that outsiders check with verifyLog
 //
@@ -22,8 +22,10 @@ export { type Authorizer, createAuthorizer } from './authorization/authorizer.ts
 export { createCedarEngine } from './authorization/cedar-engine.ts'
 export type { Decision } from './authorization/decision.ts'
 export { type AccessRequest, httpAction, serviceResource, toolCall } from './authorization/request.ts'
+export { apiClient } from './base/api-client.ts'
 export { AimsError, type AimsErrorCode } from './base/errors.ts'
-export type { AuditEvent, Observer } from './base/event.ts'
+export { type AuditEvent, noObserver, type Observer } from './base/event.ts'
+export { stderrObserver } from './base/stderr-observer.ts'
 export { isBelow, isExactly, isMemberOf, isOneOf } from './identifiers/matcher.ts'
 export { parseSpiffeId, type SpiffeId, type TrustDomain, type WorkloadId } from './identifiers/spiffe-id.ts'
 export { parseTrustDomain } from './identifiers/trust-domain.ts'

@@ -132,10 +132,10 @@ before(async () => {
   })
   const api = await tlsHost(
     ['api.example.com'],
-    protect(authenticator, (request, response, caller) => {
+    protect(authenticator, (request, response, { principal }) => {
       request.resume()
       response.setHeader('content-type', 'text/plain')
-      response.end(`${caller.id} by ${caller.method}`)
+      response.end(`${principal.id} by ${principal.method}`)
     }),
   )
   ports[444] = api.port

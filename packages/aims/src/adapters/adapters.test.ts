@@ -18,9 +18,9 @@ import { proofHeaders } from '../authentication/wpt/create.ts'
 import type { AuditEvent } from '../base/event.ts'
 import type { WitSource } from '../credentials/wit/source.ts'
 import { isExactly, isMemberOf } from '../identifiers/matcher.ts'
-import { correlationIdOf, authenticated as expressAuthenticated } from './express.ts'
+import { callerOf as callerOfExpress, authenticated as expressAuthenticated } from './express.ts'
 import { provingFetch } from './fetch.ts'
-import { type AuthenticatedEnv, authenticated as honoAuthenticated } from './hono.ts'
+import { callerOf as callerOfHono, authenticated as honoAuthenticated } from './hono.ts'
 import { toIncomingRequest } from './incoming.ts'
 import { protect, provingRequest } from './node.ts'
 
@@ -71,7 +71,7 @@ const SERVERS: { readonly [name: string]: Start } = {
       createServer(
         protect(
           authenticator(),
-          async (request, response, principal, correlationId) => {
+          async (request, response, { principal, correlationId }) => {
             response.setHeader('x-correlation-id', correlationId)
             const body = await text(request)
             response.end(JSON.stringify({ caller: principal.id, body }))
@@ -87,18 +87,20 @@ const SERVERS: { readonly [name: string]: Start } = {
       expressAuthenticated(authenticator(), LIMIT),
       express.text({ type: '*/*' }),
       (request, response) => {
-        response.setHeader('x-correlation-id', correlationIdOf(request))
-        response.json({ caller: request.principal?.id, body: typeof request.body === 'string' ? request.body : '' })
+        const { principal, correlationId } = callerOfExpress(request)
+        response.setHeader('x-correlation-id', correlationId)
+        response.json({ caller: principal.id, body: typeof request.body === 'string' ? request.body : '' })
       },
     )
     return listen(createServer(app as RequestListener))
   },
   hono: () => {
-    const app = new Hono<AuthenticatedEnv>()
+    const app = new Hono()
     app.use(honoAuthenticated(authenticator(), LIMIT))
     app.all('/api/*', async (c) => {
-      c.header('x-correlation-id', c.get('correlationId'))
-      return c.json({ caller: c.get('principal').id, body: await c.req.text() })
+      const { principal, correlationId } = callerOfHono(c)
+      c.header('x-correlation-id', correlationId)
+      return c.json({ caller: principal.id, body: await c.req.text() })
     })
     return new Promise((resolve) => {
       const server = serve({ fetch: app.fetch, port: 0 }, ({ port }) => resolve(port))
@@ -284,9 +286,9 @@ test('express: a body parser in front makes a bound body uncheckable, and is a d
 })
 
 test('hono without node: joined fields are refused when one was sent twice, and accepted otherwise', async () => {
-  const app = new Hono<AuthenticatedEnv>()
+  const app = new Hono()
   app.use(honoAuthenticated(authenticator()))
-  app.post('/api/*', async (c) => c.text(`${c.get('principal').id} ${await c.req.text()}`))
+  app.post('/api/*', async (c) => c.text(`${callerOfHono(c).principal.id} ${await c.req.text()}`))
   const body = Buffer.from('hello')
   const request = { method: 'POST', target: '/api/events?x=1', audience: AUDIENCE, body }
   const headers = (): Headers => new Headers(proofHeaders(wit, request, { now }) as Record<string, string>)
@@ -312,7 +314,7 @@ test('https: the proof says who calls although the connection is that of another
   })
   const server = createHttpsServer(
     serverTlsOptions(service),
-    protect(judge, (_request, response, { id, method }) => response.end(`${id} ${method}`)),
+    protect(judge, (_request, response, { principal: { id, method } }) => response.end(`${id} ${method}`)),
   )
   const observer = { record: async () => undefined }
   rotatingServer(server, service, {

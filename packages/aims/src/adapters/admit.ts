@@ -4,9 +4,10 @@ import type { Principal } from '../authentication/principal.ts'
 import { type AdapterOptions, type NodeRequest, type NodeResponse, sendProblem, toIncomingRequest } from './incoming.ts'
 import { signWhereDemanded } from './signing-response.ts'
 
-/** Who calls, and what ties the records of the request together: pass it on to `authorize`. */
+/** Who sent a request. */
 export interface Caller {
   readonly principal: Principal
+  /** Ties the records of the request together: pass it on to `authorize`. */
   readonly correlationId: string
 }
 

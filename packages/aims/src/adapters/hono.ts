@@ -3,39 +3,28 @@ import { TLSSocket } from 'node:tls'
 import type { Context, MiddlewareHandler } from 'hono'
 import type { Authenticator } from '../authentication/authenticate.ts'
 import { peerCertificatesOf } from '../authentication/mtls/material.ts'
-import type { Principal } from '../authentication/principal.ts'
 import type { IncomingRequest } from '../authentication/request.ts'
+import { type Caller, callerOf as callerOfContext, rememberCaller } from './admit.ts'
 import { type AdapterOptions, toRawHeaders } from './incoming.ts'
 import { admitWeb, signedWhereDemanded } from './web.ts'
 
+export type { Caller } from './admit.ts'
 export type { AdapterOptions } from './incoming.ts'
 
-/** What the middleware adds to the context of a request. */
-export interface AuthenticatedEnv {
-  Variables: {
-    principal: Principal
-    /** Ties the records of this request together: pass it on to `authorize`. */
-    correlationId: string
-  }
-}
-
 /**
- * Hono middleware that authenticates every request: `c.get('principal')` says who calls. Refused requests are answered
- * here and go no further.
+ * Hono middleware that authenticates every request: `callerOf(c)` says who calls. Refused requests are answered here and go no
+ * further.
  *
  * On `@hono/node-server` it looks at the raw request. Elsewhere it has the joined header fields only, in which a field
  * that was sent twice is no longer a token, and is refused as malformed; there is no mTLS there.
  */
-export function authenticated(
-  authenticator: Authenticator,
-  options: AdapterOptions = {},
-): MiddlewareHandler<AuthenticatedEnv> {
+export function authenticated(authenticator: Authenticator, options: AdapterOptions = {}): MiddlewareHandler {
   return async (c, next) => {
     const admitted = await admitWeb(authenticator, c.req.raw, options, () => wireOf(c))
     if (admitted instanceof Response) return admitted
     c.req.raw = admitted.request
-    c.set('principal', admitted.caller.principal)
-    c.set('correlationId', admitted.caller.correlationId)
+    // By the context: other middleware may replace the request once more.
+    rememberCaller(c, admitted.caller)
     await next()
     const signed = await signedWhereDemanded(authenticator, admitted, c.res, options)
     if (signed === c.res) return undefined
@@ -44,6 +33,11 @@ export function authenticated(
     c.res = signed
     return undefined
   }
+}
+
+/** Who calls, in a handler behind `authenticated`. @throws TypeError where that was forgotten */
+export function callerOf(c: Context): Caller {
+  return callerOfContext(c)
 }
 
 // What @hono/node-server knows of the wire, and a Request does not.

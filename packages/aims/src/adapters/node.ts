@@ -1,24 +1,20 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Http2ServerRequest, Http2ServerResponse } from 'node:http2'
 import type { Authenticator } from '../authentication/authenticate.ts'
-import type { Principal } from '../authentication/principal.ts'
-import { admit } from './admit.ts'
+import { admit, type Caller } from './admit.ts'
 import type { AdapterOptions } from './incoming.ts'
 
+export type { Caller } from './admit.ts'
 export { agentFetch } from './agent-fetch.ts'
 export type { AdapterOptions } from './incoming.ts'
 export { type ProvingRequestOptions, provingRequest } from './proving-request.ts'
 export type { HttpSignatureOptions } from './signed-exchange.ts'
 
-/**
- * Handles a request whose caller is known. The request is as it came: its body was not read, or can be read again.
- *
- * @param correlationId - Ties the records of this request together: pass it on to `authorize`.
- */
+/** Handles a request whose caller is known. The request is as it came: its body was not read, or can be read again. */
 export type AuthenticatedHandler<
   Incoming extends IncomingMessage | Http2ServerRequest = IncomingMessage,
   Outgoing extends ServerResponse | Http2ServerResponse = ServerResponse,
-> = (request: Incoming, response: Outgoing, principal: Principal, correlationId: string) => unknown
+> = (request: Incoming, response: Outgoing, caller: Caller) => unknown
 
 /**
  * Puts authentication in front of a handler of node:http, node:https or node:http2. Requests that are refused get a problem
@@ -36,6 +32,6 @@ export function protect<
 ): (request: Incoming, response: Outgoing) => Promise<void> {
   return async (request, response) => {
     const caller = await admit(authenticator, [request, response], options)
-    if (caller !== undefined) await handler(request, response, caller.principal, caller.correlationId)
+    if (caller !== undefined) await handler(request, response, caller)
   }
 }

@@ -13,9 +13,9 @@ import { createMemoryReplayStore } from '../authentication/replay/memory.ts'
 import type { AuthenticatorOptions } from '../authentication/request.ts'
 import type { WitSource } from '../credentials/wit/source.ts'
 import { isExactly } from '../identifiers/matcher.ts'
-import { authenticated as expressAuthenticated } from './express.ts'
+import { callerOf as callerOfExpress, authenticated as expressAuthenticated } from './express.ts'
 import { provingFetch } from './fetch.ts'
-import { type AuthenticatedEnv, authenticated as honoAuthenticated } from './hono.ts'
+import { callerOf as callerOfHono, authenticated as honoAuthenticated } from './hono.ts'
 import { protect, provingRequest } from './node.ts'
 import type { HttpSignatureOptions } from './signed-exchange.ts'
 
@@ -61,7 +61,7 @@ const SERVERS: { readonly [name: string]: (by: Authenticator) => Promise<number>
     listen(
       protect(
         by,
-        async (request, response, principal) => {
+        async (request, response, { principal }) => {
           const body = await text(request)
           const path = request.url?.split('?')[0]
           if (path === '/empty') return response.writeHead(204).end()
@@ -93,12 +93,12 @@ const SERVERS: { readonly [name: string]: (by: Authenticator) => Promise<number>
     })
     app.use((request, response) => {
       const body = typeof request.body === 'string' ? request.body : ''
-      response.type('text/plain').send(`${request.principal?.id} ${body}`)
+      response.type('text/plain').send(`${callerOfExpress(request).principal.id} ${body}`)
     })
     return listen(app as RequestListener)
   },
   hono: (by) => {
-    const app = new Hono<AuthenticatedEnv>()
+    const app = new Hono()
     app.use(honoAuthenticated(by, LIMIT))
     app.all('/empty', (c) => c.body(null, 204))
     app.all('/missing', (c) => c.text('nothing', 404))
@@ -112,7 +112,7 @@ const SERVERS: { readonly [name: string]: (by: Authenticator) => Promise<number>
       })
       return c.body(pieces, 200, { 'content-type': 'text/plain' })
     })
-    app.all('*', async (c) => c.text(`${c.get('principal').id} ${await c.req.text()}`))
+    app.all('*', async (c) => c.text(`${callerOfHono(c).principal.id} ${await c.req.text()}`))
     return new Promise((resolve) => {
       const server = serve({ fetch: app.fetch, port: 0 }, ({ port }) => resolve(port))
       opened.push(

@@ -4,6 +4,7 @@ import type { AuthenticatorOptions } from '../../authentication/request.ts'
 import { createAuthorizer } from '../../authorization/authorizer.ts'
 import { createCedarEngine } from '../../authorization/cedar-engine.ts'
 import type { Observer } from '../../base/event.ts'
+import { stderrObserver } from '../../base/stderr-observer.ts'
 import { parseSpiffeId } from '../../identifiers/spiffe-id.ts'
 import { loadPolicyDirectory } from '../../policy/policy-directory.ts'
 import { type Connected, connect } from '../../provisioning/connect/connect.ts'
@@ -71,13 +72,4 @@ export async function connectMcp(options: ConnectMcpOptions): Promise<ConnectedM
     close,
     [Symbol.dispose]: close,
   }
-}
-
-const stderrObserver: Observer = {
-  record: (event) =>
-    new Promise((resolve, reject) => {
-      process.stderr.write(`${JSON.stringify(event)}\n`, (error) =>
-        error instanceof Error ? reject(error) : resolve(),
-      )
-    }),
 }
