@@ -19,12 +19,12 @@ test('a record shows its facts, the failed check and what to change', () => {
     correlationId: 'one',
     details: { path: '/v2/today', pid: 7 },
   } as const
-  const text = readable(explainRecord({ record, bytes: new Uint8Array() }))
+  const text = readable(explainRecord(record))
   const lines = text.split('\n')
   assert.ok(lines.includes('  with:   path /v2/today, pid 7'), text)
   assert.ok(lines.includes('  FAILED  b'), text)
   assert.ok(lines.includes('            observed: two'), text)
   assert.match(text, /change: {3}an operator adds it to paths of the rule/)
   const { details: _details, ...bare } = record
-  assert.doesNotMatch(readable(explainRecord({ record: bare, bytes: new Uint8Array() })), /with:/)
+  assert.doesNotMatch(readable(explainRecord(bare)), /with:/)
 })
