@@ -41,6 +41,7 @@ export { holdWit, type Wit, type WitSource } from './wit/source.ts'
 export { verifyWit, type WitExpectations, type WitRules } from './wit/verify.ts'
 export type { VerifiedWit } from './wit/wit.ts'
 export { createX509Authority, type X509Authority, type X509AuthorityOptions } from './x509-svid/authority.ts'
+export { createCertificateRequest } from './x509-svid/certificate-request.ts'
 export { type IssuedX509Svid, issueX509Svid, type X509SvidRequest } from './x509-svid/issue.ts'
 export { type CaCertificateRequest, issueCaCertificate } from './x509-svid/issue-ca.ts'
 export {

@@ -1,13 +1,11 @@
 import { type KeyObject, randomFillSync } from 'node:crypto'
-import { ALGORITHMS, ecdsaToDer } from '../../base/algorithms.ts'
+import { ALGORITHMS, ecdsaToDer, verifyBytes } from '../../base/algorithms.ts'
 import { sha256 } from '../../base/bytes.ts'
 import { TAG } from '../../base/der.ts'
 import { DerWriter, encodeOid, encodeTime } from '../../base/der-writer.ts'
 import { AimsError } from '../../base/errors.ts'
 import { type Signer, spkiBytes } from '../../base/keys.ts'
 import { readPublicKeyInfo, signatureAlgorithmDer } from '../../base/x509-algorithms.ts'
-import { parseCertificate } from '../../base/x509-certificate.ts'
-import { isSignedBy } from '../../base/x509-path.ts'
 
 /** Everything a certificate says, in DER, but the signature. */
 export interface CertificateContent {
@@ -36,8 +34,21 @@ const writer = new DerWriter()
  * @throws {@link AimsError} `key.unsupported` for RSASSA-PSS signers, `x509.invalid_signature`
  */
 export function signCertificate(content: CertificateContent, signer: Signer): Uint8Array | Promise<Uint8Array> {
+  return signStructure((to, algorithm) => writeTbs(to, content, algorithm), signer)
+}
+
+/**
+ * Writes and signs what has the form of a certificate: what is signed, algorithm, signature.
+ *
+ * @throws {@link AimsError} as {@link signCertificate}
+ */
+export function signStructure(
+  write: (to: DerWriter, algorithm: Uint8Array) => void,
+  signer: Signer,
+): Uint8Array | Promise<Uint8Array> {
   const algorithm = requireSignatureAlgorithm(signer)
-  writeTbs(content, algorithm)
+  tbsWriter.begin()
+  write(tbsWriter, algorithm)
   if (signer.signDer !== undefined) {
     const view = tbsWriter.view()
     return assemble(view, algorithm, signer.signDer(view))
@@ -48,7 +59,7 @@ export function signCertificate(content: CertificateContent, signer: Signer): Ui
   const finish = (made: Uint8Array): Uint8Array =>
     assemble(tbs, algorithm, half === undefined ? made : ecdsaToDer(made, half))
   if (signature instanceof Uint8Array) return finish(signature)
-  return signature.then((made) => requireOwnSignature(finish(made), signer))
+  return signature.then((made) => finish(requireOwnSignature(tbs, made, signer)))
 }
 
 /** @throws {@link AimsError} `key.unsupported` */
@@ -58,22 +69,22 @@ export function requireSignatureAlgorithm(signer: Signer): Uint8Array {
   return algorithm
 }
 
-function writeTbs(content: CertificateContent, algorithm: Uint8Array): void {
-  const tbs = tbsWriter.begin()
-  content.writeExtensions(tbsWriter)
-  tbsWriter.wrap(TAG.sequence, tbs)
-  tbsWriter.wrap(0xa3, tbs)
-  tbsWriter.raw(content.spki)
-  tbsWriter.raw(content.subject)
-  const validity = tbsWriter.mark()
-  tbsWriter.raw(timeDer(content.notAfter))
-  tbsWriter.raw(timeDer(content.notBefore))
-  tbsWriter.wrap(TAG.sequence, validity)
-  tbsWriter.raw(content.issuer)
-  tbsWriter.raw(algorithm)
-  tbsWriter.raw(content.serialNumber.der)
-  tbsWriter.raw(VERSION_3)
-  tbsWriter.wrap(TAG.sequence, tbs)
+function writeTbs(to: DerWriter, content: CertificateContent, algorithm: Uint8Array): void {
+  const tbs = to.mark()
+  content.writeExtensions(to)
+  to.wrap(TAG.sequence, tbs)
+  to.wrap(0xa3, tbs)
+  to.raw(content.spki)
+  to.raw(content.subject)
+  const validity = to.mark()
+  to.raw(timeDer(content.notAfter))
+  to.raw(timeDer(content.notBefore))
+  to.wrap(TAG.sequence, validity)
+  to.raw(content.issuer)
+  to.raw(algorithm)
+  to.raw(content.serialNumber.der)
+  to.raw(VERSION_3)
+  to.wrap(TAG.sequence, tbs)
 }
 
 function assemble(tbs: Uint8Array, algorithm: Uint8Array, signature: Uint8Array): Uint8Array {
@@ -85,11 +96,11 @@ function assemble(tbs: Uint8Array, algorithm: Uint8Array, signature: Uint8Array)
   return writer.take()
 }
 
-function requireOwnSignature(der: Uint8Array, signer: Signer): Uint8Array {
-  if (!isSignedBy(parseCertificate(der), { subjectPublicKey: signer.publicKey })) {
+function requireOwnSignature(data: Uint8Array, made: Uint8Array, { alg, publicKey }: Signer): Uint8Array {
+  if (!verifyBytes(alg, publicKey, data, made)) {
     throw new AimsError('x509.invalid_signature', 'the signer returned a signature that does not verify')
   }
-  return der
+  return made
 }
 
 /** A key to be certified. */
