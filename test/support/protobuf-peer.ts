@@ -68,6 +68,8 @@ const SCALARS: { readonly [type: string]: FieldDescriptorProto_Type } = {
   string: FieldDescriptorProto_Type.STRING,
   bytes: FieldDescriptorProto_Type.BYTES,
   int32: FieldDescriptorProto_Type.INT32,
+  int64: FieldDescriptorProto_Type.INT64,
+  bool: FieldDescriptorProto_Type.BOOL,
 }
 
 function descriptor(message: string, field: string, place: number): object {

@@ -87,6 +87,14 @@ export type { DiscoveryRequest, DiscoveryResponse, RejectionDetail } from './sds
 export { encodeSecret, SECRET_TYPE, type SecretContent, type TrustDomainAuthorities } from './sds/secret.ts'
 export { SECRET_DISCOVERY } from './sds/service.ts'
 export { isSelector } from './selector.ts'
+export type {
+  NewDownstreamX509CaRequest,
+  NewDownstreamX509CaResponse,
+  SpireBundle,
+  SpireJwtKey,
+} from './spire/messages.ts'
+export { type SpireServer, type SpireServerOptions, spireServer } from './spire/server.ts'
+export { SPIRE_SERVER_API } from './spire/service.ts'
 export { isSubAgentOf } from './sub-agents/below.ts'
 export { type ConnectedSpawner, type ConnectSpawnerOptions, connectSpawner } from './sub-agents/connect.ts'
 export { parseSubAgentLimits, type SubAgentLimits } from './sub-agents/limits.ts'

@@ -6,14 +6,12 @@ import { type ApiClient, type ApiRequest, apiClient } from '../../base/api-clien
 import type { Clock } from '../../base/clock.ts'
 import { AimsError } from '../../base/errors.ts'
 import type { JsonValue } from '../../base/json.ts'
-import { encodePem } from '../../base/pem.ts'
-import { presentedChain } from '../../base/tls-chain.ts'
 import type { BundleSource, TrustBundle } from '../../credentials/bundle/bundle.ts'
 import { parseBundle } from '../../credentials/bundle/parse.ts'
-import { bundleSource, emptyBundle } from '../../credentials/bundle/source.ts'
+import { emptyBundle } from '../../credentials/bundle/source.ts'
 import type { X509Svid } from '../../credentials/x509-svid/source.ts'
-import { verifyX509Svid } from '../../credentials/x509-svid/verify.ts'
 import { joinSpiffeId, type SpiffeId, type TrustDomain, trustDomainOf } from '../../identifiers/spiffe-id.ts'
+import { clientCertificate, parseServerAddress, serverTlsOptions, untrustedBy } from './server-tls.ts'
 
 /** Where the identity server of a trust domain is, and how it is recognised. */
 export interface IdentityServerOptions {
@@ -117,7 +115,10 @@ export function identityServer(options: IdentityServerOptions): IdentityServer {
       } catch (error) {
         // Whoever was away while all authorities changed has a newer file, perhaps.
         if (typeof given === 'string') adopt(orElse(read, newest))
-        throw untrusted(error) ?? error
+        throw (
+          untrustedBy(AimsError.is(error) && error.code === 'operation.server_unreachable' ? error.cause : undefined) ??
+          error
+        )
       } finally {
         alone?.api.close()
       }
@@ -133,21 +134,6 @@ export function identityServer(options: IdentityServerOptions): IdentityServer {
     },
     close: () => current.api.close(),
   }
-}
-
-/** Reads `https://HOST:PORT`, with nothing behind it. @throws {@link AimsError} `provisioning.invalid_endpoint` */
-function parseServerAddress(address: string): { readonly host: string; readonly port: number } {
-  const url = URL.canParse(address) ? new URL(address) : undefined
-  const isPlain =
-    url !== undefined &&
-    url.protocol === 'https:' &&
-    url.username === '' &&
-    url.password === '' &&
-    url.pathname === '/' &&
-    url.search === '' &&
-    url.hash === ''
-  if (!isPlain) throw new AimsError('provisioning.invalid_endpoint', 'the server is written https://HOST:PORT')
-  return { host: url.hostname.replace(/^\[(.*)\]$/, '$1'), port: url.port === '' ? 443 : Number(url.port) }
 }
 
 interface Connections {
@@ -174,54 +160,6 @@ class ServerAgent extends Agent {
   ): Duplex | null | undefined {
     return super.createConnection({ ...options, ...this.#tls() }, callback)
   }
-}
-
-function clientCertificate(svid: X509Svid | undefined): ConnectionOptions {
-  if (svid === undefined) return {}
-  // Node takes private keys as text only; it stays in this process.
-  const key = svid.key.tlsKey.export({ type: 'pkcs8', format: 'pem' })
-  return { cert: svid.certificates.map((der) => encodePem('CERTIFICATE', der)).join(''), key }
-}
-
-function serverTlsOptions(bundle: TrustBundle, serverId: SpiffeId, clock: Clock): ConnectionOptions {
-  const { trustDomain } = bundle
-  return {
-    ca: bundle.x509Authorities.map((der) => encodePem('CERTIFICATE', der)),
-    // An authority of a bundle is trusted as it is, also when it is not a root.
-    allowPartialTrustChain: true,
-    rejectUnauthorized: true,
-    minVersion: 'TLSv1.3',
-    session: undefined,
-    // The identifier decides, not a host name: OpenSSL has checked the path, and our verifier does again, strictly.
-    checkServerIdentity: (_host, certificate) => {
-      try {
-        const bundles = bundleSource(bundle)
-        const { subject } = verifyX509Svid(presentedChain(certificate), { bundles, trustDomain, now: clock() })
-        if (subject === serverId) return undefined
-        return new AimsError('provisioning.server_untrusted', 'the other side is authentic and not the identity server')
-      } catch (cause) {
-        return unverified(cause)
-      }
-    },
-  }
-}
-
-// What OpenSSL says when a path does not lead to an authority, or is not valid now.
-const PATH_ERRORS =
-  /^(?:UNABLE_TO_|SELF_SIGNED_|DEPTH_ZERO_|CERT_|INVALID_|PATH_LENGTH_|ERR_TLS_CERT|HOSTNAME_MISMATCH|ERR_SSL_)/
-
-function untrusted(error: unknown): AimsError | undefined {
-  const cause = AimsError.is(error) && error.code === 'operation.server_unreachable' ? error.cause : undefined
-  const code = cause instanceof Error && 'code' in cause ? String(cause.code) : ''
-  if (!PATH_ERRORS.test(code)) return undefined
-  return unverified(cause)
-}
-
-function unverified(cause: unknown): AimsError {
-  const why = 'the bundle here is old or of another trust domain, or the clocks are apart'
-  return new AimsError('provisioning.server_untrusted', `the certificate of the server does not verify: ${why}`, {
-    cause,
-  })
 }
 
 function requireAuthorities({ x509Authorities }: TrustBundle): void {

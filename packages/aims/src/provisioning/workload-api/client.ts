@@ -4,8 +4,9 @@ import type { Profile } from '../../credentials/profile.ts'
 import type { Wit } from '../../credentials/wit/source.ts'
 import type { X509Svid } from '../../credentials/x509-svid/source.ts'
 import type { SpiffeId } from '../../identifiers/spiffe-id.ts'
+import { firstAnswer } from '../grpc/first-answer.ts'
+import { GrpcConnection } from '../grpc/grpc-connection.ts'
 import { REVOCATIONS_SERVICE, type SeenRevocations } from '../revocations/relay.ts'
-import { GrpcConnection } from './connection.ts'
 import { resolveEndpoint } from './endpoint.ts'
 import type { WitSvidResponse } from './messages.ts'
 import {
@@ -22,6 +23,7 @@ import {
   type X509Context,
 } from './responses.ts'
 import { type Procedure, WORKLOAD_API } from './service.ts'
+import { workloadApiTarget } from './target.ts'
 import { Unchanged } from './unchanged.ts'
 
 /** How to reach a Workload API. */
@@ -78,7 +80,7 @@ export class WorkloadApiClient {
   /** Does not connect yet. @throws {@link AimsError} `provisioning.no_endpoint`, `provisioning.invalid_endpoint` */
   constructor(options: WorkloadApiClientOptions = {}) {
     const { address, timeout = 30_000, maxMessageSize = 4 * 1024 * 1024, witProfile } = options
-    this.#connection = new GrpcConnection(resolveEndpoint(address, process.env), maxMessageSize)
+    this.#connection = new GrpcConnection(workloadApiTarget(resolveEndpoint(address, process.env)), maxMessageSize)
     this.#timeout = timeout
     this.#witProfile = witProfile
   }
@@ -196,35 +198,13 @@ export class WorkloadApiClient {
     })
   }
 
-  // The first answer. A stream is ended after it; a call that has only one answer ends by itself.
   async #first<Request, Response, T>(
-    { path, request, response, isStream }: Procedure<Request, Response>,
+    procedure: Procedure<Request, Response>,
     message: Request,
     read: (response: Response) => T,
     signal?: AbortSignal,
     timeout: number = this.#timeout,
   ): Promise<T> {
-    const done = new AbortController()
-    const timer = setTimeout(() => done.abort(), timeout)
-    const signals = signal === undefined ? [done.signal] : [done.signal, signal]
-    const answers: T[] = []
-    try {
-      await this.#connection.run({
-        path,
-        request: request.encode(message),
-        signal: AbortSignal.any(signals),
-        onMessage(bytes) {
-          answers.push(read(response.decode(bytes)))
-          if (isStream) done.abort()
-        },
-      })
-    } finally {
-      clearTimeout(timer)
-    }
-    const [answer] = answers
-    signal?.throwIfAborted()
-    if (answer !== undefined) return answer
-    if (done.signal.aborted) throw new AimsError('provisioning.timeout', 'the Workload API did not answer in time')
-    throw new AimsError('provisioning.malformed_message', 'the call ended without an answer')
+    return await firstAnswer(this.#connection, procedure, message, read, { timeout, signal })
   }
 }

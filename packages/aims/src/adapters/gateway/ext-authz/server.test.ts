@@ -13,7 +13,7 @@ import { type ProofRequest, proofHeaders } from '../../../authentication/wpt/cre
 import { AimsError } from '../../../base/errors.ts'
 import { noObserver } from '../../../base/event.ts'
 import { isExactly } from '../../../identifiers/matcher.ts'
-import { GrpcConnection } from '../../../provisioning/workload-api/connection.ts'
+import { GrpcConnection } from '../../../provisioning/grpc/grpc-connection.ts'
 import {
   bytesOf,
   readFields,
@@ -24,6 +24,7 @@ import {
   writeMap,
   writeMessage,
 } from '../../../provisioning/workload-api/protobuf.ts'
+import { workloadApiTarget } from '../../../provisioning/workload-api/target.ts'
 import { createGate } from '../gate.ts'
 import { decodeCheckRequest } from './messages.ts'
 import { type ExtAuthzOptions, startExtAuthz } from './server.ts'
@@ -104,7 +105,7 @@ async function start(
   started += 1
   const path = join(directory, `${started}.sock`)
   const server = await startExtAuthz({ gate: createGate(seen), listen: { path, mode: 0o600 }, ...options })
-  const connection = new GrpcConnection({ kind: 'unix', path }, 1_000_000)
+  const connection = new GrpcConnection(workloadApiTarget({ kind: 'unix', path }), 1_000_000)
   opened.push(
     () => server.close(),
     () => connection.close(),

@@ -1,4 +1,3 @@
-import { once } from 'node:events'
 import {
   type ClientHttp2Session,
   type ClientHttp2Stream,
@@ -6,14 +5,23 @@ import {
   constants,
   type IncomingHttpHeaders,
 } from 'node:http2'
-import { connect as connectSocket, type Socket } from 'node:net'
-import { setTimeout as delay } from 'node:timers/promises'
-import { connectFailure, isForbidden } from '../../base/connect-failure.ts'
+import type { Duplex } from 'node:stream'
 import { ERROR_CODES } from '../../base/error-codes/index.ts'
 import { AimsError, type AimsErrorCode } from '../../base/errors.ts'
-import type { Endpoint } from './endpoint.ts'
-import { FrameReader, frameMessage } from './grpc-framing.ts'
-import { GRPC_STATUS, SECURITY_HEADER } from './service.ts'
+import { FrameReader, frameMessage } from '../workload-api/grpc-framing.ts'
+import { GRPC_STATUS } from '../workload-api/service.ts'
+
+/** Whom a connection leads to, and what is particular about calls there. */
+export interface GrpcTarget {
+  /** `http://HOST:PORT` or `https://HOST:PORT`: what the requests say, not where they go. */
+  readonly origin: string
+  /** Sent with each call. */
+  readonly metadata: { readonly [name: string]: string }
+  /** What a status means here. Others are `provisioning.endpoint_unavailable`. */
+  readonly codes: { readonly [status: number]: AimsErrorCode }
+  /** Opens what HTTP/2 runs over. @throws {@link AimsError} */
+  open(): Promise<Duplex>
+}
 
 /** One call. */
 export interface Call {
@@ -26,26 +34,27 @@ export interface Call {
 
 /** Calls gRPC methods over one HTTP/2 connection, which is made when it is needed and made again when it was lost. */
 export class GrpcConnection {
-  readonly #endpoint: Endpoint
+  readonly #target: GrpcTarget
   readonly #maxMessageSize: number
   #session: Promise<ClientHttp2Session> | undefined
   #isClosed = false
 
-  constructor(endpoint: Endpoint, maxMessageSize: number) {
-    this.#endpoint = endpoint
+  constructor(target: GrpcTarget, maxMessageSize: number) {
+    this.#target = target
     this.#maxMessageSize = maxMessageSize
   }
 
   /**
    * Runs one call to its end: resolves when the server ends it with status OK, or when it is aborted.
    *
-   * @throws {@link AimsError} `provisioning.*` after the status of the call
+   * @throws {@link AimsError} after the status of the call, `provisioning.endpoint_unavailable`, `.malformed_message`,
+   *   `.message_too_large`, `.closed`
    */
   async run(call: Call): Promise<void> {
     const session = await this.#connected()
     if (call.signal?.aborted === true) return
-    const stream = openStream(session, call.path)
-    await runStream(stream, call, this.#maxMessageSize)
+    const stream = openStream(session, call.path, this.#target.metadata)
+    await runStream(stream, call, this.#target.codes, this.#maxMessageSize)
   }
 
   /** Ends all calls. */
@@ -65,8 +74,11 @@ export class GrpcConnection {
 
   async #connect(): Promise<ClientHttp2Session> {
     try {
-      const socket = await openSocket(this.#endpoint)
-      const session = connect('http://localhost', { createConnection: () => socket, settings: { enablePush: false } })
+      const socket = await this.#target.open()
+      const session = connect(this.#target.origin, {
+        createConnection: () => socket,
+        settings: { enablePush: false },
+      })
       // What is wrong with the session is told by each of its streams.
       session.on('error', () => undefined)
       const forget = (): void => {
@@ -82,14 +94,14 @@ export class GrpcConnection {
   }
 }
 
-function openStream(session: ClientHttp2Session, path: string): ClientHttp2Stream {
+function openStream(session: ClientHttp2Session, path: string, metadata: GrpcTarget['metadata']): ClientHttp2Stream {
   try {
     return session.request({
       ':method': 'POST',
       ':path': path,
       'content-type': 'application/grpc',
       te: 'trailers',
-      [SECURITY_HEADER]: 'true',
+      ...metadata,
     })
   } catch (cause) {
     // The connection was lost, and nobody has told us yet.
@@ -97,7 +109,12 @@ function openStream(session: ClientHttp2Session, path: string): ClientHttp2Strea
   }
 }
 
-async function runStream(stream: ClientHttp2Stream, call: Call, maxMessageSize: number): Promise<void> {
+async function runStream(
+  stream: ClientHttp2Stream,
+  call: Call,
+  codes: GrpcTarget['codes'],
+  maxMessageSize: number,
+): Promise<void> {
   const reader = new FrameReader(maxMessageSize)
   let status: string | undefined
   let reason: string | undefined
@@ -137,49 +154,16 @@ async function runStream(stream: ClientHttp2Stream, call: Call, maxMessageSize: 
   if (failure !== undefined) throw failure
   if (call.signal?.aborted === true) return
   if (status === undefined) throw new AimsError('provisioning.endpoint_unavailable', 'the connection was lost')
-  if (status !== String(GRPC_STATUS.ok)) throw statusError(status, reason)
+  if (status !== String(GRPC_STATUS.ok)) throw statusError(status, reason, codes)
   reader.end()
-}
-
-const CODE_OF_STATUS: { readonly [status: string]: AimsErrorCode } = {
-  [GRPC_STATUS.invalidArgument]: 'provisioning.endpoint_refused',
-  [GRPC_STATUS.deadlineExceeded]: 'provisioning.timeout',
-  [GRPC_STATUS.permissionDenied]: 'provisioning.no_identity',
-  [GRPC_STATUS.unimplemented]: 'provisioning.unimplemented',
 }
 
 // The text that came with the status is the server's and is left out, unless it is one of our codes: an AIMS agent says
 // by it what it could not do.
-function statusError(status: string, reason: string | undefined): AimsError {
-  const code = Object.hasOwn(CODE_OF_STATUS, status) ? CODE_OF_STATUS[status] : undefined
-  const shown = /^[0-9]{1,2}$/.test(status) ? status : 'unreadable'
+function statusError(status: string, reason: string | undefined, codes: GrpcTarget['codes']): AimsError {
+  const number = /^[0-9]{1,2}$/.test(status) ? Number(status) : undefined
+  const code = number !== undefined && Object.hasOwn(codes, number) ? codes[number] : undefined
   const why = reason !== undefined && Object.hasOwn(ERROR_CODES, reason) ? `: ${reason}` : ''
+  const shown = number ?? 'unreadable'
   return new AimsError(code ?? 'provisioning.endpoint_unavailable', `the call ended with gRPC status ${shown}${why}`)
-}
-
-const MAX_ATTEMPTS = 20
-/** Milliseconds. */
-const CONNECT_TIMEOUT = 10_000
-
-async function openSocket(endpoint: Endpoint): Promise<Socket> {
-  for (let attempt = 1; ; attempt += 1) {
-    const socket = endpoint.kind === 'unix' ? connectSocket(endpoint.path) : connectSocket(endpoint.port, endpoint.host)
-    socket.setTimeout(CONNECT_TIMEOUT, () => socket.destroy(new Error('no answer')))
-    try {
-      await once(socket, 'connect')
-      socket.setTimeout(0)
-      return socket
-    } catch (cause) {
-      const code = cause instanceof Error && 'code' in cause ? String(cause.code) : 'unknown'
-      // The queue of the listener is full for a moment: the kernel does not wait on Unix sockets.
-      if (code !== 'EAGAIN' || attempt === MAX_ATTEMPTS) {
-        throw new AimsError('provisioning.endpoint_unavailable', `cannot connect: ${reasonOf(cause, code)}`, { cause })
-      }
-      await delay(5 * attempt)
-    }
-  }
-}
-
-function reasonOf(cause: unknown, code: string): string {
-  return `${connectFailure(cause) ?? code}${isForbidden(cause) ? ': agent.socketMode of the agent says who may' : ''}`
 }
