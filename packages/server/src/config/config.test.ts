@@ -85,6 +85,11 @@ for (const [what, text, message] of [
     '"ttl.jwt.default": more than ttl.jwt.max',
   ],
   ['keys that end before what they sign', 'trustDomain: a\nkeys: {lifetime: 1d}\n', '"keys.lifetime": less than four'],
+  [
+    'servers below one that is below SPIRE',
+    'trustDomain: a\nkeys: {downstreamTtl: 1d, upstream: {spire: {}}}\n',
+    '"keys.downstreamTtl": no servers below one',
+  ],
   ['the default profile as an extra one', 'trustDomain: a\nprofiles: {wimse: 2030-01-01}\n', '"profiles": profiles to'],
   ['a profile without a last day', 'trustDomain: a\nprofiles: {aims-00: yes}\n', '"profiles": the last day of aims-00'],
   ['a last day that does not exist', 'trustDomain: a\nprofiles: {aims-00: 2030-13-01}\n', '"profiles": the last day'],

@@ -103,6 +103,9 @@ function checkTogether(config: Configuration, where: (key: keyof Configuration) 
     if (registrar.startsWith('unix:') || registrar.startsWith(`spiffe://${config.trustDomain}/`)) continue
     throw invalid(where('entries.delegations'), 'entries.delegations', 'a registrar is in another trust domain')
   }
+  if ('spire' in config['keys.upstream'] && config['keys.downstreamTtl'] !== undefined) {
+    throw invalid(where('keys.downstreamTtl'), 'keys.downstreamTtl', 'no servers below one that is below SPIRE')
+  }
   const longest = Math.max(config['ttl.x509.max'], config['ttl.jwt.max'], config['ttl.wit.max'])
   if (config['keys.lifetime'] < 4 * longest) {
     throw invalid(where('keys.lifetime'), 'keys.lifetime', 'less than four times the longest credential (ttl.*.max)')

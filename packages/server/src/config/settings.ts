@@ -221,7 +221,7 @@ export const SETTINGS: { readonly [Key in keyof Configuration]: Setting<Configur
   'keys.upstream': {
     type: objectByName,
     default: { value: {} },
-    doc: 'What signs the CAs of this server. Empty: they sign themselves. `file` with `certificate`, `key` and, where the root is elsewhere, `bundle`: a CA on disk; `aims` with `server` and `workload`: a server above this one; see [upstream authority](operations.md#upstream-authority).',
+    doc: 'What signs the CAs of this server. Empty: they sign themselves. `file` with `certificate`, `key` and, where the root is elsewhere, `bundle`: a CA on disk; `aims` or `spire` with `server` and `workload`: a server above this one; see [upstream authority](operations.md#upstream-authority).',
   },
   'keys.downstreamTtl': {
     type: optionalDuration,

@@ -23,6 +23,8 @@ import {
 } from './authority-types.ts'
 import { createPublication } from './publication.ts'
 
+/** Seconds. */
+const PAUSE = 30
 const AUTOMATIC: Omit<Actor, 'correlationId'> = { name: 'aims:server', method: 'schedule' }
 
 /**
@@ -30,7 +32,8 @@ const AUTOMATIC: Omit<Actor, 'correlationId'> = { name: 'aims:server', method: '
  * retired key stays in it until all it signed has expired. Every step is in the log before it takes effect; so are the
  * steps that an operator asked for out of order, and did not get.
  *
- * @throws {@link AimsError} `operation.store_damaged`, and what the observer throws
+ * @throws {@link AimsError} `operation.store_damaged`, `operation.upstream_*` when keys are needed that nobody above certifies, and
+ *   what the observer throws
  * @see SPIFFE Trust Domain and Bundle, section 4 (rotation); security-and-reliability 6.5
  */
 export async function openAuthorities(options: AuthoritiesOptions): Promise<Authorities> {
@@ -94,21 +97,27 @@ export async function openAuthorities(options: AuthoritiesOptions): Promise<Auth
   const publication = createPublication(options, exchange)
   const ownOf = (purpose: AuthorityPurpose) => [...keys.values()].filter((key) => key.purpose === purpose)
   const automatic = (): Actor => ({ ...AUTOMATIC, correlationId: randomUUID() })
+  const useless = new Map<AuthorityPurpose, { readonly until: number; readonly error: unknown }>()
+  // A CA from above that is no use would be no other a few seconds later: whoever made it is not asked all the time.
   const advanceOne = async (purpose: AuthorityPurpose): Promise<void> => {
+    const last = useless.get(purpose)
+    if (last !== undefined && options.clock() < last.until) throw last.error
+    await stepOn(purpose).catch((error: unknown) => {
+      const isUseless = AimsError.is(error) && error.code.startsWith('provisioning.upstream_')
+      if (isUseless) useless.set(purpose, { until: options.clock() + PAUSE, error })
+      throw error
+    })
+  }
+  const stepOn = async (purpose: AuthorityPurpose): Promise<void> => {
     // One step leads to the next, e.g. a key that is prepared and due.
     for (let step = await nextStep(ownOf(purpose), purpose, options); step !== undefined; ) {
       await take(step, automatic())
       step = await nextStep(ownOf(purpose), purpose, options)
     }
   }
-  const advanceAll = async (): Promise<void> => {
-    const failures: unknown[] = []
-    for (const purpose of AUTHORITY_PURPOSES) {
-      // What keeps the keys of one purpose from rotating, e.g. an upstream CA, does not keep the others.
-      await advanceOne(purpose).catch((error: unknown) => failures.push(error))
-    }
-    if (failures.length > 0) throw failures[0]
-  }
+  // What keeps the keys of one purpose from rotating, e.g. an upstream CA, does not keep the others.
+  const tryAll = () => failuresOf(AUTHORITY_PURPOSES.map((purpose) => () => advanceOne(purpose)))
+  const advanceAll = async (): Promise<void> => throwFirst(await tryAll())
   const command = (purpose: AuthorityPurpose, wanted: Command, actor: Actor): Promise<KeyInfo> =>
     oneAtATime(async () => {
       const step = await commandedStep(wanted, ownOf(purpose), purpose, options).catch(async (error: unknown) => {
@@ -119,7 +128,11 @@ export async function openAuthorities(options: AuthoritiesOptions): Promise<Auth
       return describe(step.subject)
     })
 
-  await oneAtATime(advanceAll)
+  const failures = await oneAtATime(tryAll)
+  const signsNow = (purpose: AuthorityPurpose): boolean =>
+    ownOf(purpose).some(({ state, expiresAt }) => state === 'active' && options.clock() < expiresAt)
+  // A server whose keys sign needs nobody above for its start: `advance` tries again, and says what is wrong.
+  if (!(failures.every(isFromAbove) && AUTHORITY_PURPOSES.every(signsNow))) throwFirst(failures)
   return {
     x509: () => signing(current.x509),
     jwt: () => signing(current.jwt),
@@ -128,13 +141,7 @@ export async function openAuthorities(options: AuthoritiesOptions): Promise<Auth
     standing: () => current.standing,
     list: () => [...keys.values()].map(describe),
     advance: () =>
-      oneAtATime(async () => {
-        const failures: unknown[] = []
-        for (const work of [advanceAll, () => publication.keepUp([...keys.values()])]) {
-          await work().catch((error: unknown) => failures.push(error))
-        }
-        if (failures.length > 0) throw failures[0]
-      }),
+      oneAtATime(async () => throwFirst(await failuresOf([advanceAll, () => publication.keepUp([...keys.values()])]))),
     rotate: (purpose, actor, { immediately = false } = {}) =>
       oneAtATime(async () => {
         await take(await rotationStep(ownOf(purpose), purpose, immediately, options), actor)
@@ -150,6 +157,20 @@ export async function openAuthorities(options: AuthoritiesOptions): Promise<Auth
       return () => listeners.delete(listener)
     },
   }
+}
+
+async function failuresOf(works: readonly (() => Promise<void>)[]): Promise<readonly unknown[]> {
+  const failures: unknown[] = []
+  for (const work of works) await work().catch((error: unknown) => failures.push(error))
+  return failures
+}
+
+function throwFirst(failures: readonly unknown[]): void {
+  if (failures.length > 0) throw failures[0]
+}
+
+function isFromAbove(error: unknown): boolean {
+  return AimsError.is(error) && /^(?:operation|provisioning)\.upstream_/.test(error.code)
 }
 
 function signing<T>(signer: T | undefined): T {

@@ -1,6 +1,8 @@
 import { randomUUID } from 'node:crypto'
+import { type AuditEvent, verificationKey } from 'aims/base'
+import { emptyBundle, parseBundle, serializeBundle, type TrustBundle } from 'aims/credentials'
 import type { StoredKey } from '../store/key-store.ts'
-import { UPSTREAM } from '../store/neighbours.ts'
+import { PUBLISHED, UPSTREAM } from '../store/neighbours.ts'
 import type { Authorities, AuthoritiesOptions } from './authority-types.ts'
 import type { TokenKey } from './upstream.ts'
 
@@ -8,46 +10,108 @@ import type { TokenKey } from './upstream.ts'
 export interface Publication {
   /** Publishes these keys. Without a server above nothing is done. @throws {@link AimsError} `operation.upstream_*` */
   publish(keys: readonly StoredKey[]): Promise<void>
-  /** The same when they are others than the last time, or the last time is longer ago than the refresh hint. */
+  /**
+   * The same when they are others than the last time, or the last time is longer ago than the refresh hint. When there is no server above any
+   * more, what it said is forgotten with the last CA that it certified.
+   */
   keepUp(keys: readonly StoredKey[]): Promise<void>
 }
 
+// Retired keys stay a little longer than what they signed.
+const SKEW = 60
+
 /** Makes it. What the server above says is kept with {@link Authorities.exchange}. */
 export function createPublication(
-  { upstream, neighbours, clock, refreshHint }: AuthoritiesOptions,
+  { trustDomain, upstream, neighbours, clock, refreshHint, maxTtl }: AuthoritiesOptions,
   exchange: Authorities['exchange'],
 ): Publication {
   let known = ''
   let nextAt = 0
+  const tokenKeysOf = (keys: readonly StoredKey[]): readonly TokenKey[] =>
+    keys.flatMap(({ purpose, key, expiresAt }) => {
+      if (purpose !== 'jwt' && purpose !== 'wit') return []
+      return [{ purpose, key, until: Math.ceil(expiresAt + maxTtl[purpose]) + SKEW }]
+    })
+  const namesOf = (keys: readonly StoredKey[]): string =>
+    tokenKeysOf(keys)
+      .map(({ key }) => key.kid)
+      .toSorted()
+      .join(' ')
+  const keep = async (id: string, document: string, action: 'publish' | 'refresh'): Promise<void> => {
+    if (neighbours?.find(id)?.document === document) return
+    await exchange((store) => store.put(id, document, clock()), changed(action))
+  }
+  const forget = async (): Promise<void> => {
+    for (const id of [UPSTREAM, PUBLISHED]) {
+      if (neighbours?.find(id) !== undefined) await exchange((store) => store.remove(id), changed('withdraw'))
+    }
+  }
+  const publishedBefore = (): TrustBundle => neighbours?.find(PUBLISHED)?.bundle ?? emptyBundle(trustDomain)
+
   const publish: Publication['publish'] = async (keys) => {
     if (upstream?.publish === undefined || neighbours === undefined) return
-    const document = await upstream.publish(tokenKeysOf(keys))
+    const own = tokenKeysOf(keys)
+    const remembers = upstream.isAppendOnly === true
+    // Before they are above: what is withdrawn here is not taken for another server's when it comes back from there.
+    if (remembers) await keep(PUBLISHED, documentOf(withKeys(publishedBefore(), own)), 'publish')
+    const above = parseBundle(await upstream.publish(own), trustDomain).bundle
+    if (remembers) {
+      const isThere = (kid: string): boolean =>
+        above.jwtAuthorities.has(kid) || above.witAuthorities.has(kid) || own.some(({ key }) => key.kid === kid)
+      await keep(PUBLISHED, documentOf(onlyKeys(publishedBefore(), isThere)), 'publish')
+    }
     known = namesOf(keys)
     nextAt = clock() + refreshHint
-    if (neighbours.find(UPSTREAM)?.document === document) return
-    await exchange((store) => store.put(UPSTREAM, document, clock()), {
-      type: 'provisioning.bundle-changed',
-      resource: { type: 'trust-bundle', id: UPSTREAM },
-      action: 'refresh',
-      decision: 'allow',
-      correlationId: randomUUID(),
-    })
+    // Which of them sign here is decided here.
+    const ours = new Set([...own.map(({ key }) => key.kid), ...kidsOf(publishedBefore())])
+    await keep(UPSTREAM, documentOf(onlyKeys(above, (kid) => !ours.has(kid))), 'refresh')
   }
   return {
     publish,
     async keepUp(keys) {
+      if (upstream === undefined && !keys.some(({ chain = [] }) => chain.length > 0)) await forget()
       if (namesOf(keys) !== known || clock() >= nextAt) await publish(keys)
     },
   }
 }
 
-function tokenKeysOf(keys: readonly StoredKey[]): readonly TokenKey[] {
-  return keys.flatMap(({ purpose, key }) => (purpose === 'jwt' || purpose === 'wit' ? [{ purpose, key }] : []))
+function changed(action: 'publish' | 'refresh' | 'withdraw'): AuditEvent {
+  return {
+    type: 'provisioning.bundle-changed',
+    resource: { type: 'trust-bundle', id: UPSTREAM },
+    action,
+    decision: 'allow',
+    correlationId: randomUUID(),
+  }
 }
 
-function namesOf(keys: readonly StoredKey[]): string {
-  return tokenKeysOf(keys)
-    .map(({ key }) => key.kid)
-    .toSorted()
-    .join(' ')
+function documentOf(bundle: TrustBundle): string {
+  return serializeBundle(bundle, { includeWit: true })
+}
+
+function kidsOf({ jwtAuthorities, witAuthorities }: TrustBundle): readonly string[] {
+  return [...jwtAuthorities.keys(), ...witAuthorities.keys()]
+}
+
+function onlyKeys(bundle: TrustBundle, isWanted: (kid: string) => boolean): TrustBundle {
+  const wanted = (keys: TrustBundle['jwtAuthorities']) => new Map([...keys].filter(([kid]) => isWanted(kid)))
+  return {
+    ...bundle,
+    jwtAuthorities: wanted(bundle.jwtAuthorities),
+    witAuthorities: wanted(bundle.witAuthorities),
+  }
+}
+
+function withKeys(bundle: TrustBundle, keys: readonly TokenKey[]): TrustBundle {
+  const also = (purpose: 'jwt' | 'wit', before: TrustBundle['jwtAuthorities']) => {
+    const added = keys
+      .filter((one) => one.purpose === purpose)
+      .map(({ key: { kid, publicKey, alg } }) => [kid, verificationKey(publicKey, { alg, kid })] as const)
+    return new Map([...before, ...added])
+  }
+  return {
+    ...bundle,
+    jwtAuthorities: also('jwt', bundle.jwtAuthorities),
+    witAuthorities: also('wit', bundle.witAuthorities),
+  }
 }

@@ -106,6 +106,15 @@ for (const [what, lie] of [
   ['that certifies others', async () => ({ chain: [await certificateFor(key, { pathLength: 1 })] })],
   ['of another root of the same name', async () => ({ chain: [await certificateFor(key, {}, stranger)] })],
   [
+    'with another root beside it',
+    async () => ({
+      chain: [
+        await certificateFor(key, {}, stranger),
+        Buffer.from(stranger.authority.certificate.raw).toString('base64'),
+      ],
+    }),
+  ],
+  [
     'that lives longer than it was asked for',
     async () => ({ chain: [await certificateFor(key, { notAfter: now + 3400 })] }),
   ],
@@ -123,7 +132,7 @@ for (const [what, lie] of [
 }
 
 const jwt = WorkloadKey.generate()
-const keys = [{ purpose: 'jwt', key: jwt }] as const
+const keys = [{ purpose: 'jwt', key: jwt, until: now + 3600 }] as const
 const bundleWith = (...known: readonly WorkloadKey[]): string => {
   const jwtAuthorities = new Map(
     known.map(({ kid, alg, publicKey }) => {

@@ -21,8 +21,8 @@ import {
   textField,
 } from '../attestation/verifier-settings.ts'
 import { VERIFIER_TYPES } from '../attestation/verifier-types.ts'
-import { completePath } from './ca-path.ts'
 import type { CaOrder, CertifiedCa, TokenKey, Upstream } from './upstream.ts'
+import { asking, readCa, wrong } from './upstream-answers.ts'
 
 const AIMS = {
   server: originField('needed', 'the server above'),
@@ -37,24 +37,7 @@ const AIMS = {
 
 /** Milliseconds to wait for an identity. */
 const READY_TIMEOUT = 10_000
-/** Seconds in which a server that did not answer is not asked again. */
-const PAUSE = 30
-
-/** What the server above says when the answer is no, now and later. */
-const REFUSALS: ReadonlySet<AimsErrorCode> = new Set<AimsErrorCode>([
-  'operation.not_permitted',
-  'operation.unauthenticated',
-  'operation.unknown_route',
-  'operation.request_malformed',
-  'provisioning.no_downstream',
-  'provisioning.key_proof_invalid',
-  'credential.key_reuse',
-  'x509.weak_key',
-])
-const WRONG: ReadonlySet<AimsErrorCode> = new Set<AimsErrorCode>([
-  'provisioning.server_untrusted',
-  'operation.invalid_response',
-])
+const INVALID: readonly AimsErrorCode[] = ['provisioning.server_untrusted', 'operation.invalid_response']
 
 /** One conversation with the server above, as the identity that this server has now. */
 interface Conversation {
@@ -84,20 +67,8 @@ export function aimsUpstream(settings: JsonObject, trustDomain: TrustDomain, clo
       ? { server, ...(evidence && { evidence }), ...(file && { bundle: file }), trustDomain }
       : { address: workload }
 
-  let pause: { readonly until: number; readonly error: AimsError } | undefined
-  const converse = async <T>(work: (conversation: Conversation) => Promise<T>): Promise<T> => {
-    if (pause !== undefined && clock() < pause.until) throw pause.error
-    try {
-      const result = await talk(work)
-      pause = undefined
-      return result
-    } catch (cause) {
-      if (!AimsError.is(cause)) throw cause
-      const error = meaning(cause)
-      pause = { until: clock() + PAUSE, error }
-      throw error
-    }
-  }
+  const ask = asking(clock, INVALID)
+  const converse = <T>(work: (conversation: Conversation) => Promise<T>): Promise<T> => ask(() => talk(work))
   const talk = async <T>(work: (conversation: Conversation) => Promise<T>): Promise<T> => {
     using identity = await connect({ ...options, readyTimeout: READY_TIMEOUT, onWaiting: () => undefined })
     const svid = identity.x509.x509Svid()
@@ -138,23 +109,12 @@ export function aimsUpstream(settings: JsonObject, trustDomain: TrustDomain, clo
 }
 
 async function certify({ bundle, send, prove }: Conversation, order: CaOrder): Promise<CertifiedCa> {
-  const { key, trustDomain, notBefore, notAfter } = order
+  const { key, notAfter } = order
   const answer = await send('POST', '/v1/downstream/ca', { ...(await prove(key, 'x509-ca')), notAfter })
-  try {
-    const chain = certificatesOf(answer.chain)
-    const complete = completePath(chain, bundle.x509Authorities, key, trustDomain)
-    if (complete === undefined) throw wrong('a CA that leads to no root of the bundle')
-    const { authority, path } = complete
-    const [certificate = Buffer.of(), ...above] = path
-    const { expiresAt } = authority
-    if (authority.certificate.extensions.basicConstraints?.pathLength !== 0) throw wrong('a CA of another path length')
-    if (expiresAt > notAfter || authority.certificate.notBefore > notBefore + PAUSE * 10)
-      throw wrong('a CA of another life')
-    return { certificate, chain: above, expiresAt }
-  } catch (cause) {
-    if (!AimsError.is(cause) || cause.code === 'operation.upstream_invalid') throw cause
-    throw wrong('a CA that is not the one of this server', cause)
-  }
+  const { authority, ca } = readCa(certificatesOf(answer.chain), bundle.x509Authorities, order)
+  if (authority.certificate.extensions.basicConstraints?.pathLength !== 0) throw wrong('a CA of another path length')
+  if (ca.expiresAt > notAfter) throw wrong('a CA of another life')
+  return ca
 }
 
 async function publish(
@@ -177,14 +137,6 @@ async function publish(
   return bundle
 }
 
-function meaning(cause: AimsError): AimsError {
-  if (cause.code.startsWith('operation.upstream_')) return cause
-  if (WRONG.has(cause.code)) return wrong(`something else (${cause.code})`, cause)
-  return REFUSALS.has(cause.code)
-    ? new AimsError('operation.upstream_refused', `the upstream server refuses (${cause.code})`, { cause })
-    : new AimsError('operation.upstream_unreachable', `the upstream server is out of reach (${cause.code})`, { cause })
-}
-
 function requireObject(value: JsonValue | undefined): JsonObject {
   if (value === undefined || !isJsonObject(value)) throw wrong('no object')
   return value
@@ -193,8 +145,4 @@ function requireObject(value: JsonValue | undefined): JsonObject {
 function certificatesOf(value: JsonValue | undefined): readonly Uint8Array[] {
   const certificates = (Array.isArray(value) ? value : []).map((one: JsonValue) => decodeBase64(String(one)))
   return certificates.map((der) => der ?? Buffer.of())
-}
-
-function wrong(what: string, cause?: unknown): AimsError {
-  return new AimsError('operation.upstream_invalid', `the upstream server gave ${what}`, { cause })
 }

@@ -194,6 +194,11 @@ for (const [what, setting] of [
   ],
   ['evidence without a bundle', { aims: { server: 'https://127.0.0.1:1', evidence: ['github'] } }],
   ['an unknown type of evidence', { aims: { server: 'https://127.0.0.1:1', evidence: ['githb'], bundle: '/b' } }],
+  ['no SPIRE server above', { spire: { workload: 'unix:///run/spire/agent.sock' } }],
+  ['no identity for SPIRE', { spire: { server: 'https://127.0.0.1:1' } }],
+  ['a SPIRE server without TLS', { spire: { server: 'http://127.0.0.1:1', workload: 'unix:///s' } }],
+  ['a Workload API that is none', { spire: { server: 'https://127.0.0.1:1', workload: '/run/spire/agent.sock' } }],
+  ['evidence for SPIRE', { spire: { server: 'https://127.0.0.1:1', workload: 'unix:///s', evidence: ['github'] } }],
   ['an unknown setting', { file: { certificate: '/ca.pem', key: '/ca.key', root: '/r.pem' } }],
 ] as const) {
   test(`keys.upstream, refused: ${what}`, () => {

@@ -2,6 +2,7 @@ import { AimsError, type Clock, isJsonObject, type JsonObject, type Signer } fro
 import type { TrustDomain } from 'aims/identifiers'
 import { aimsUpstream } from './upstream-aims.ts'
 import { fileUpstream } from './upstream-file.ts'
+import { spireUpstream } from './upstream-spire.ts'
 
 /** What the certificate of a CA shall say. Times in whole seconds since the epoch. */
 export interface CaOrder {
@@ -31,7 +32,9 @@ export interface UpstreamCa {
 /** A key that signs tokens here, and what for. */
 export interface TokenKey {
   readonly purpose: 'jwt' | 'wit'
-  readonly key: Signer
+  readonly key: Signer & { readonly kid: string }
+  /** Seconds since the epoch: nothing that it signs is valid any longer. */
+  readonly until: number
 }
 
 /** Where the CAs of this server get their certificates. Absent: they sign themselves. */
@@ -44,14 +47,17 @@ export interface Upstream {
    * @returns the bundle of the server above, with those of all servers below it
    */
   publish?(keys: readonly TokenKey[]): Promise<string>
+  /** What was published stays above to its end, also when it is published no more. Default false. */
+  readonly isAppendOnly?: boolean
 }
 
 type Configure = (settings: JsonObject, trustDomain: TrustDomain, clock: Clock) => Upstream
 
-const KINDS: { readonly [name: string]: Configure } = { file: fileUpstream, aims: aimsUpstream }
+const KINDS: { readonly [name: string]: Configure } = { file: fileUpstream, aims: aimsUpstream, spire: spireUpstream }
 
 /**
- * The upstream authority that `keys.upstream` names: `file`, a CA on disk, or `aims`, a server above this one. Nothing is opened yet.
+ * The upstream authority that `keys.upstream` names: `file`, a CA on disk, `aims`, a server above this one, or
+ * `spire`, a SPIRE server above it. Nothing is opened yet.
  *
  * @throws {@link AimsError} `operation.config_invalid`
  */

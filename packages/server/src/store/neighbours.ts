@@ -7,9 +7,15 @@ import type { Seal } from './seal.ts'
 /** The server above this one; all other neighbours are servers below it, by their SPIFFE ID. */
 export const UPSTREAM = 'upstream'
 
+/**
+ * The keys of this server that a server above keeps to their end. In no bundle by this row: it tells them from those of others
+ * when they come back from there.
+ */
+export const PUBLISHED = 'published'
+
 /** Keys of another server of the trust domain. They stand in the bundle beside those of this one. */
 export interface Neighbour {
-  /** {@link UPSTREAM}, or a SPIFFE ID. */
+  /** {@link UPSTREAM}, {@link PUBLISHED}, or a SPIFFE ID. */
   readonly id: string
   /** A SPIFFE bundle, with the keys of WITs. */
   readonly document: string
@@ -18,6 +24,7 @@ export interface Neighbour {
 
 /** What other servers of the trust domain have published here. Changes are made inside a transaction of the seal. */
 export interface NeighbourStore {
+  /** All but {@link PUBLISHED}. */
   list(): readonly Neighbour[]
   find(id: string): Neighbour | undefined
   put(id: string, document: string, now: number): void
@@ -40,7 +47,7 @@ export function openNeighbours(db: DatabaseSync, seal: Seal, trustDomain: TrustD
   const put = db.prepare('INSERT OR REPLACE INTO neighbours VALUES (?, ?, ?)')
   const remove = db.prepare('DELETE FROM neighbours WHERE id = ?')
   return {
-    list: () => [...known.values()],
+    list: () => [...known.values()].filter(({ id }) => id !== PUBLISHED),
     find: (id) => known.get(id),
     put(id, document, now) {
       const neighbour = read(id, document)

@@ -67,7 +67,7 @@ export const OPERATION_CODES = {
     'the service behind the gateway does not take connections, or broke off: is it running',
   'operation.service_timeout': 'the service behind the gateway did not answer in time: see gateway.serviceTimeout',
   'operation.upstream_refused':
-    'the upstream server does not do this: has the entry of this server downstream: true, and keys.downstreamTtl a value there',
+    'the upstream server does not do this: is the entry of this server downstream there, and, in an AIMS, has keys.downstreamTtl a value',
   'operation.upstream_invalid': 'the upstream server answered with a certificate or bundle that is not the right one',
   'operation.upstream_unreadable': 'the files of keys.upstream cannot be read, or hold no way from a CA to a root',
   'operation.server_unreachable':
