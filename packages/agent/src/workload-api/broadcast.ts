@@ -7,9 +7,11 @@ import type { ChangeScope, WorkloadBackend, WorkloadSnapshot } from '../workload
 import type { Peer } from './peer.ts'
 
 /** Streams brought up to date before other work gets its turn. */
-const SLICE = 200
+const SLICE = 50
 /** Milliseconds before a failed update is tried again. */
 const RETRY = 1000
+/** Milliseconds in which identities that fall due wait for others: to find whose they are takes a look at everybody. */
+const GATHER = 20
 
 /** A stream that follows the state of one workload. */
 export interface Subscriber {
@@ -40,6 +42,7 @@ export class Broadcast {
   #isRunning = false
   #isClosed = false
   #retrying: NodeJS.Timeout | undefined
+  #gathering: NodeJS.Timeout | undefined
 
   constructor(backend: WorkloadBackend) {
     this.#backend = backend
@@ -65,6 +68,7 @@ export class Broadcast {
     this.#unsubscribe()
     this.#isClosed = true
     clearTimeout(this.#retrying)
+    clearTimeout(this.#gathering)
     for (const { stream } of [...this.#following.values()].flatMap(({ subscribers }) => [...subscribers])) {
       stream.end(GRPC_STATUS.unavailable, 'the agent is stopping')
     }
@@ -72,30 +76,44 @@ export class Broadcast {
 
   #trigger(scope: ChangeScope): void {
     if (this.#stale !== 'everything') this.#stale = scope
-    if (!this.#isRunning) void this.#run()
+    if (this.#isRunning) return
+    if (scope === 'everything') void this.#run()
+    else this.#gather()
+  }
+
+  #gather(): void {
+    this.#gathering ??= setTimeout(() => {
+      this.#gathering = undefined
+      if (!this.#isRunning) void this.#run()
+    }, GATHER)
   }
 
   async #run(): Promise<void> {
     this.#isRunning = true
-    while (this.#stale !== undefined && !this.#isClosed) {
+    do {
       const scope = this.#stale
       this.#stale = undefined
-      const snapshots = new Map<string, Promise<WorkloadSnapshot>>()
-      let streams = 0
-      let slice: Promise<void>[] = []
-      for (const [peer, following] of [...this.#following]) {
-        if (scope === 'identities' && this.#isCurrent(following)) continue
-        slice.push(this.#update(peer, following, snapshots))
-        streams += following.subscribers.size
-        if (streams < SLICE) continue
-        await Promise.all(slice)
-        await nextTurn()
-        slice = []
-        streams = 0
-      }
-      await Promise.all(slice)
-    }
+      if (scope !== undefined) await this.#bringUpToDate(scope)
+    } while (this.#stale === 'everything' && !this.#isClosed)
     this.#isRunning = false
+    if (this.#stale !== undefined && !this.#isClosed) this.#gather()
+  }
+
+  async #bringUpToDate(scope: ChangeScope): Promise<void> {
+    const snapshots = new Map<string, Promise<WorkloadSnapshot>>()
+    let streams = 0
+    let slice: Promise<void>[] = []
+    for (const [peer, following] of [...this.#following]) {
+      if (scope === 'identities' && this.#isCurrent(following)) continue
+      slice.push(this.#update(peer, following, snapshots))
+      streams += following.subscribers.size
+      if (streams < SLICE) continue
+      await Promise.all(slice)
+      await nextTurn()
+      slice = []
+      streams = 0
+    }
+    await Promise.all(slice)
   }
 
   #isCurrent({ shown }: Following): boolean {
