@@ -7,7 +7,7 @@ import { once } from 'node:events'
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { type AttestationResult, type PeerCredentials, unixAttestor } from 'aims/attestation'
+import { type PeerCredentials, unixAttestor } from 'aims/attestation'
 import { noObserver } from 'aims/base'
 import { WorkloadApiClient } from 'aims/provisioning'
 import { WorkloadApiServer } from 'aims-agent'
@@ -16,23 +16,13 @@ import { IssuingBackend } from '../test/support/issuing-backend.ts'
 import { type Measured, report } from './harness.ts'
 import { type CpuCase, cpuRounds } from './support/cpu.ts'
 import { settle } from './support/table.ts'
+import { KNOWN, x509Messages } from './support/x509-messages.ts'
 
 const KINDS = ['grpc-js, nobody attested', 'aims, caller known', 'aims, attested every time'] as const
 const CONNECTIONS = 4
 const CALLS_AT_ONCE = 16
 const WATCHERS = process.env.AIMS_BENCH_QUICK === '1' ? 50 : 1000
 const ID = 'spiffe://example.com/agent/calendar-bot'
-const KNOWN: AttestationResult = {
-  type: 'unix',
-  selectors: ['unix:uid:0'],
-  verifiedAt: 0,
-  binding: 'channel',
-  freshness: 'live',
-  debug: false,
-  warnings: [],
-  attributes: {},
-}
-
 const [, , kind, socketPath] = process.argv
 if (kind === undefined || socketPath === undefined) await drive()
 else await serve(Number(kind), socketPath)
@@ -187,16 +177,7 @@ async function serveGrpcJs(path: string, backend: IssuingBackend): Promise<() =>
   api.answer('fetchJwtSvid', { svids: svids.map(({ spiffeId, token, hint }) => ({ spiffeId, svid: token, hint })) })
   const rotate = async (): Promise<void> => {
     backend.rotate()
-    const { identities, bundles } = await backend.snapshot(KNOWN)
-    const bundle = Buffer.concat(bundles[0]?.x509Authorities ?? [])
-    const messages = identities.map(({ spiffeId, hint, x509 }) => ({
-      spiffeId,
-      hint,
-      bundle,
-      x509Svid: Buffer.concat(x509?.certificates ?? []),
-      x509SvidKey: x509?.privateKey ?? Buffer.alloc(0),
-    }))
-    api.answer('fetchX509Svid', { svids: messages, crl: [], federatedBundles: new Map() })
+    api.answer('fetchX509Svid', await x509Messages(backend))
   }
   await rotate()
   return rotate
