@@ -112,6 +112,22 @@ for (const [operation, call] of OPERATIONS) {
   })
 }
 
+test('a message that brings along where to tell of its task needs the permission for that [authorization.a2a.01]', async () => {
+  const telling = SendMessageRequest.fromJSON({
+    message: { messageId: 'm', role: 'ROLE_USER', parts: [{ text: 'hello' }] },
+    configuration: { taskPushNotificationConfig: { url: 'http://169.254.169.254/latest' } },
+  })
+  const sending = handler(['a2a/SendMessage', 'a2a/SendStreamingMessage'])
+  const before = executed.length
+  await assert.rejects(sending.sendMessage(telling, context), { code: 'a2a.denied' })
+  await assert.rejects(all(sending.sendMessageStream(telling, context)), { code: 'a2a.denied' })
+  assert.equal(executed.length, before)
+  const last = asked.at(-1)?.resource
+  assert.equal(last?.kind === 'tool' && last.name, 'a2a/CreateTaskPushNotificationConfig')
+  const both = handler(['a2a/SendMessage', 'a2a/CreateTaskPushNotificationConfig'])
+  assert.ok('status' in (await both.sendMessage(telling, context)))
+})
+
 test('what cannot be decided or recorded is not done [authorization.a2a.02]', async () => {
   const failing = handler(new AimsError('storage.full', 'the disk is full'))
   const before = executed.length

@@ -32,6 +32,8 @@ const OPEN: ReadonlySet<PropertyKey> = new Set(['getAgentCard'])
  * Makes a request handler of the official A2A SDK ask the policies before each operation. What it does not know, it does
  * not pass on; the card is for everybody. Returns another handler: give no server the one inside.
  *
+ * A message that also sets where its task is to be told of needs the permission for that, too.
+ *
  * What is denied is answered with an error that has an id for `aims explain` and no reason (`a2a.denied`); what cannot be
  * decided or recorded is not done (`a2a.undecided`).
  *
@@ -47,19 +49,34 @@ export function withAims<Handler extends object>(handler: Handler, options: With
       const stream = STREAMS.get(name)
       if (operation !== undefined) {
         return async (params: unknown, context: Context): Promise<unknown> => {
-          await requirePermission(operation, context, options)
+          for (const one of operationsIn(operation, params)) await requirePermission(one, context, options)
           return await Reflect.apply(method, target, [params, context])
         }
       }
       if (stream !== undefined) {
         return async function* (params: unknown, context: Context): AsyncGenerator {
-          await requirePermission(stream, context, options)
+          for (const one of operationsIn(stream, params)) await requirePermission(one, context, options)
           yield* Reflect.apply(method, target, [params, context])
         }
       }
       return () => Promise.reject(new TypeError('this operation is not one of A2A 1.0, and nobody decides about it'))
     },
   })
+}
+
+// A message may bring along where its task is to be told of, which is an operation of its own otherwise: the agent then calls
+// a URL that the sender has chosen.
+function operationsIn(operation: string, params: unknown): readonly string[] {
+  const { configuration } = (params ?? {}) as { readonly configuration?: Configuration }
+  return configuration?.taskPushNotificationConfig === undefined || operation === NOTIFY
+    ? [operation]
+    : [operation, NOTIFY]
+}
+
+const NOTIFY = 'CreateTaskPushNotificationConfig'
+
+interface Configuration {
+  readonly taskPushNotificationConfig?: unknown
 }
 
 interface Context {
