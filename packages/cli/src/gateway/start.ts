@@ -19,6 +19,7 @@ import { type FollowedPolicies, followPolicies } from 'aims/policy'
 import { connectWorkload, type FollowedRevocations, followRevocations, type Workload } from 'aims/provisioning'
 import { UsageError } from '../exit.ts'
 import type { Running } from '../running.ts'
+import { boundedRecords } from './recording.ts'
 import { openReplays } from './replays.ts'
 import type { GatewayConfiguration } from './settings.ts'
 
@@ -60,7 +61,8 @@ export async function startGateway(
   try {
     const me = await connectWorkload()
     opened.push(closing(() => me.close()))
-    const observer = observerOf(config, log, opened)
+    const observer = boundedRecords(observerOf(config, log, opened), mode.kind)
+    opened.push(observer)
     const revocations = revocationsOf(config, me, opened)
     const policies = await policiesOf(config)
     const gate = await gateOf(config, mode, { me, observer, revocations, policies }, opened)

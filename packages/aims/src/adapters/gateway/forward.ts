@@ -19,11 +19,12 @@ export function forward(
 ): Promise<void> {
   return new Promise((resolve, reject) => {
     const passed = service.open(request.method ?? '', request.url ?? '', framed(request, headers))
+    let isAnswered = false
     const fail = (error: AimsError): void => {
       passed.destroy()
-      // The client sees a message that does not end, and not a short one.
-      if (response.headersSent) response.destroy()
-      reject(error)
+      // The client sees a message that does not end, and not one that is short, or put together of two.
+      if (isAnswered) response.destroy()
+      else reject(error)
     }
     passed.on('timeout', () => fail(new AimsError('operation.service_timeout', 'the service does not answer')))
     passed.on('error', (cause) => fail(serviceLost(cause)))
@@ -32,9 +33,14 @@ export function forward(
       passed.destroy()
       resolve()
     })
+    // Nobody has asked for another protocol.
+    passed.on('upgrade', () => fail(serviceLost(undefined)))
     passed.on('response', (answer) => {
       answer.on('error', (cause) => fail(serviceLost(cause)))
-      response.statusCode = answer.statusCode ?? 502
+      const { statusCode = 0 } = answer
+      if (!isFinal(statusCode)) return fail(serviceLost(undefined))
+      isAnswered = true
+      response.statusCode = statusCode
       for (const [name, value] of Object.entries(grouped(endToEnd(toPairs(answer))))) {
         if (value !== undefined) response.setHeader(name, value)
       }
@@ -44,6 +50,11 @@ export function forward(
     if (hasBody(request)) request.pipe(passed)
     else passed.end()
   })
+}
+
+/** Whether a status is one of HTTP that ends an exchange. Node throws for those that are none when they are sent on. */
+export function isFinal(status: number): boolean {
+  return status >= 200 && status <= 999
 }
 
 /** The fields of an answer of the service, which may have more of them than a request. */

@@ -44,14 +44,26 @@ const HTTP_LIMITS: ServerOptions = {
   connectionsCheckingInterval: 2000,
 }
 
-/** An HTTP/1.1 server that is not listening yet: a strict parser, an end to everything, no tunnels. */
-export function gatewayServer(listener: RequestListener, tls: GatewayTls | undefined): Server {
+/** Milliseconds in which a client takes nothing and sends nothing. */
+export const CLIENT_TIMEOUT = 60_000
+
+/**
+ * An HTTP/1.1 server that is not listening yet: a strict parser, an end to everything, no tunnels.
+ *
+ * @param idle - Milliseconds that a connection may be silent. A client that asks and does not read is silent as well.
+ */
+export function gatewayServer(
+  listener: RequestListener,
+  tls: GatewayTls | undefined,
+  idle: number = CLIENT_TIMEOUT,
+): Server {
   const server =
     tls === undefined
       ? createServer(HTTP_LIMITS, listener)
       : createHttpsServer({ ...HTTP_LIMITS, ...serverTlsOptions(tls.source) }, listener)
   server.maxConnections = MAX_CONNECTIONS
   server.maxHeadersCount = MAX_FIELDS
+  server.timeout = idle
   server.on('connect', (_, socket) => socket.destroy())
   // Whatever follows what cannot be parsed is not looked at.
   server.on('clientError', (error: NodeJS.ErrnoException, socket: Duplex) => {

@@ -20,10 +20,11 @@ const HOP_BY_HOP: ReadonlySet<string> = new Set([
 /** What `Connection` may name. Anything else would be a request to take a field of the message away. */
 const CONNECTION_OPTIONS: ReadonlySet<string> = new Set(['close', 'keep-alive', 'upgrade', 'te', 'http2-settings'])
 
-const PLAIN: { readonly [field: string]: (value: string) => boolean } = {
-  connection: (value) => value.split(',').every((option) => CONNECTION_OPTIONS.has(option.trim())),
-  'transfer-encoding': (value) => value === 'chunked',
-}
+// No object: clients choose the names that are looked up, `__proto__` among them.
+const PLAIN: ReadonlyMap<string, (value: string) => boolean> = new Map([
+  ['connection', (value) => value.split(',').every((option) => CONNECTION_OPTIONS.has(option.trim()))],
+  ['transfer-encoding', (value) => value === 'chunked'],
+])
 
 /** Fields that say where a message goes or ends; two of them are two messages to two readers. */
 const SINGLE_FIELDS = ['host', 'content-length', 'content-type', 'transfer-encoding', 'upgrade'] as const
@@ -42,7 +43,7 @@ export function requirePlainHead(headers: RawHeaders): void {
     }
   }
   for (const [name, value] of headers) {
-    if (PLAIN[name.toLowerCase()]?.(value.toLowerCase()) === false) {
+    if (PLAIN.get(name.toLowerCase())?.(value.toLowerCase()) === false) {
       throw new AimsError('authentication.malformed_field', 'Connection or Transfer-Encoding is not a plain one')
     }
   }

@@ -19,9 +19,11 @@ export interface Service {
 }
 
 const MAX_SOCKETS = 1024
+/** Milliseconds. */
+export const SERVICE_TIMEOUT = 60_000
 
 /** The service at an address; connections are used again. */
-export function serviceAt({ address, timeout = 60_000 }: ServiceOptions): Service {
+export function serviceAt({ address, timeout = SERVICE_TIMEOUT }: ServiceOptions): Service {
   const agent = new Agent({ keepAlive: true, maxSockets: MAX_SOCKETS })
   const place: RequestOptions =
     'path' in address ? { socketPath: address.path } : { host: address.host, port: address.port }

@@ -3,6 +3,7 @@ import { once } from 'node:events'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { type ClientRequest, createServer, get, type IncomingMessage, request } from 'node:http'
 import { get as getHttps } from 'node:https'
+import { connect, createServer as createTcpServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { text } from 'node:stream/consumers'
@@ -141,6 +142,73 @@ test('a service that is away is 502, one that says nothing is 504, one that brea
     const [answer] = await once(get({ host: '127.0.0.1', port: half.port, headers: proven('GET', '/') }), 'response')
     await text(answer)
   })
+})
+
+// One row per answer of a service that is no answer: what it sends, and what the client gets.
+for (const [name, reply, expected] of [
+  ['with a status that is none', 'HTTP/1.1 099 X\r\nContent-Length: 0\r\n\r\n', /^HTTP\/1\.1 502 /],
+  [
+    'that changes the protocol',
+    'HTTP/1.1 101 X\r\nUpgrade: websocket\r\nConnection: upgrade\r\n\r\n',
+    /^HTTP\/1\.1 502 /,
+  ],
+  ['with a control character', 'HTTP/1.1 200 OK\r\nX: a\x01b\r\n\r\n', /^HTTP\/1\.1 502 /],
+  // A problem document under the length of another message would run into the next one.
+  ['that stops behind its head', 'HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n', /^$/],
+] as const) {
+  test(`an answer ${name} does not end the gateway, and is no answer to its client`, async () => {
+    const service = await startRaw(reply)
+    const { port } = await start({ service: { address: service, timeout: 1000 } })
+    const ask = requestText('GET / HTTP/1.1', proofLines(wit, { method: 'GET', target: '/' }))
+    assert.match(await exchange(port, ask), expected)
+    assert.equal(statusOf(await exchange(port, requestText('GET / HTTP/1.1', []))), 401)
+  })
+}
+
+test('a service that refuses a WebSocket and then stops does not get a second head into its answer', async () => {
+  const service = await startRaw('HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf')
+  const { port } = await start({ service: { address: service, timeout: 1000 } })
+  const lines = [...proofLines(wit, { method: 'GET', target: '/' }), 'Upgrade: websocket', 'Connection: Upgrade']
+  const ask = ['GET / HTTP/1.1', 'Host: api.example.com', ...lines].join('\r\n')
+  const answer = await exchange(port, `${ask}\r\n\r\n`)
+  assert.match(answer, /^HTTP\/1\.1 200 /)
+  assert.doesNotMatch(answer, /504/)
+})
+
+async function startRaw(reply: string): Promise<{ readonly host: string; readonly port: number }> {
+  const server = createTcpServer((socket) => {
+    socket.on('error', () => socket.destroy())
+    socket.once('data', () => socket.write(Buffer.from(reply, 'latin1')))
+    opened.push(() => socket.destroy())
+  }).listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  opened.push(() => server.close())
+  const { port } = server.address() as { port: number }
+  return { host: '127.0.0.1', port }
+}
+
+// [authentication.http.02]
+test('a client that asks and asks and reads nothing is let go', { timeout: 120_000 }, async () => {
+  const service = await startRaw('HTTP/1.1 204 No Content\r\n\r\n')
+  const { port } = await start({ clientTimeout: 500, service: { address: service, timeout: 500 } })
+  const socket = connect(port, '127.0.0.1')
+  socket.on('error', () => socket.destroy())
+  const isClosed = new Promise((resolve) => socket.once('close', resolve))
+  socket.pause()
+  const many = 'GET / HTTP/1.1\r\nHost: api.example.com\r\n\r\n'.repeat(10_000)
+  // One that is paused learns of the end when it writes.
+  const asking = setInterval(() => socket.write(many), 100)
+  await isClosed.finally(() => clearInterval(asking))
+})
+
+test('names of fields are names only', async () => {
+  const { port, service } = await start()
+  const target = '/'
+  for (const name of ['__proto__', 'constructor']) {
+    const lines = [...proofLines(wit, { method: 'GET', target }), `${name}: x`]
+    assert.equal(statusOf(await exchange(port, requestText('GET / HTTP/1.1', lines))), 200)
+    assert.equal(service.seen.at(-1)?.headers.find(([one]) => one === name)?.[1], 'x')
+  }
 })
 
 test('a service on a Unix socket is out of reach for everybody else', async () => {

@@ -5,10 +5,18 @@ import { MAX_BODY, sendProblem, toIncomingRequest } from '../incoming.ts'
 import { signWhereDemanded } from '../signing-response.ts'
 import { forward } from './forward.ts'
 import { bareRequest, type Gate } from './gate.ts'
-import { drain, type GatewayTls, gatewayServer, type ListenAddress, listenOn, type RunningGateway } from './listen.ts'
+import {
+  CLIENT_TIMEOUT,
+  drain,
+  type GatewayTls,
+  gatewayServer,
+  type ListenAddress,
+  listenOn,
+  type RunningGateway,
+} from './listen.ts'
 import { problemOf } from './problem.ts'
 import { endToEnd, requirePlainHead } from './relay-fields.ts'
-import { type Service, type ServiceOptions, serviceAt } from './service.ts'
+import { SERVICE_TIMEOUT, type Service, type ServiceOptions, serviceAt } from './service.ts'
 import { upgrades } from './upgrade.ts'
 
 /** A reverse proxy that lets through what a gate admits. */
@@ -22,6 +30,8 @@ export interface SidecarOptions {
   readonly maxBody?: number
   /** Bytes of a response that a caller wants signed. Default 1,048,576. */
   readonly maxSignedBody?: number
+  /** Milliseconds in which a client neither sends nor takes anything, beyond those that the service has. Default 60,000. */
+  readonly clientTimeout?: number
 }
 
 /**
@@ -33,9 +43,11 @@ export interface SidecarOptions {
  * @throws {@link AimsError} `operation.port_busy`, `operation.address_unavailable`, `operation.socket_*`
  */
 export async function startSidecar(options: SidecarOptions): Promise<RunningGateway> {
-  const { gate, listen, tls } = options
+  const { gate, listen, tls, clientTimeout = CLIENT_TIMEOUT } = options
   const service = serviceAt(options.service)
-  const server = gatewayServer((request, response) => void answer(request, response, options, service), tls)
+  // While the service is waited for, the client has nothing to take.
+  const idle = clientTimeout + (options.service.timeout ?? SERVICE_TIMEOUT)
+  const server = gatewayServer((request, response) => void answer(request, response, options, service), tls, idle)
   const opened = upgrades(server, gate, service)
   return await listenOn(server, listen, {
     scheme: tls === undefined ? 'http' : 'https',

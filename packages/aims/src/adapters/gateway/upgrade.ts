@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { type IncomingMessage, type Server, STATUS_CODES } from 'node:http'
+import { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 import type { RawHeaders } from '../../authentication/carriage.ts'
 import type { ProblemResponse } from '../../authentication/problem.ts'
@@ -7,7 +8,7 @@ import type { IncomingRequest } from '../../authentication/request.ts'
 import { AimsError } from '../../base/errors.ts'
 import { answerOnSocket } from '../answer-socket.ts'
 import { toIncomingRequest } from '../incoming.ts'
-import { hasBody, serviceLost, toPairs } from './forward.ts'
+import { hasBody, isFinal, serviceLost, toPairs } from './forward.ts'
 import { bareRequest, type Gate } from './gate.ts'
 import { problemOf } from './problem.ts'
 import { endToEnd, requirePlainHead } from './relay-fields.ts'
@@ -90,20 +91,29 @@ function tunnel(
       opening.destroy()
       resolve()
     })
-    opening.on('timeout', () => {
+    let isAnswered = false
+    const fail = (error: AimsError): void => {
       opening.destroy()
-      reject(new AimsError('operation.service_timeout', 'the service does not answer'))
-    })
-    opening.on('error', (cause) => reject(serviceLost(cause)))
+      // One head is on its way: a second one would be a part of its body.
+      if (isAnswered) socket.destroy()
+      else reject(error)
+    }
+    opening.on('timeout', () => fail(new AimsError('operation.service_timeout', 'the service does not answer')))
+    opening.on('error', (cause) => fail(serviceLost(cause)))
     opening.on('response', (answer) => {
+      answer.on('error', (cause) => fail(serviceLost(cause)))
+      if (!isFinal(answer.statusCode ?? 0)) return fail(serviceLost(undefined))
+      isAnswered = true
       writeHead(socket, answer, [...endToEnd(toPairs(answer)), ['connection', 'close']])
       answer.pipe(socket)
     })
     opening.on('upgrade', (answer, other, first) => {
+      isAnswered = true
       other.on('error', () => socket.destroy())
       other.once('close', () => socket.destroy())
       socket.once('close', () => other.destroy())
-      other.setTimeout(0)
+      // WebSockets may be silent for as long as they like.
+      for (const end of [other, socket]) if (end instanceof Socket) end.setTimeout(0)
       writeHead(socket, answer, [...endToEnd(toPairs(answer)), ['connection', 'Upgrade'], ['upgrade', 'websocket']])
       socket.write(first)
       other.write(head)
