@@ -2,9 +2,9 @@ import type { MessageHeader, QueuedMessage } from '../../authentication/message/
 import { type MessageProofOptions, proveMessage } from '../../authentication/message/prove.ts'
 import type { WitSource } from '../../credentials/wit/source.ts'
 
-/** Headers of kafkajs and @confluentinc/kafka-javascript. */
+/** Headers of kafkajs and @confluentinc/kafka-javascript. `null` is what they give for a header that was sent without a value. */
 export interface KafkaHeaders {
-  [name: string]: string | Uint8Array | (string | Uint8Array)[] | undefined
+  [name: string]: string | Uint8Array | null | (string | Uint8Array | null)[] | undefined
 }
 
 /** A message as these clients send and receive it. */

@@ -35,7 +35,7 @@ function verify(message: QueuedMessage): Promise<unknown> {
 function throughKafka(message: ReturnType<typeof toKafka>): Parameters<typeof fromKafka>[0] {
   const headers: KafkaHeaders = {}
   for (const [name, value] of Object.entries(message.headers)) {
-    headers[name] = Array.isArray(value) ? value.map((one) => Buffer.from(one)) : Buffer.from(value ?? '')
+    headers[name] = Array.isArray(value) ? value.map((one) => Buffer.from(one ?? '')) : Buffer.from(value ?? '')
   }
   const key = message.key === null || message.key === undefined ? null : Buffer.from(message.key)
   return { key, value: message.value === null ? null : Buffer.from(message.value), headers }
@@ -58,6 +58,18 @@ for (const [title, message] of [
     })
   })
 }
+
+// Anybody who can write to the topic can send one: it must not be an error that a consumer does not expect.
+test('Kafka: a header without a value is bound, and is not an empty one', async () => {
+  const sent = toKafka(wits, { value: 'v', headers: { a: null, b: [null, '1'] } }, options)
+  await verify(fromKafka(sent))
+  await assert.rejects(verify(fromKafka({ ...sent, headers: { ...sent.headers, a: '' } })), {
+    code: 'proof.envelope_mismatch',
+  })
+  await assert.rejects(verify(fromKafka({ value: 'v', headers: { 'workload-proof-token': null } })), {
+    code: 'authentication.missing_credential',
+  })
+})
 
 class Headers implements NatsHeaders {
   readonly #values = new Map<string, string[]>()

@@ -91,7 +91,17 @@ test('a message that is checked first is used up when it was worked on', async (
   await assert.rejects(again.use(), { code: 'proof.replayed' })
 })
 
-test('names of headers have no case, and those of different names no order; text and bytes are the same', async () => {
+test('work that takes longer than the store remembers does not make a proof good twice', async () => {
+  let now = NOW
+  const { check } = consumer({ clock: () => now })
+  const message = proven()
+  const [first, again] = [await check(message, { topic: TOPIC }), await check(message, { topic: TOPIC })]
+  await first.use()
+  now += 10_000
+  await assert.rejects(again.use(), { code: 'proof.expired' })
+})
+
+test('headers of different names have no order; text and bytes are the same', async () => {
   const headers: MessageHeader[] = [
     ['b', '2'],
     ['a', '1'],
@@ -99,9 +109,9 @@ test('names of headers have no case, and those of different names no order; text
   ]
   const { headers: fields } = proveMessage(wit, { ...PLAIN, headers }, OPTIONS)
   const moved: MessageHeader[] = [
-    ['A', Buffer.from('1')],
+    ['a', Buffer.from('1')],
     ['a', '0'],
-    ['B', '2'],
+    ['b', '2'],
   ]
   const key = Buffer.from('customer-7')
   const received = carrying({ ...PLAIN, key, payload: Buffer.from('{"order":1}'), headers: moved }, fields)
@@ -131,7 +141,7 @@ for (const [title, options] of [
 }
 
 const swapped = (change: Partial<QueuedMessage>): QueuedMessage => ({ ...proven(), ...change })
-const replaced = (name: string, value: string): QueuedMessage => {
+const replaced = (name: string, value: string | null): QueuedMessage => {
   const { headers = [] } = proven()
   return { ...PLAIN, headers: headers.map(([one, old]) => [one, one === name ? value : old]) }
 }
@@ -164,8 +174,19 @@ const REFUSED: readonly (readonly [
   [
     'with a header twice',
     'proof.envelope_mismatch',
-    () => swapped({ headers: [...kept, ['Content-Type', 'application/json']] }),
+    () => swapped({ headers: [...kept, ['content-type', 'application/json']] }),
   ],
+  [
+    'with a header in another case, which many consumers do not find',
+    'proof.envelope_mismatch',
+    () => swapped({ headers: kept.map(([name, value]) => [name.replace('content', 'Content'), value]) }),
+  ],
+  [
+    'with a header that lost its value',
+    'proof.envelope_mismatch',
+    () => ({ ...proven({ ...PLAIN, headers: [['a', '']] }), headers: [...kept.slice(1), ['a', null]] }),
+  ],
+  ['with a proof without a value', 'proof.malformed', () => replaced('workload-proof-token', null)],
   ['answered to somebody else', 'proof.envelope_mismatch', () => swapped({ replyTo: '_INBOX.2' })],
   [
     'with a header that only its producer does not bind',

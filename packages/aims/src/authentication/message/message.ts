@@ -4,8 +4,8 @@ import { canonicalJson } from '../../base/jcs.ts'
 /** The fields of a message that carry its proof: headers, or attributes where a queue calls them so. */
 export const MESSAGE_FIELDS = { wit: 'workload-identity-token', proof: 'workload-proof-token' } as const
 
-/** A header of a message. Names may repeat; they are compared without regard to case. */
-export type MessageHeader = readonly [name: string, value: string | Uint8Array]
+/** A header of a message, its name as it is written. Names may repeat. `null` is no value, as Kafka knows it: not an empty one. */
+export type MessageHeader = readonly [name: string, value: string | Uint8Array | null]
 
 /** A message as a broker carries it, whatever its client calls the parts. Text stands for its UTF-8. */
 export interface QueuedMessage {
@@ -33,21 +33,22 @@ export function bytesOf(part: string | Uint8Array): Uint8Array {
 /** All values of a header, as text. */
 export function headerValues({ headers = [] }: QueuedMessage, field: string): readonly string[] {
   const found = headers.filter(([name]) => name.toLowerCase() === field)
-  return found.map(([, value]) => Buffer.from(bytesOf(value)).toString('latin1'))
+  return found.map(([, value]) => Buffer.from(bytesOf(value ?? '')).toString('latin1'))
 }
 
 /**
  * The digest of everything but the payload, like `sha-256=:...:`: over RFC 8785 JSON of the key, the reply address,
  * whether there is a payload, and all headers by name, those of one name in their order. The headers that carry the proof
- * are left out, and those that are not bound.
+ * are left out, and those that are not bound; for these alone names are compared without regard to case. To a consumer that
+ * looks for `Tenant`, a header `tenant` is none.
  *
  * @param unbound - Lower-case names of headers that something on the way may add or change.
  */
 export function envelopeDigest(message: QueuedMessage, unbound: readonly string[]): string {
   const { payload, key = null, headers = [], replyTo = null } = message
   const bound = headers
-    .map(([name, value]): [string, string] => [name.toLowerCase(), base64(value)])
-    .filter(([name]) => !isCarrier(name) && !unbound.includes(name))
+    .filter(([name]) => !isCarrier(name.toLowerCase()) && !unbound.includes(name.toLowerCase()))
+    .map(([name, value]): [string, string | null] => [name, value === null ? null : base64(value)])
     // Stable: values of one name keep their order.
     .sort(([a], [b]) => (a < b ? -1 : a > b ? 1 : 0))
   const parts = { headers: bound, key: key === null ? null : base64(key), payload: payload !== null, replyTo }

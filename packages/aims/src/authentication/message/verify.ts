@@ -68,7 +68,7 @@ export interface MessageVerifier {
   /**
    * As `verify`, and the proof is used up by `use` only: call it when the message has been worked on, before it is
    * acknowledged. A crash in between lets the broker deliver again; so two deliveries at one time are both worked on, and the
-   * work must bear that.
+   * work must bear that. `use` is refused once the proof has expired (`proof.expired`).
    */
   check(message: QueuedMessage, source: MessageSource): Promise<VerifiedMessage & { use(): Promise<void> }>
 }
@@ -141,7 +141,12 @@ export function createMessageVerifier(options: MessageVerifierOptions): MessageV
     const { proof, principal } = await recorded(message, source, () => judge(message, source))
     const { id, expiresAt, replayKey, retainUntil } = proof
     const use = (): Promise<void> =>
-      recorded(message, source, () => consume(replays, replayKey, retainUntil, clock(), 'proof.replayed'))
+      recorded(message, source, () => {
+        const now = clock()
+        // The store remembers it no longer, and would take it once more.
+        if (retainUntil <= now) throw new AimsError('proof.expired', 'it has expired before it was used up')
+        return consume(replays, replayKey, retainUntil, now, 'proof.replayed')
+      })
     return { principal, id, expiresAt, use }
   }
 
