@@ -37,15 +37,18 @@ export function isDecided(method: string): boolean {
  * The question to the policies about one request: `tools/call` is the call of its tool, any other method that of
  * `mcp/<method>`. Never throws for what the caller sends: a name or an argument that policies cannot see makes a request
  * that `authorize` denies as incomplete, and records.
+ *
+ * @param ownsTask - Whether a task is the caller's. A request about another one is such a request as well.
  */
 export function toAccessRequest(
   { method = '', params = {} }: McpMessage,
   principal: Principal,
   rules: ToolRules,
+  ownsTask: (taskId: string) => boolean = () => true,
 ): AccessRequest {
   const isTool = method === 'tools/call'
   const name = isTool ? toolName(params.name) : METHOD_PREFIX + method
-  const context = isTool ? toolFacts(name, params.arguments, rules) : methodFacts(params)
+  const context = isTool ? toolFacts(name, params.arguments, rules) : methodFacts(params, ownsTask)
   return { principal, action: { kind: 'call' }, resource: { kind: 'tool', server: rules.id, name }, context }
 }
 
@@ -66,9 +69,18 @@ function toolFacts(tool: string, args: unknown = {}, { facts = {} }: ToolRules):
   }
 }
 
-// Of a prompt, a resource or a reference to either.
-function methodFacts({ uri, name }: { readonly [name: string]: unknown }): RequestFacts {
-  return flatFacts({ ...(uri === undefined ? {} : { uri }), ...(name === undefined ? {} : { name }) })
+// Of a prompt, a resource, a reference to either, or a task.
+function methodFacts(
+  { ref, taskId, ...params }: { readonly [name: string]: unknown },
+  ownsTask: (taskId: string) => boolean,
+): RequestFacts {
+  const { uri, name } = isRecord(ref) ? ref : params
+  const isOwn = typeof taskId === 'string' && ownsTask(taskId)
+  return flatFacts({
+    ...(uri === undefined ? {} : { uri }),
+    ...(name === undefined ? {} : { name }),
+    ...(taskId === undefined ? {} : { taskId: isOwn ? taskId : NO_FACT }),
+  })
 }
 
 function flatFacts(values: { readonly [name: string]: unknown }): RequestFacts {

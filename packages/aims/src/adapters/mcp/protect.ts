@@ -11,9 +11,10 @@ import { type AdapterOptions, sendProblem, toIncomingRequest } from '../incoming
 import { signWhereDemanded } from '../signing-response.ts'
 import { type McpAuthInfo, toAuthInfo } from './caller.ts'
 import { type MetadataOptions, resourceMetadata, withMetadata } from './metadata.ts'
+import { createOwned } from './owned.ts'
 import { mcpProblem } from './problem.ts'
 import { type ReachableAs, requireReachable } from './rebinding.ts'
-import { createSessions, SESSION_FIELD, watchSession } from './sessions.ts'
+import { SESSION_FIELD, watchSession } from './sessions.ts'
 import { findRefusal, type WithAimsOptions } from './with-aims.ts'
 
 /** How callers know the server, and what is asked of them beyond a proof for method, target and body. */
@@ -64,7 +65,7 @@ export function protectMcp(
   const resource = new URL(options.resource)
   const metadata = resourceMetadata(options)
   const route: AdapterOptions = { ...options, requireBinding: { method: true, target: true, body: true } }
-  const sessions = createSessions(options.maxSessionsPerCaller)
+  const sessions = createOwned(options.maxSessionsPerCaller)
 
   // What is refused here, and not by the authenticator, is recorded here.
   const judged = async (request: IncomingMessage, id: string, check: () => void): Promise<void> => {

@@ -1,13 +1,20 @@
 import type { Authorizer } from '../../authorization/authorizer.ts'
 import type { AimsErrorCode } from '../../base/errors.ts'
+import type { WorkloadId } from '../../identifiers/spiffe-id.ts'
 import type { Caller } from '../admit.ts'
 import { isDecided, type ToolRules, toAccessRequest } from './access-request.ts'
 import { findCaller } from './caller.ts'
 import type { McpEndpoint, McpMessage, McpMessageExtra, McpTransport } from './messages.ts'
+import { answerWithTasks, tasksOf } from './tasks.ts'
 
 /** Who the server is, and who decides. */
 export interface WithAimsOptions extends ToolRules {
   readonly authorizer: Authorizer
+  /**
+   * Leave it to the policies who asks about which task: for a store of tasks that other processes fill as well. Default: a
+   * task belongs to the caller that it was handed out to by a server with this authorizer.
+   */
+  readonly acceptTasksOfOthers?: true
 }
 
 /**
@@ -17,6 +24,8 @@ export interface WithAimsOptions extends ToolRules {
  * Works on messages, in front of all handlers: the order in which tools are registered does not matter. What is denied
  * is answered with an error of JSON-RPC that has an id for `aims explain` and no reason. A message without a principal, as
  * `protectMcp` attaches it, is refused: a server that nobody protects serves nobody.
+ *
+ * A task belongs to the caller that it was handed out to; for everybody else it is denied, and in no list.
  *
  * Policies see arguments as they were sent, before the tool's schema converts or completes them.
  */
@@ -43,12 +52,24 @@ function guard(transport: McpTransport, options: WithAimsOptions): boolean {
   if (deliver === undefined) return false
   // Requests that are being decided, without those that were cancelled meanwhile.
   const pending = new Set<unknown>()
+  // Callers of requests that were not answered yet.
+  const callers = new Map<unknown, WorkloadId>()
+  const tasks = tasksOf(options.authorizer)
+  const send = transport.send.bind(transport)
+  transport.send = async (message, ...rest) => {
+    const caller = message.method === undefined ? callers.get(message.id) : undefined
+    if (caller !== undefined) callers.delete(message.id)
+    const isOpen = caller === undefined || options.acceptTasksOfOthers === true
+    await send(isOpen ? message : answerWithTasks(message, caller, tasks), ...rest)
+  }
   const decide = async (message: McpMessage, extra: McpMessageExtra | undefined, caller: Caller): Promise<void> => {
     pending.add(message.id)
     const refusal = await findRefusal(message, caller, options)
     if (!pending.delete(message.id)) return
-    if (refusal === undefined) deliver(message, extra)
-    else await refuse(transport, message, refusal, caller.correlationId)
+    if (refusal === undefined) {
+      callers.set(message.id, caller.principal.id)
+      deliver(message, extra)
+    } else await refuse(transport, message, refusal, caller.correlationId)
   }
   transport.onmessage = (message, extra) => {
     const caller = findCaller(extra ?? {})
@@ -60,6 +81,7 @@ function guard(transport: McpTransport, options: WithAimsOptions): boolean {
     } else if (isRequest && isDecided(method)) {
       settle(decide(message, extra, caller))
     } else if (method !== 'notifications/cancelled' || !pending.delete(params?.requestId)) {
+      if (method === 'notifications/cancelled') callers.delete(params?.requestId)
       deliver(message, extra)
     }
   }
@@ -72,8 +94,12 @@ export async function findRefusal(
   { principal, correlationId }: Caller,
   options: WithAimsOptions,
 ): Promise<Refusal | undefined> {
+  const { authorizer, acceptTasksOfOthers = false } = options
+  const ownsTask = (taskId: string): boolean =>
+    acceptTasksOfOthers || tasksOf(authorizer).ownerOf(taskId) === principal.id
   try {
-    const { effect } = await options.authorizer.authorize(toAccessRequest(message, principal, options), correlationId)
+    const question = toAccessRequest(message, principal, options, ownsTask)
+    const { effect } = await authorizer.authorize(question, correlationId)
     return effect === 'allow' ? undefined : 'mcp.denied'
   } catch {
     // What cannot be decided, or not be recorded, does not happen.

@@ -1,0 +1,31 @@
+import type { WorkloadId } from '../../identifiers/spiffe-id.ts'
+import { isRecord, type McpMessage } from './messages.ts'
+import { createOwned, type Owned } from './owned.ts'
+
+/** Tasks that one caller may have. */
+const PER_CALLER = 1000
+const TOTAL = 100_000
+
+const kept = new WeakMap<object, Owned>()
+
+/** Whose the tasks are of all servers that one authorizer decides for: a server without sessions is made for each request. */
+export function tasksOf(authorizer: object): Owned {
+  const tasks = kept.get(authorizer) ?? createOwned(PER_CALLER, TOTAL)
+  kept.set(authorizer, tasks)
+  return tasks
+}
+
+/** The answer as its caller may have it: a task that it hands out is noted, and tasks of others are not in its list. */
+export function answerWithTasks(answer: McpMessage, caller: WorkloadId, tasks: Owned): McpMessage {
+  const { result } = answer
+  if (result === undefined) return answer
+  const made = taskIdOf(result.task)
+  if (made !== undefined) tasks.open(made, caller)
+  if (!Array.isArray(result.tasks)) return answer
+  const own = result.tasks.filter((task) => tasks.ownerOf(taskIdOf(task) ?? '') === caller)
+  return { ...answer, result: { ...result, tasks: own } }
+}
+
+function taskIdOf(task: unknown): string | undefined {
+  return isRecord(task) && typeof task.taskId === 'string' ? task.taskId : undefined
+}
