@@ -3,6 +3,7 @@ import { once } from 'node:events'
 import { createServer, type Server } from 'node:http'
 import { type AddressInfo, connect } from 'node:net'
 import { text } from 'node:stream/consumers'
+import { type SignableRequest, signRequest } from '../../packages/aims/src/authentication/http-signature/sign.ts'
 import {
   type Authenticator,
   type AuthenticatorOptions,
@@ -76,6 +77,12 @@ export function statusOf(answer: string): number {
 export function proofLines(wit: Wit, request: Omit<ProofRequest, 'audience'>): readonly string[] {
   const fields = proofHeaders(wit, { ...request, audience: AUDIENCE }, { now: Math.floor(Date.now() / 1000) })
   return Object.entries(fields).map(([name, value]) => `${name}: ${value}`)
+}
+
+/** A signature of a request, as lines. */
+export function signatureLines(wit: Wit, request: Omit<SignableRequest, 'audience'>): readonly string[] {
+  const { headers } = signRequest(wit, { ...request, audience: AUDIENCE }, { now: Math.floor(Date.now() / 1000) })
+  return Object.entries(headers).map(([name, value]) => `${name}: ${value}`)
 }
 
 /** A request with these lines after `Host` and `Connection: close`. */

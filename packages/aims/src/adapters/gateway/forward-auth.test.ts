@@ -1,6 +1,13 @@
 import assert from 'node:assert/strict'
 import { after, test } from 'node:test'
-import { exchange, observed, proofLines, requestText, statusOf } from '../../../../../test/support/gateways.ts'
+import {
+  exchange,
+  observed,
+  proofLines,
+  requestText,
+  signatureLines,
+  statusOf,
+} from '../../../../../test/support/gateways.ts'
 import { testDomain } from '../../../../../test/support/identities.ts'
 import { type ForwardAuthOptions, startForwardAuth } from './forward-auth.ts'
 import { createGate } from './gate.ts'
@@ -36,6 +43,22 @@ test('yes is 200 with the caller in fields and nothing in the body', async () =>
   assert.match(answer, /^aims-caller-covers: method target\r$/m)
 })
 
+test('a token that is not the proof is given back for the service, and a proof is not', async () => {
+  const { port } = await start()
+  const other = 'Authorization: Bearer opaque-to-us'
+  const request = { method: 'POST', target: '/api/events?x=1' }
+  const signed = signatureLines(wit, { ...request, headers: [['authorization', 'Bearer opaque-to-us']] })
+  const withToken = await exchange(port, requestText('GET /auth HTTP/1.1', [...ASKED, ...signed, other]))
+  assert.equal(statusOf(withToken), 200)
+  assert.match(withToken, /^authorization: Bearer opaque-to-us\r$/m)
+  const withProof = await exchange(port, requestText('GET /auth HTTP/1.1', [...ASKED, ...proven()]))
+  assert.equal(statusOf(withProof), 200)
+  assert.doesNotMatch(withProof, /^authorization:/im)
+  const refused = await exchange(port, requestText('GET /auth HTTP/1.1', [...ASKED, other]))
+  assert.equal(statusOf(refused), 401)
+  assert.doesNotMatch(refused, /opaque-to-us/)
+})
+
 // One row per way to be refused: what is sent, the status nginx understands, the code in the record.
 const REFUSED: readonly (readonly [name: string, lines: () => readonly string[], status: number, code: string])[] = [
   ['without a proof', () => ASKED, 401, 'authentication.missing'],
@@ -69,12 +92,27 @@ test('a body that is not seen is left uncovered only where that was asked for', 
   assert.match(answer, /^aims-caller-covers: method target\r$/m)
 })
 
+test('Caddy is told of every field that it copies, empty where there is nothing to say', async () => {
+  const { port } = await start({ proxy: 'caddy' })
+  const asked = ['X-Forwarded-Method: POST', 'X-Forwarded-Uri: /api/events?x=1']
+  const answer = await exchange(port, requestText('GET / HTTP/1.1', [...asked, ...proven()]))
+  assert.equal(statusOf(answer), 200)
+  for (const name of ['aims-caller-parent', 'aims-caller-via', 'authorization']) {
+    assert.match(answer, new RegExp(`^${name}: \\r$`, 'm'))
+  }
+  assert.match(answer, new RegExp(`^aims-caller-id: ${wit.subject}\\r$`, 'm'))
+  const refused = await exchange(port, requestText('GET / HTTP/1.1', asked))
+  assert.deepEqual([statusOf(refused), /^aims-caller/m.test(refused)], [401, false])
+})
+
 test('Envoy is asked about the request line, and told what to remove', async () => {
   const { port } = await start({ proxy: 'envoy' })
   const answer = await exchange(port, requestText('POST /api/events?x=1 HTTP/1.1', [...proven(), 'Content-Length: 0']))
   assert.equal(statusOf(answer), 200)
   assert.match(answer, /^x-envoy-auth-headers-to-remove: .*\baims-caller-via\b.*\r$/m)
   assert.doesNotMatch(answer, /to-remove:.*aims-caller-id/)
+  // [authentication.gateway.09]
+  assert.match(answer, /to-remove:.*\bworkload-identity-token, authorization\r$/im)
 })
 
 // [authentication.gateway.06]

@@ -5,8 +5,8 @@ import type { ProblemResponse } from '../../authentication/problem.ts'
 import type { IncomingRequest, UnseenBody } from '../../authentication/request.ts'
 import { AimsError } from '../../base/errors.ts'
 import { sendProblem, toRawHeaders } from '../incoming.ts'
-import { RESERVED_FIELDS } from './fields.ts'
-import { bareRequest, type Gate } from './gate.ts'
+import { CALLER_FIELDS, RESERVED_FIELDS } from './fields.ts'
+import { bareRequest, type Gate, type Verdict } from './gate.ts'
 import { drain, type GatewayTls, gatewayServer, type ListenAddress, listenOn, type RunningGateway } from './listen.ts'
 import { problemOf } from './problem.ts'
 import { requireTrustedListener } from './proxy-rules.ts'
@@ -39,6 +39,8 @@ interface Asking {
   readonly own: readonly string[]
   /** Statuses that reach the client as they are. Others would be an error of the proxy. */
   readonly statuses?: readonly number[]
+  /** Fields that are answered empty when there is nothing to say: the proxy would write something else of its own. */
+  readonly empties?: readonly string[]
 }
 
 const ASKING: { readonly [proxy in ForwardAuthProxy]: Asking } = {
@@ -49,13 +51,20 @@ const ASKING: { readonly [proxy in ForwardAuthProxy]: Asking } = {
     statuses: [401, 403],
   },
   traefik: { method: 'x-forwarded-method', target: 'x-forwarded-uri', own: ['x-forwarded-method', 'x-forwarded-uri'] },
-  caddy: { method: 'x-forwarded-method', target: 'x-forwarded-uri', own: ['x-forwarded-method', 'x-forwarded-uri'] },
+  caddy: {
+    method: 'x-forwarded-method',
+    target: 'x-forwarded-uri',
+    own: ['x-forwarded-method', 'x-forwarded-uri'],
+    // Of a field that is not there, Caddy 2.6 copies the name of its placeholder.
+    empties: [...CALLER_FIELDS, 'authorization'],
+  },
   envoy: { own: [] },
 }
 
 /**
  * Starts a service for `auth_request` of nginx, `forwardAuth` of Traefik, `forward_auth` of Caddy and `http_service` of
- * Envoy's `ext_authz`. Yes is 200 with the `aims-caller-*` fields, which the proxy must set on the request to the service.
+ * Envoy's `ext_authz`. Yes is 200 with the `aims-caller-*` fields, which the proxy must set on the request to the service, and with `Authorization`
+ * where it is not the proof and may go on.
  *
  * Sees no body, so proofs that name one are refused unless told otherwise.
  *
@@ -81,11 +90,13 @@ async function answer(request: IncomingMessage, response: ServerResponse, option
     // What a proxy sends along is not looked at, and must not be waited for.
     request.resume()
     const asked = askedAbout(request, id, options)
-    const verdict =
-      asked instanceof AimsError ? await gate.refuse(bareRequest(request, id), asked) : await gate.judge(asked)
+    if (asked instanceof AimsError) return refuse((await gate.refuse(bareRequest(request, id), asked)).response)
+    const verdict = await gate.judge(asked)
     if (verdict.effect === 'refuse') return refuse(verdict.response)
-    for (const [name, value] of verdict.add) response.setHeader(name, value)
-    if (proxy === 'envoy') response.setHeader('x-envoy-auth-headers-to-remove', absentFields(verdict.add).join(', '))
+    const { empties = [] } = ASKING[proxy]
+    const more = proxy === 'envoy' ? removals(verdict) : tokensToPass(asked.headers, verdict)
+    for (const name of empties) response.setHeader(name, '')
+    for (const [name, value] of [...verdict.add, ...more]) response.setHeader(name, value)
     response.setHeader('cache-control', 'no-store')
     response.end()
   } catch (error) {
@@ -125,9 +136,19 @@ function toldOnce(headers: RawHeaders, field: string): string {
   return value
 }
 
+type Admitted = Extract<Verdict, { effect: 'admit' }>
+
 // Of this proxy we see only the fields that it is configured to show, and so not all that a client may have sent.
-function absentFields(add: RawHeaders): readonly string[] {
-  return RESERVED_FIELDS.filter((name) => !add.some(([field]) => field === name))
+function removals({ add, remove }: Admitted): RawHeaders {
+  const absent = RESERVED_FIELDS.filter((name) => !add.some(([field]) => field === name))
+  return [['x-envoy-auth-headers-to-remove', [...absent, ...remove].join(', ')]]
+}
+
+// The others take nothing away: they clear `Authorization`, and copy what is for the service out of our answer.
+function tokensToPass(headers: RawHeaders, { remove }: Admitted): RawHeaders {
+  const found = headers.filter(([name]) => name.toLowerCase() === 'authorization' && !remove.includes(name))
+  const [token] = found
+  return token === undefined || found.length > 1 ? [] : [['authorization', token[1]]]
 }
 
 function asUnderstood(problem: ProblemResponse, { statuses }: Asking): ProblemResponse {

@@ -9,12 +9,13 @@ import { join } from 'node:path'
 import { text } from 'node:stream/consumers'
 import { after, test } from 'node:test'
 import { WebSocket, WebSocketServer } from 'ws'
-import { ATTACKS, withstands } from '../../../../../test/support/gateway-attacks.ts'
+import { ATTACKS, type Habits, withstands } from '../../../../../test/support/gateway-attacks.ts'
 import {
   exchange,
   observed,
   proofLines,
   requestText,
+  signatureLines,
   startEcho,
   statusOf,
 } from '../../../../../test/support/gateways.ts'
@@ -78,11 +79,47 @@ test('a proven request reaches the service as it was, with its caller, and the a
 })
 
 // [authentication.gateway.01] [authentication.gateway.08]
+const HABITS: Habits = {
+  removesFields: true,
+  exceptions: {
+    CONNECT: { unasked: 0 },
+    'a folded field': { unasked: 400 },
+    'a blank before the colon': { unasked: 400 },
+    'Transfer-Encoding and Content-Length': { unasked: 400 },
+    'two Content-Length fields': { unasked: 400 },
+  },
+}
 for (const attack of ATTACKS) {
   test(`attack: ${attack.name}`, async () => {
-    await withstands(await start(), attack)
+    await withstands(await start(), attack, HABITS)
   })
 }
+
+test('a signed request reaches the service with its caller, and another token with it; changed it does not', async () => {
+  const { service, port, reason } = await start()
+  const token: RawHeaders[number] = ['authorization', 'Bearer opaque-to-the-gateway']
+  const body = Buffer.from('{"a":1}')
+  const signed = signatureLines(wit, { method: 'POST', target: '/x', headers: [token], body })
+  const text = requestText('POST /x HTTP/1.1', [...signed, token.join(': '), 'Content-Length: 7'], '{"a":1}')
+  assert.equal(statusOf(await exchange(port, text)), 200)
+  const [seen, ...others] = service.seen
+  assert.deepEqual([seen?.body, others], ['{"a":1}', []])
+  const fields = Object.fromEntries(seen?.headers ?? [])
+  assert.equal(fields['aims-caller-method'], 'http-signature')
+  assert.equal(fields['aims-caller-covers'], 'method target body')
+  assert.equal(fields.authorization, token[1])
+  assert.equal(fields['workload-identity-token'], undefined)
+  for (const [changed, code] of [
+    [text, 'signature.replayed'],
+    [text.replace('"a":1', '"a":2'), 'signature.digest_mismatch'],
+    [text.replace('/x', '/y'), 'signature.invalid_signature'],
+    [text.replace('opaque', 'another'), 'signature.invalid_signature'],
+  ] as const) {
+    assert.equal(statusOf(await exchange(port, changed)), 400)
+    assert.equal(reason(), code)
+  }
+  assert.equal(service.seen.length, 1)
+})
 
 // [authentication.gateway.05]
 test('a body that is not the one the proof names never reaches the service, and neither does one that is too large', async () => {
