@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { checkOf } from 'aims/base'
-import { explainRecord, readable } from './explained.ts'
+import { explainRecord, failureLines, readable } from './explained.ts'
 
 test('a record shows its facts, the failed check and what to change', () => {
   const record = {
@@ -27,4 +27,13 @@ test('a record shows its facts, the failed check and what to change', () => {
   assert.match(text, /change: {3}an operator adds it to paths of the rule/)
   const { details: _details, ...bare } = record
   assert.doesNotMatch(readable(explainRecord(bare)), /with:/)
+})
+
+test('of a refusal the failed check and its cause are enough for a line of a gateway', () => {
+  const checks = [checkOf('wit.signature', 'passed'), checkOf('proof.audience', 'failed', { difference: 'service' })]
+  const [check, cause, change] = failureLines({ reasons: ['proof.audience_mismatch'], checks })
+  assert.equal(check, '  FAILED  proof.audience (service)')
+  assert.match(cause ?? '', /^ {2}cause: {2}wrong-audience: /)
+  assert.match(change ?? '', /^ {12}change: /)
+  assert.deepEqual(failureLines({}), [])
 })

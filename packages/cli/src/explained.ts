@@ -1,4 +1,4 @@
-import type { Check } from 'aims/base'
+import type { AuditEvent, Check } from 'aims/base'
 import { type AuditRecord, diagnose, type NamedCause } from 'aims/monitoring'
 import { meaningOf } from './meaning.ts'
 
@@ -35,6 +35,12 @@ export function readable(record: Explained): string {
     ...causes.flatMap(causeLines),
   ]
   return `${lines.join('\n')}\n`
+}
+
+/** Of a refusal: the check that failed, and what can be behind it. */
+export function failureLines({ reasons = [], checks = [] }: Pick<AuditEvent, 'reasons' | 'checks'>): readonly string[] {
+  const failed = checks.filter(({ outcome }) => outcome === 'failed')
+  return [...failed.flatMap(checkLines), ...diagnose({ reasons, checks }).flatMap(causeLines)]
 }
 
 function factsOf(details: NonNullable<AuditRecord['details']>): string {

@@ -111,6 +111,10 @@ test('a gateway says what it lacks before it takes requests', async () => {
   const mistakes = [
     [['gateway', 'forward-auth', '--proxy', 'apache', ...audience], 2, 'operation.usage'],
     [['gateway', 'sidecar', '--config', file({ gateway: { audience } })], 2, 'operation.config_invalid'],
+    // Without a Workload API: nobody is asked before the command line is whole.
+    [['gateway', 'sidecar', ...audience], 2, 'operation.usage'],
+    [['gateway', 'ext-authz', '--tls', ...audience], 2, 'operation.usage'],
+    [['gateway', 'sidecar', '--id', 'spiffe://example.com', ...audience], 2, 'operation.config_invalid'],
   ] as const
   for (const [args, exit, code] of mistakes) {
     const { exit: found, results } = await aims(...args)

@@ -8,6 +8,9 @@ import { output, print } from '../output.ts'
 import { type RecordOptions, type RecordSource, recordOptions, withRecords } from '../record-source.ts'
 import { recordsOfIdentity } from '../records-of-identity.ts'
 
+const UNKNOWN_ID =
+  'the log has no record with this id: a service or gateway that does not report to a server has it in its own output (gateway.reportTo, remoteObserver), --log and --socket name another log, and of many refusals some are only counted'
+
 /** `aims explain`: what a code means, what the log knows about a refusal by the id its caller was given, or about an identity. */
 export function define(command: Command): void {
   recordOptions(command)
@@ -41,7 +44,7 @@ export function define(command: Command): void {
       }
       // Ids have no dot; what has one is a code that somebody misremembers.
       if (what.includes('.')) throw new UsageError(noSuchCode(what))
-      await explain(what, options, (records) => records.find(what), 'the log has no record with this id')
+      await explain(what, options, (records) => records.find(what), UNKNOWN_ID)
     })
 }
 

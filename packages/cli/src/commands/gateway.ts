@@ -3,6 +3,7 @@ import { FORWARD_AUTH_PROXIES } from 'aims/gateway'
 import { loadSettings } from 'aims-server'
 import type { Command } from 'commander'
 import { UsageError } from '../exit.ts'
+import { failureLines } from '../explained.ts'
 import { GATEWAY_SETTINGS } from '../gateway/settings.ts'
 import { type GatewayMode, startGateway } from '../gateway/start.ts'
 import { withExamples } from '../help.ts'
@@ -12,10 +13,12 @@ import { runUntilStopped } from '../running.ts'
 
 interface Options {
   readonly config?: string
+  readonly id?: string
   readonly audience?: readonly string[]
   readonly listen?: string
   readonly service?: string
   readonly policies?: string
+  readonly reportTo?: string
   readonly proxy?: string
   readonly tls?: true
   readonly seesBodies?: true
@@ -50,10 +53,12 @@ function gateway(command: Command, name: string, description: string): Command {
     .command(name)
     .description(description)
     .option('--config <file>', 'configuration file with gateway.* (YAML or JSON); also as AIMS_GATEWAY_* variables')
+    .option('--id <spiffe-id>', 'which of its identities the gateway uses; default the first')
     .option('--audience <uri>', 'a URI of the service, as proofs name it; repeat for several', collect)
     .option('--listen <address>', '127.0.0.1:8000, unix:///run/aims/gateway.sock')
     .option('--tls', 'TLS with the SVID of the gateway')
     .option('--policies <directory>', 'Cedar policies to ask once the caller is known')
+    .option('--report-to <socket>', 'API socket of the server that records, for aims explain; default standard output')
     .option('--json', 'print one JSON object when ready, and one for each record')
 }
 
@@ -82,12 +87,15 @@ async function run(options: Options, mode: GatewayMode): Promise<void> {
   stop()
 }
 
-function overridesOf({ audience, listen, service, policies, tls, seesBodies }: Options): { [key: string]: JsonValue } {
+function overridesOf(options: Options): { [key: string]: JsonValue } {
+  const { id, audience, listen, service, policies, reportTo, tls, seesBodies } = options
   return {
+    ...(id === undefined ? {} : { 'gateway.id': id }),
     ...(audience === undefined ? {} : { 'gateway.audiences': [...audience] }),
     ...(listen === undefined ? {} : { 'gateway.listen': listen }),
     ...(service === undefined ? {} : { 'gateway.service': service }),
     ...(policies === undefined ? {} : { 'gateway.policies': policies }),
+    ...(reportTo === undefined ? {} : { 'gateway.reportTo': reportTo }),
     ...(tls === undefined ? {} : { 'gateway.tls': true }),
     ...(seesBodies === undefined ? {} : { 'gateway.seesBodies': true }),
   }
@@ -100,8 +108,10 @@ const jsonLines: Observer = {
 }
 
 const plainLines: Observer = {
-  async record({ type, agent, action, resource, decision, reasons = [], correlationId }) {
+  async record({ type, agent, action, resource, decision, reasons = [], checks = [], correlationId }) {
     const who = agent?.id ?? '-'
-    output.write(`${[type, decision, who, action, resource.id, reasons.join(','), correlationId].join(' ')}\n`)
+    const line = [type, decision, who, action, resource.id, reasons.join(','), correlationId].join(' ')
+    const why = decision === 'deny' ? failureLines({ reasons, checks }) : []
+    output.write(`${[line, ...why].join('\n')}\n`)
   },
 }

@@ -25,6 +25,7 @@ import {
 
 /** The configuration of a gateway, complete with defaults. Durations are seconds. */
 export interface GatewayConfiguration {
+  readonly 'gateway.id': SpiffeId | undefined
   readonly 'gateway.audiences': readonly string[]
   readonly 'gateway.origins': readonly string[]
   readonly 'gateway.methods': readonly AuthenticationMethod[] | undefined
@@ -89,6 +90,11 @@ function optional<T>(name: string, read: (value: JsonValue) => T): SettingType<T
 
 /** Every setting. The table in `docs/gateways.md` is made from this one. */
 export const GATEWAY_SETTINGS: SettingsTable<GatewayConfiguration> = {
+  'gateway.id': {
+    type: optional('SPIFFE ID', (value) => parseWorkloadSpiffeId(readText(value))),
+    default: { value: undefined },
+    doc: 'Which of its identities the gateway uses, where the Workload API gives it several. Without it the first.',
+  },
   'gateway.audiences': {
     type: texts,
     doc: 'The URIs of the service: a proof must be for one of them, byte for byte. At least one.',

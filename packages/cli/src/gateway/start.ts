@@ -54,12 +54,14 @@ export async function startGateway(
   mode: GatewayMode,
   log: Observer,
 ): Promise<StartedGateway> {
+  requireComplete(config, mode)
   const opened: Running[] = []
   const stop = async (): Promise<void> => {
     for (const part of opened.reverse()) await part.close()
   }
   try {
-    const me = await connectWorkload()
+    const { 'gateway.id': spiffeId } = config
+    const me = await connectWorkload(spiffeId === undefined ? {} : { spiffeId })
     opened.push(closing(() => me.close()))
     const observer = boundedRecords(observerOf(config, log, opened), mode.kind)
     opened.push(observer)
@@ -80,6 +82,17 @@ export async function startGateway(
   } catch (error) {
     await stop()
     throw error
+  }
+}
+
+const NO_SERVICE = 'a sidecar needs --service, the address of the service behind it'
+
+// Before anything is waited for.
+function requireComplete(config: GatewayConfiguration, mode: GatewayMode): void {
+  const isSidecar = mode.kind === 'sidecar'
+  if (isSidecar && config['gateway.service'] === undefined) throw new UsageError(NO_SERVICE)
+  if (!isSidecar && config['gateway.tls'] && config['gateway.proxies'] === undefined) {
+    throw new UsageError('with TLS, gateway.proxies says who may ask')
   }
 }
 
@@ -182,7 +195,6 @@ function tlsOf(
 ): GatewayTls | undefined {
   if (!isOn) return undefined
   const isAsked = mode.kind !== 'sidecar'
-  if (isAsked && proxies === undefined) throw new UsageError('with TLS, gateway.proxies says who may ask')
   const everybody: IdMatcher = () => true
   return {
     source: me.x509,
@@ -209,6 +221,6 @@ async function listen(
     return await startExtAuthz({ ...where, seesBodies, acceptJoinedHeaders, acceptUncheckedDigest })
   }
   const { 'gateway.service': address, 'gateway.serviceTimeout': seconds, 'gateway.maxBody': maxBody } = config
-  if (address === undefined) throw new UsageError('a sidecar needs --service, the address of the service behind it')
+  if (address === undefined) throw new UsageError(NO_SERVICE)
   return await startSidecar({ ...where, maxBody, service: { address, timeout: seconds * 1000 } })
 }

@@ -10,6 +10,7 @@ import { loadPolicyDirectory } from '../../policy/policy-directory.ts'
 import { type Connected, connect } from '../../provisioning/connect/connect.ts'
 import type { ToolFacts } from './access-request.ts'
 import type { McpEndpoint } from './messages.ts'
+import { parseResource } from './metadata.ts'
 import { type McpHttpHandler, type McpListener, type ProtectMcpOptions, protectMcp } from './protect.ts'
 import { withAims } from './with-aims.ts'
 
@@ -47,10 +48,11 @@ const REPLAYS = 100_000
  * handler and `guard` for its server. The audience of proofs is `resource`. Proofs are remembered in memory: servers that
  * share a `resource` need a store of their own in `authentication.replays`.
  *
- * @throws {@link AimsError} as `connect`, `parseSpiffeId` and `loadPolicyDirectory`
+ * @throws {@link AimsError} as `connect`, `parseSpiffeId` and `loadPolicyDirectory`; TypeError for a `resource` that is no URL
  */
 export async function connectMcp(options: ConnectMcpOptions): Promise<ConnectedMcp> {
   const { policies, id, facts, observer = stderrObserver, authentication = {}, ...protecting } = options
+  parseResource(options.resource)
   const engine = await createCedarEngine(await loadPolicyDirectory(policies))
   const workload = options.workload ?? (await connect(id === undefined ? {} : { spiffeId: parseSpiffeId(id) }))
   const authorizer = createAuthorizer({ engine, observer })

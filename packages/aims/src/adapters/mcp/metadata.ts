@@ -19,6 +19,17 @@ export interface ResourceMetadata {
 
 const WELL_KNOWN = '/.well-known/oauth-protected-resource'
 
+/** Reads the URL of a server. @throws TypeError for what is no URL, or has a query or a fragment */
+export function parseResource(resource: string): URL {
+  const url = URL.parse(resource)
+  if (url === null || !/^https?:$/.test(url.protocol) || url.search !== '' || url.hash !== '') {
+    throw new TypeError(
+      "an MCP server needs { resource }: its http(s) URL as callers know it, without query and fragment, e.g. 'https://notes.example.com/mcp'",
+    )
+  }
+  return url
+}
+
 /**
  * Describes the server as a protected resource. It takes no bearer tokens, and says so.
  *
@@ -26,10 +37,7 @@ const WELL_KNOWN = '/.well-known/oauth-protected-resource'
  * @see RFC 9728 sections 2, 3.1
  */
 export function resourceMetadata({ resource, name }: MetadataOptions): ResourceMetadata {
-  const { origin, pathname, search, hash, protocol } = new URL(resource)
-  if (!/^https?:$/.test(protocol) || search !== '' || hash !== '') {
-    throw new TypeError('resource is the http(s) URL of the server, without query and fragment')
-  }
+  const { origin, pathname } = parseResource(resource)
   const path = `${WELL_KNOWN}${pathname === '/' ? '' : pathname}`
   const document = JSON.stringify({
     resource,

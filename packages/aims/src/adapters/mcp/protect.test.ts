@@ -325,7 +325,7 @@ test('a server that does not know its own URL does not start', async () => {
     replays: createMemoryReplayStore({ capacity: 10 }),
     observer,
   })
-  for (const resource of ['/mcp', `${AUDIENCE}?x=1`, `${AUDIENCE}#x`, 'ftp://bank.example.com/mcp']) {
-    assert.throws(() => protectMcp(authenticator, () => undefined, { resource, observer }), TypeError)
+  for (const resource of ['', '/mcp', 'undefined', `${AUDIENCE}?x=1`, `${AUDIENCE}#x`, 'ftp://bank.example.com/mcp']) {
+    assert.throws(() => protectMcp(authenticator, () => undefined, { resource, observer }), /needs \{ resource \}/)
   }
 })

@@ -10,7 +10,7 @@ import type { Caller } from '../admit.ts'
 import { type AdapterOptions, sendProblem, toIncomingRequest } from '../incoming.ts'
 import { signWhereDemanded } from '../signing-response.ts'
 import { type McpAuthInfo, toAuthInfo } from './caller.ts'
-import { type MetadataOptions, resourceMetadata, withMetadata } from './metadata.ts'
+import { type MetadataOptions, parseResource, resourceMetadata, withMetadata } from './metadata.ts'
 import { createOwned } from './owned.ts'
 import { mcpProblem } from './problem.ts'
 import { type ReachableAs, requireReachable } from './rebinding.ts'
@@ -62,7 +62,7 @@ export function protectMcp(
   options: ProtectMcpOptions,
 ): McpListener {
   const { observer, clock = systemClock } = options
-  const resource = new URL(options.resource)
+  const resource = parseResource(options.resource)
   const metadata = resourceMetadata(options)
   const route: AdapterOptions = { ...options, requireBinding: { method: true, target: true, body: true } }
   const sessions = createOwned(options.maxSessionsPerCaller)

@@ -65,9 +65,11 @@ export async function followIdentity<More extends object>(
   const identity: More & ConnectedIdentity = {
     ...more,
     get spiffeId() {
-      const own = identities().find((id) => choose({ id, hint: '' }))
-      if (own === undefined) throw notReady(x509.subscription.lastError)
-      return own
+      const given = identities()
+      const own = given.find((id) => choose({ id, hint: '' }))
+      if (own !== undefined) return own
+      if (given.length > 0) throw new AimsError('provisioning.not_ready', NOT_AMONG_THEM)
+      throw notReady(x509.subscription.lastError)
     },
     x509,
     wit,
@@ -99,6 +101,9 @@ export async function followIdentity<More extends object>(
     throw error
   }
 }
+
+const NOT_AMONG_THEM =
+  'this process has identities, and none is the one that spiffeId names: see aims svid fetch, and register it for the selectors of this process'
 
 // Ready when every stream has been answered and the bundles, which every identity gets, are there. A stream that was
 // refused a moment before the identity came is asked again: else it would look as if that kind of credential were missing.

@@ -262,6 +262,10 @@ test('the identity chosen is used, and no other in its place', async () => {
   assert.equal(workload.spiffeId, OTHER)
   await answerAll(ME)
   await until(() => workload.wit.wits().length === 1 && workload.x509.x509Svids().length === 1)
+  assert.throws(() => workload.spiffeId, {
+    code: 'provisioning.not_ready',
+    message: /none is the one that spiffeId names/,
+  })
   assert.throws(() => workload.x509.x509Svid(), code('provisioning.not_ready'))
   assert.throws(() => workload.wit.wit(), code('provisioning.not_ready'))
 })
