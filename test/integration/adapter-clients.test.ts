@@ -1,7 +1,7 @@
 // Clients of other projects that prove who they are, against a server of ours; and gRPC both ways.
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
-import { createServer, type IncomingMessage } from 'node:http'
+import { createServer, type IncomingMessage, request } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { Readable } from 'node:stream'
 import { text } from 'node:stream/consumers'
@@ -13,11 +13,12 @@ import type { AuditEvent } from 'aims/base'
 import type { WitSource } from 'aims/credentials'
 import { proving as provingGot } from 'aims/got'
 import { authenticatedCalls, callerOf, provingCalls } from 'aims/grpc'
+import { isExactly } from 'aims/identifiers'
 import { protect } from 'aims/node'
-import { proving as provingUndici } from 'aims/undici'
+import { type ProvingOptions, proving as provingUndici } from 'aims/undici'
 import axios from 'axios'
 import got from 'got'
-import { Agent, request as requestUndici } from 'undici'
+import { Agent, request as requestUndici, upgrade } from 'undici'
 import { encodePem } from '../../packages/aims/src/base/pem.ts'
 import { AUDIENCE, testDomain } from '../support/identities.ts'
 import { extendedUsage, makeCertificate, makeRoot, newKey, subjectAltDns } from '../support/vendor-pki.ts'
@@ -40,6 +41,14 @@ const authenticator = createAuthenticator({
   observer: { record: async (event) => void events.push(event) },
 })
 
+const contextual = createAuthenticator({
+  bundles: domain.bundles,
+  audiences: [AUDIENCE],
+  replays: createMemoryReplayStore({ capacity: 1000 }),
+  contextTokens: ['x-context'],
+  observer: { record: async (event) => void events.push(event) },
+})
+
 const bound = { requireBinding: { method: true, target: true } } as const
 const seen: IncomingMessage[] = []
 let busy = 0
@@ -48,7 +57,7 @@ const server = createServer(async (request, response) => {
   if (request.url?.startsWith('/moved')) return void response.writeHead(307, { location: '/api/elsewhere' }).end()
   if (request.url?.startsWith('/busy') && busy++ === 0) return void response.writeHead(503).end()
   await protect(
-    authenticator,
+    request.url === '/tokens' ? contextual : authenticator,
     async (incoming, outgoing, { principal: { id, covers } }) =>
       outgoing.end(`${id} ${incoming.method} ${covers.body} ${await text(incoming)}`),
     bound,
@@ -179,6 +188,105 @@ test('undici: a body that is a stream is not sent without being proven', async (
   assert.equal(list.statusCode, 200)
   assert.equal(seen.at(-1)?.headers['x-b'], '2')
   await list.body.dump()
+})
+
+test('axios: a request that is sent again carries a proof of its own', async () => {
+  const instance = prove(axios.create({ baseURL: origin, validateStatus: null }), wits, { audience: AUDIENCE })
+  const first = await instance.post('/api', 'hello')
+  const again = await instance.request(first.config)
+  assert.deepEqual([first.status, again.status], [200, 200])
+  assert.equal(again.data, `${wit.subject} POST true hello`)
+})
+
+const TOKENS = { 'txn-token': 'a', 'x-context': 'b' }
+
+// [authentication.wpt.14] [authentication.wpt.15]
+for (const [name, send] of Object.entries<(options: ProvingOptions) => Promise<number>>({
+  async undici(options) {
+    const dispatcher = new Agent().compose(provingUndici(wits, options))
+    const { statusCode, body } = await requestUndici(`${origin}/tokens`, { dispatcher, headers: TOKENS })
+    await body.dump()
+    await dispatcher.close()
+    return statusCode
+  },
+  async axios(options) {
+    const instance = prove(axios.create({ validateStatus: null }), wits, options)
+    return (await instance.get(`${origin}/tokens`, { headers: TOKENS })).status
+  },
+  async got(options) {
+    const client = got.extend(provingGot(wits, options))
+    return (await client(`${origin}/tokens`, { headers: TOKENS, throwHttpErrors: false })).statusCode
+  },
+})) {
+  test(`${name}: other tokens of the request are bound, by a proof and by a signature`, async () => {
+    const bundles = domain.bundles
+    const httpSignature = { bundles, peer: isExactly(wit.subject) }
+    for (const options of [{}, { httpSignature: { ...httpSignature, demandResponse: false } }]) {
+      assert.equal(await send({ audience: AUDIENCE, contextTokens: ['x-context'], ...options }), 200)
+      // The service decides by a field that this client knows nothing of.
+      assert.equal(await send({ audience: AUDIENCE, ...options }), 'httpSignature' in options ? 400 : 401)
+      const expected = 'httpSignature' in options ? 'signature.not_covered' : 'proof.other_token_mismatch'
+      assert.deepEqual(events.at(-1)?.reasons, [expected])
+    }
+  })
+}
+
+// A response that comes another way than by what checks it is none.
+test('with signatures, ways around the check are mistakes of the program', async () => {
+  const httpSignature = { bundles: domain.bundles, peer: isExactly(wit.subject) }
+  const options = { audience: AUDIENCE, httpSignature }
+  const before = seen.length
+  const instance = prove(axios.create(), wits, options)
+  const gotten = got.extend(provingGot(wits, options), { retry: { limit: 0 } })
+  const dispatcher = new Agent().compose(provingUndici(wits, options))
+  closers.push(() => dispatcher.close())
+  for (const [send, message] of [
+    [() => instance.get(`${origin}/api`, { adapter: 'fetch' }), /node:http/],
+    [() => instance.get(`${origin}/api`, { adapter: () => Promise.reject(new Error('sent')) }), /node:http/],
+    [() => instance.get(`${origin}/api`, { httpVersion: 2 }), /node:http/],
+    [() => instance.get(`${origin}/api`, { transport: { request } }), /node:http/],
+    [() => gotten(`${origin}/api`, { cache: new Map() }), /without a request function and a cache/],
+    [() => gotten(`${origin}/api`, { request }), /without a request function and a cache/],
+    [() => text(gotten.stream.post(`${origin}/api`)), /not to the stream/],
+    [() => upgrade({ dispatcher, path: '/api', protocol: 'demo', origin } as never), /upgrade/],
+    [() => requestUndici(`${origin}/api`, { dispatcher, query: { a: 1 } }), /into the path/],
+  ] as const) {
+    await assert.rejects(async () => void (await send()), message)
+  }
+  assert.equal(seen.length, before)
+  assert.throws(() => provingCalls(grpc, wits, options as never), { name: 'TypeError', message: /signed/ })
+})
+
+test('got: a retry of a signed request is signed anew, and its response is checked', async () => {
+  busy = 0
+  const demandResponse = false
+  const httpSignature = { bundles: domain.bundles, peer: isExactly(wit.subject), demandResponse }
+  const client = got.extend(provingGot(wits, { audience: AUDIENCE, httpSignature }))
+  const answer = await client(`${origin}/busy?signed`, { retry: { limit: 1, calculateDelay: () => 1 } })
+  assert.equal(answer.body, `${wit.subject} GET false `)
+  const signatures = seen.filter(({ url }) => url === '/busy?signed').map(({ headers }) => headers.signature)
+  assert.equal(new Set(signatures).size, 2)
+})
+
+test('a signed response that breaks off is none', async () => {
+  const broken = createServer((_, response) => {
+    response.writeHead(200, { 'content-length': 10 }).write('half')
+    setTimeout(() => response.destroy(), 50)
+  })
+  broken.listen(0, '127.0.0.1')
+  await once(broken, 'listening')
+  closers.push(
+    () => broken.close(),
+    () => broken.closeAllConnections(),
+  )
+  const url = `http://127.0.0.1:${(broken.address() as AddressInfo).port}/api`
+  const options = { audience: AUDIENCE, httpSignature: { bundles: domain.bundles, peer: isExactly(wit.subject) } }
+  const dispatcher = new Agent().compose(provingUndici(wits, options))
+  closers.push(() => dispatcher.close())
+  const lost = { code: 'signature.digest_mismatch' }
+  await assert.rejects(prove(axios.create(), wits, options).get(url), lost)
+  await assert.rejects(got.extend(provingGot(wits, options), { retry: { limit: 0 } })(url), lost)
+  await assert.rejects(requestUndici(url, { dispatcher }), { code: 'UND_ERR_SOCKET' })
 })
 
 const echo = {

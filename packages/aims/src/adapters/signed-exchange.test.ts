@@ -5,19 +5,25 @@ import type { AddressInfo } from 'node:net'
 import { text } from 'node:stream/consumers'
 import { after, test } from 'node:test'
 import { serve } from '@hono/node-server'
+import axios from 'axios'
 import express from 'express'
+import got from 'got'
 import { Hono } from 'hono'
+import { Agent, request as requestUndici } from 'undici'
 import { AUDIENCE, testDomain } from '../../../../test/support/identities.ts'
 import { type Authenticator, createAuthenticator } from '../authentication/authenticate.ts'
 import { createMemoryReplayStore } from '../authentication/replay/memory.ts'
 import type { AuthenticatorOptions } from '../authentication/request.ts'
 import type { WitSource } from '../credentials/wit/source.ts'
 import { isExactly } from '../identifiers/matcher.ts'
+import { prove } from './axios.ts'
 import { callerOf as callerOfExpress, authenticated as expressAuthenticated } from './express.ts'
 import { provingFetch } from './fetch.ts'
+import { proving as provingGot } from './got.ts'
 import { callerOf as callerOfHono, authenticated as honoAuthenticated } from './hono.ts'
 import { protect, provingRequest } from './node.ts'
 import type { HttpSignatureOptions } from './signed-exchange.ts'
+import { proving as provingUndici } from './undici.ts'
 
 const now = Math.floor(Date.now() / 1000)
 const domain = testDomain('example.com', { now })
@@ -146,6 +152,45 @@ const CLIENTS: { readonly [name: string]: Client } = {
     const response = await fetching(url, { method, ...(body === undefined ? {} : { body }) })
     return { status: response.status, body: await response.text(), isSigned: response.headers.has('signature') }
   },
+  async undici(url, httpSignature, body, method = 'POST') {
+    const dispatcher = new Agent().compose(provingUndici(wits, { audience: AUDIENCE, httpSignature }))
+    try {
+      const sent = body === undefined ? {} : { body, headers: { 'Content-Type': 'text/plain' } }
+      const { statusCode, headers, body: answer } = await requestUndici(url, { method, dispatcher, ...sent })
+      return { status: statusCode, body: await answer.text(), isSigned: headers.signature !== undefined }
+    } finally {
+      await dispatcher.close()
+    }
+  },
+  async axios(url, httpSignature, body, method = 'POST') {
+    const instance = axios.create({ validateStatus: null, responseType: 'text' })
+    const sent = body === undefined ? {} : { data: body, headers: { 'Content-Type': 'text/plain' } }
+    const answer = await prove(instance, wits, { audience: AUDIENCE, httpSignature }).request({ url, method, ...sent })
+    return { status: answer.status, body: String(answer.data), isSigned: answer.headers.signature !== undefined }
+  },
+  async got(url, httpSignature, body, method = 'POST') {
+    const client = got.extend(provingGot(wits, { audience: AUDIENCE, httpSignature }))
+    const sent = body === undefined ? {} : { body, headers: { 'Content-Type': 'text/plain' } }
+    const answer = await client(url, { method: asMethod(method), throwHttpErrors: false, retry: { limit: 0 }, ...sent })
+    return { status: answer.statusCode, body: answer.body, isSigned: answer.headers.signature !== undefined }
+  },
+  async 'got.stream'(url, httpSignature, body, method = 'POST') {
+    const client = got.extend(provingGot(wits, { audience: AUDIENCE, httpSignature }))
+    const empty = method === 'GET' || method === 'HEAD' ? {} : { body: '' }
+    const sent = body === undefined ? empty : { body, headers: { 'Content-Type': 'text/plain' } }
+    const stream = client.stream(url, {
+      method: asMethod(method),
+      throwHttpErrors: false,
+      retry: { limit: 0 },
+      ...sent,
+    })
+    const [[response], answer] = await Promise.all([once(stream, 'response'), text(stream)])
+    return { status: response.statusCode, body: answer, isSigned: response.headers.signature !== undefined }
+  },
+}
+
+function asMethod(method: string): 'GET' | 'HEAD' | 'POST' | 'PUT' {
+  return method === 'GET' || method === 'HEAD' || method === 'PUT' ? method : 'POST'
 }
 
 for (const [name, start] of Object.entries(SERVERS)) {
