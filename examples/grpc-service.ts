@@ -1,10 +1,8 @@
 // gRPC both ways: an interceptor of the server, and credentials of the client's calls. grpc-js sends those over TLS only.
 import assert from 'node:assert/strict'
 import * as grpc from '@grpc/grpc-js'
-import { WorkloadKey } from 'aims/base'
-import { createX509Authority, issueCaCertificate, issueX509Svid } from 'aims/credentials'
 import { authenticatedCalls, callerOf, provingCalls } from 'aims/grpc'
-import { parseSpiffeId, parseTrustDomain } from 'aims/identifiers'
+import { certificates } from './support/certificates.ts'
 import { agent, audience, demoDomain } from './support/demo-domain.ts'
 
 const { wits, authenticator } = await demoDomain()
@@ -47,24 +45,4 @@ function ask(credentials: grpc.ChannelCredentials): Promise<string> {
     error === null ? answer.resolve(name) : answer.reject(error),
   )
   return answer.promise.finally(() => client.close())
-}
-
-async function certificates(): Promise<{ authority: Buffer; tls: { cert_chain: Buffer; private_key: Buffer } }> {
-  const trustDomain = parseTrustDomain('example.com')
-  const [signer, key] = [WorkloadKey.generate(), WorkloadKey.generate()]
-  const now = Math.floor(Date.now() / 1000)
-  const times = { notBefore: now - 60, notAfter: now + 600 }
-  const certificate = await issueCaCertificate({ trustDomain, signer, ...times })
-  const spiffeId = parseSpiffeId('spiffe://example.com/service/notes')
-  const request = { spiffeId, publicKey: key.publicKey, dnsNames: ['localhost'], ...times }
-  const svid = await issueX509Svid(request, createX509Authority({ trustDomain, signer, certificate }))
-  const pem = (der: Uint8Array): Buffer =>
-    Buffer.from(`-----BEGIN CERTIFICATE-----\n${Buffer.from(der).toString('base64')}\n-----END CERTIFICATE-----\n`)
-  return {
-    authority: pem(certificate),
-    tls: {
-      cert_chain: Buffer.concat(svid.certificates.map(pem)),
-      private_key: Buffer.from(key.tlsKey.export({ type: 'pkcs8', format: 'pem' })),
-    },
-  }
 }

@@ -105,7 +105,7 @@ test('NATS: the consumer knows who sent a message, and refuses what is changed, 
   headers.append('Tag', 'a')
   headers.append('Tag', 'b')
   const data = '{"order":1}'
-  provenNatsHeaders({ wit: () => wit }, headers, { data, reply: 'answers' }, { topic: TOPIC, now })
+  provenNatsHeaders({ wit: () => wit }, headers, { data, reply: 'answers' }, { topic: TOPIC, clock: () => now })
   const changed = new Headers()
   for (const name of headers.keys()) for (const value of headers.values(name)) changed.append(name, value)
   changed.append('Admin', 'true')

@@ -1,6 +1,6 @@
 import type { MessageHeader, QueuedMessage } from '../../authentication/message/message.ts'
-import { type MessageProofOptions, proveMessage } from '../../authentication/message/prove.ts'
 import type { WitSource } from '../../credentials/wit/source.ts'
+import { messageFields, type ProvingMessageOptions } from './options.ts'
 
 /** Headers of kafkajs and @confluentinc/kafka-javascript. `null` is what they give for a header that was sent without a value. */
 export interface KafkaHeaders {
@@ -18,10 +18,10 @@ export interface KafkaMessage {
 export function toKafka<M extends KafkaMessage>(
   wits: WitSource,
   message: M,
-  options: MessageProofOptions,
+  options: ProvingMessageOptions,
 ): M & { readonly headers: KafkaHeaders } {
-  const { headers } = proveMessage(wits.wit(), fromKafka(message), options)
-  return { ...message, headers: { ...message.headers, ...headers } }
+  const fields = messageFields(wits, fromKafka(message), options)
+  return { ...message, headers: { ...message.headers, ...fields } }
 }
 
 /** What `verify` takes, of a message that `eachMessage` was given. */

@@ -18,7 +18,7 @@ import {
 const domain = testDomain()
 const held = await domain.wit()
 const wits = { wit: () => held }
-const options = { topic: AUDIENCE, now: NOW }
+const options = { topic: AUDIENCE, clock: () => NOW }
 
 function verify(message: QueuedMessage): Promise<unknown> {
   const verifier = createMessageVerifier({

@@ -1,6 +1,6 @@
 import type { MessageHeader, QueuedMessage } from '../../authentication/message/message.ts'
-import { type MessageProofOptions, proveMessage } from '../../authentication/message/prove.ts'
 import type { WitSource } from '../../credentials/wit/source.ts'
+import { messageFields, type ProvingMessageOptions } from './options.ts'
 
 /** `MsgHdrs` of the NATS clients, as far as it is used here. */
 export interface NatsHeaders {
@@ -34,9 +34,9 @@ export function provenNatsHeaders(
   wits: WitSource,
   headers: NatsHeaders,
   { data, reply }: { readonly data: Uint8Array | string; readonly reply?: string },
-  options: MessageProofOptions,
+  options: ProvingMessageOptions,
 ): NatsHeaders {
-  const { headers: proof } = proveMessage(wits.wit(), natsMessage(data, headers, reply), options)
+  const proof = messageFields(wits, natsMessage(data, headers, reply), options)
   for (const [name, value] of Object.entries(proof)) headers.set(name, value)
   return headers
 }

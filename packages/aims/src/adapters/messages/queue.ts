@@ -1,9 +1,9 @@
 import type { MessageHeader, QueuedMessage } from '../../authentication/message/message.ts'
-import { type MessageProofOptions, proveMessage } from '../../authentication/message/prove.ts'
 import { decodeBase64 } from '../../base/bytes.ts'
 import { AimsError, refuseAs } from '../../base/errors.ts'
 import { isJsonObject, type JsonValue, parseJsonObject } from '../../base/json.ts'
 import type { WitSource } from '../../credentials/wit/source.ts'
+import { messageFields, type ProvingMessageOptions } from './options.ts'
 
 /** What is sent over a queue that carries text alone. */
 export interface QueueMessage {
@@ -15,10 +15,10 @@ export interface QueueMessage {
 export function toQueue(
   wits: WitSource,
   { payload, headers = {} }: QueueMessage,
-  options: MessageProofOptions,
+  options: ProvingMessageOptions,
 ): string {
   const message = { payload, headers: Object.entries(headers) }
-  const { headers: proof } = proveMessage(wits.wit(), message, options)
+  const proof = messageFields(wits, message, options)
   const bytes = typeof payload === 'string' ? Buffer.from(payload) : Buffer.from(payload)
   return JSON.stringify({ headers: { ...headers, ...proof }, payload: bytes.toString('base64') })
 }

@@ -67,8 +67,9 @@ export interface MessageVerifier {
   verify(message: QueuedMessage, source: MessageSource): Promise<VerifiedMessage>
   /**
    * As `verify`, and the proof is used up by `use` only: call it when the message has been worked on, before it is
-   * acknowledged. A crash in between lets the broker deliver again; so two deliveries at one time are both worked on, and the
-   * work must bear that. `use` is refused once the proof has expired (`proof.expired`).
+   * acknowledged. A crash in between lets the broker deliver again. **A used message passes `check`**, and `use` refuses it
+   * (`proof.replayed`): key the work by `id`, which a copy has as well, or undo it when `use` rejects.
+   * Once the proof has expired `use` is refused as well (`proof.expired`).
    */
   check(message: QueuedMessage, source: MessageSource): Promise<VerifiedMessage & { use(): Promise<void> }>
 }
