@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, test } from 'node:test'
 import { status } from '@grpc/grpc-js'
-import { type AimsErrorCode, spkiBytes, systemClock, WorkloadKey } from 'aims/base'
+import { AimsError, type AimsErrorCode, spkiBytes, systemClock, WorkloadKey } from 'aims/base'
 import { issueCaCertificate, type X509Svid } from 'aims/credentials'
 import { parseTrustDomain } from 'aims/identifiers'
 import { SPIRE_SERVER_API } from 'aims/provisioning'
@@ -172,14 +172,18 @@ for (const [what, server, code] of [
 
 const unregistered = await workloadApi(undefined)
 const elsewhere = await workloadApi(await foreign.svid('/servers/east'))
-for (const [what, at] of [
-  ['that is not there', `unix://${join(dir, 'nobody.sock')}`],
-  ['that does not know this server', unregistered],
-  ['of another trust domain', elsewhere],
-] as const) {
+for (const [what, at, cause] of [
+  ['that is not there', `unix://${join(dir, 'nobody.sock')}`, 'provisioning.endpoint_unavailable'],
+  ['that does not know this server', unregistered, 'provisioning.not_ready'],
+  ['of another trust domain', elsewhere, 'x509.wrong_trust_domain'],
+] as const satisfies readonly (readonly [string, string, AimsErrorCode])[]) {
   test(`without an identity nothing is asked: a Workload API ${what}`, async () => {
     spire.calls.length = 0
-    await assert.rejects(upstreamAt(spire.address, at).load(), { code: 'operation.upstream_unreachable' })
+    const error = await upstreamAt(spire.address, at)
+      .load()
+      .catch((reason: unknown) => reason)
+    assert.ok(AimsError.is(error) && AimsError.is(error.cause), String(error))
+    assert.deepEqual([error.code, error.cause.code], ['operation.upstream_unreachable', cause])
     assert.deepEqual(spire.calls, [])
   })
 }
