@@ -65,8 +65,8 @@ export interface DecodeOptions {
  * @see RFC 7519 section 7.2; RFC 8725
  */
 export function decodeUnverifiedJws(token: string, options: DecodeOptions = {}): UnverifiedJws {
-  const jws = decodeUnverifiedCompactJws(token, options)
-  return { ...jws, claims: parseJsonObject(jws.payload) }
+  const { alg, typ, kid, header, payload, signature } = decodeUnverifiedCompactJws(token, options)
+  return { token, alg, typ, kid, header, payload, signature, claims: parseJsonObject(payload) }
 }
 
 /**

@@ -116,7 +116,8 @@ class Reader {
     for (;;) {
       if (this.#text.charCodeAt(this.#at) !== QUOTE) this.#malformed()
       const name = this.#string()
-      if (name in object) throw new DuplicateMemberError(depth)
+      // No value is undefined; to look at one is several times cheaper than to ask with `in`.
+      if (object[name] !== undefined) throw new DuplicateMemberError(depth)
       this.#count()
       this.#skipBlank()
       this.#take(0x3a)
