@@ -1,3 +1,4 @@
+import { requireTime } from '../../base/clock.ts'
 import type { VerificationKey } from '../../base/keys.ts'
 import type { TrustBundle } from '../bundle/bundle.ts'
 import type { TokenTimes } from '../lifetime.ts'
@@ -18,6 +19,8 @@ interface Entry {
   readonly bundle: TrustBundle
   readonly authority: VerificationKey
   readonly bytes: number
+  /** Asked for since it was last up for removal. */
+  isUsed: boolean
 }
 
 /** Measured: key object, claims and hash of one WIT, without the token's own text. */
@@ -34,7 +37,7 @@ const ENTRY_BYTES = 3400
 export function cachingWitVerifier(options: CachingWitVerifierOptions): (token: string, now: number) => VerifiedWit {
   const { maxEntries = 10_000, maxBytes = 48 * 1024 * 1024, ...rules } = options
   requireRules({ ...rules, now: 0 })
-  // In order of last use: the first is the one to go.
+  // The first is the one to go, unless it was used: then it has another turn.
   const entries = new Map<string, Entry>()
   let bytes = 0
 
@@ -42,31 +45,35 @@ export function cachingWitVerifier(options: CachingWitVerifierOptions): (token: 
     entries.delete(token)
     bytes -= entry.bytes
   }
+  const makeRoom = (): void => {
+    for (const [token, entry] of entries) {
+      if (entries.size <= maxEntries && bytes <= maxBytes) break
+      remove(token, entry)
+      if (entry.isUsed) keep(token, { ...entry, isUsed: false })
+    }
+  }
+  const keep = (token: string, entry: Entry): void => {
+    entries.set(token, entry)
+    bytes += entry.bytes
+  }
 
   return (token, now) => {
-    const expected = { ...rules, now }
-    requireRules(expected)
+    requireTime(now)
     const known = entries.get(token)
     if (known !== undefined) {
-      remove(token, known)
-      if (stillVouches(rules.bundles.bundleFor(known.wit.trustDomain), known)) {
-        checkWitTimes(known.times, expected)
-        entries.set(token, known)
-        bytes += known.bytes
+      if (stillVouches(rules.bundles.bundleFor(known.wit.trustDomain), known) && now < known.times.exp) {
+        checkWitTimes(known.times, rules, now)
+        known.isUsed = true
         return known.wit
       }
+      remove(token, known)
     }
     const { wit: checked, times, bundle, authority, cacheable } = verifyWitContent(token, rules)
-    checkWitTimes(times, expected)
+    checkWitTimes(times, rules, now)
     const wit = VERIFIED_WITS.seal(checked)
     if (cacheable) {
-      const entry = { wit, times, bundle, authority, bytes: ENTRY_BYTES + token.length }
-      entries.set(token, entry)
-      bytes += entry.bytes
-      for (const [oldest, old] of entries) {
-        if (entries.size <= maxEntries && bytes <= maxBytes) break
-        remove(oldest, old)
-      }
+      keep(token, { wit, times, bundle, authority, bytes: ENTRY_BYTES + token.length, isUsed: false })
+      makeRoom()
     }
     return wit
   }

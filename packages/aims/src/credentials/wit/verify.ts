@@ -63,7 +63,7 @@ export interface WitExpectations extends WitRules {
 export function verifyWit(token: string, expected: WitExpectations): VerifiedWit {
   requireRules(expected)
   const checked = verifyWitContent(token, expected)
-  checkWitTimes(checked.times, expected)
+  checkWitTimes(checked.times, expected, expected.now)
   return VERIFIED_WITS.seal(checked.wit)
 }
 
@@ -130,8 +130,8 @@ export function verifyWitContent(token: string, rules: WitRules): TimelessWit {
 }
 
 /** Checks the times of a WIT. @throws {@link AimsError} `credential.expired`, `.not_yet_valid`, `.issued_in_future`, `.lifetime_too_long` */
-export function checkWitTimes(times: TokenTimes, expected: WitExpectations): void {
-  const { now, clockSkew = DEFAULT_CLOCK_SKEW, maxLifetime = 86_400, svid = false } = expected
+export function checkWitTimes(times: TokenTimes, rules: WitRules, now: number): void {
+  const { clockSkew = DEFAULT_CLOCK_SKEW, maxLifetime = 86_400, svid = false } = rules
   // WIT-SVID section 4: `iat` must not be used to limit validity.
   checkTimes(svid ? { ...times, iat: undefined } : times, { now, clockSkew, maxLifetime })
 }
