@@ -67,20 +67,6 @@ export function createAuthenticator(options: AuthenticatorOptions): Authenticato
     'jwt-svid': bearerJudge(options),
   }
 
-  const judge = async (
-    request: IncomingRequest,
-    route: RouteRequirements,
-    now: number,
-    id: string,
-  ): Promise<Principal> => {
-    const accepted = methodsOf(methods, route)
-    const carried = readCarriage(request.headers)
-    const method = chooseMethod(carried, request, accepted)
-    const binding = bindingOf(options.requireBinding, route)
-    const principal = await byMethod[method]({ request, carried, accepted, binding, now, id })
-    requirePeer(principal.id, options.peer, route.peer)
-    return principal
-  }
   return {
     methods,
     responseSigner: (principal) => signers.get(principal),
@@ -89,7 +75,13 @@ export function createAuthenticator(options: AuthenticatorOptions): Authenticato
       const id = request.id ?? randomUUID()
       const now = clock()
       try {
-        return await judge(request, route, now, id)
+        const accepted = methodsOf(methods, route)
+        const carried = readCarriage(request.headers)
+        const method = chooseMethod(carried, request, accepted)
+        const binding = bindingOf(options.requireBinding, route)
+        const principal = await byMethod[method]({ request, carried, accepted, binding, now, id })
+        requirePeer(principal.id, options.peer, route.peer)
+        return principal
       } catch (error) {
         if (AimsError.is(error)) {
           const accepted = methodsOf(methods, route)

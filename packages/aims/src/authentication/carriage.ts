@@ -16,8 +16,8 @@ export type Carried =
       readonly profile: Profile
       readonly wit: string
       readonly proof: string
-      readonly accessToken?: string
-      readonly txnToken?: string
+      readonly accessToken: string | undefined
+      readonly txnToken: string | undefined
     }
   | {
       readonly kind: 'signature'
@@ -54,14 +54,8 @@ export function readCarriage(headers: RawHeaders): Carried {
   if (rules.bindsAccessToken && accessToken?.typ !== undefined && WIT_TYPES.has(accessToken.typ)) {
     throw new AimsError('authentication.mixed_profiles', 'a WIT is where an access token belongs')
   }
-  return {
-    kind: 'proof',
-    profile,
-    wit: wit.token,
-    proof: proof.token,
-    ...(rules.bindsAccessToken && accessToken !== undefined ? { accessToken: accessToken.token } : {}),
-    ...(found.txnToken === undefined ? {} : { txnToken: found.txnToken }),
-  }
+  const bound = rules.bindsAccessToken ? accessToken?.token : undefined
+  return { kind: 'proof', profile, wit: wit.token, proof: proof.token, accessToken: bound, txnToken: found.txnToken }
 }
 
 // Node drops what is beyond its own limit without a word, so a message must stay far from it.
@@ -140,8 +134,12 @@ const SIGNATURE_INPUT = 'signature-input'
 
 const CREDENTIALS = /^([A-Za-z]+) +([^ ].*)$/
 const JWT = /^[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+$/
+const USUAL_SCHEME = 'WPT '
 
 function readAuthorization(value: string): [Location, Token] | undefined {
+  // As nearly everybody writes it, and then there is nothing to take apart.
+  const usual = value.startsWith(USUAL_SCHEME) ? value.slice(USUAL_SCHEME.length) : ''
+  if (JWT.test(usual)) return ['authorization-wpt', withTyp(usual, 'proof.malformed')]
   const [, scheme = '', token = ''] = CREDENTIALS.exec(value) ?? []
   switch ((scheme === '' ? value : scheme).toLowerCase()) {
     case 'wpt':
@@ -155,6 +153,10 @@ function readAuthorization(value: string): [Location, Token] | undefined {
 
 function readToken(token: string, code: AimsErrorCode): Token {
   if (!JWT.test(token)) throw new AimsError('authentication.malformed_field', 'a field is not one compact JWT')
+  return withTyp(token, code)
+}
+
+function withTyp(token: string, code: AimsErrorCode): Token {
   try {
     return { token, typ: decodeUnverifiedTyp(token) }
   } catch (cause) {
@@ -184,26 +186,41 @@ function typOfBearer(token: string): string | undefined {
 
 // A pair of location and typ belongs to one profile. Two pairs that both look like a proof belong to none.
 function profileOf({ tokens }: Found): Profile | undefined {
-  const proofs = [...tokens].filter(([location, { typ }]) => isProofLocation(location, typ))
-  const [first] = proofs
-  if (first === undefined) return undefined
-  if (proofs.length > 1) throw new AimsError('authentication.mixed_profiles', 'two proofs in one request')
-  const [location, { typ }] = first
-  const profile = PROFILES.find((name) => {
-    const { proof } = PROFILE_RULES[name]
-    return proof.location === location && proof.typ === typ
-  })
+  let found: { readonly profile: Profile | undefined } | undefined
+  for (const [location, { typ }] of tokens) {
+    const { profiles, isOfWit } = PROOF_PLACES[location]
+    const profile = profiles.get(typ)
+    // One field is that of the proof in one profile and of the WIT in the others; there, typ tells them apart.
+    if (profiles.size === 0 || (isOfWit && profile === undefined)) continue
+    if (found !== undefined) throw new AimsError('authentication.mixed_profiles', 'two proofs in one request')
+    found = { profile }
+  }
+  if (found === undefined) return undefined
+  const { profile } = found
   if (profile === undefined) throw new AimsError('proof.wrong_type', 'typ is not that of a proof in this place')
   return profile
 }
 
-// One field is that of the proof in one profile and of the WIT in the others; there, typ tells them apart.
-function isProofLocation(location: Location, typ: string | undefined): boolean {
+interface ProofPlace {
+  /** By the `typ` that a proof has here. */
+  readonly profiles: ReadonlyMap<string | undefined, Profile>
+  readonly isOfWit: boolean
+}
+
+const PROOF_PLACES: { readonly [location in Location]: ProofPlace } = {
+  'authorization-wpt': proofPlace('authorization-wpt'),
+  'authorization-bearer': proofPlace('authorization-bearer'),
+  'workload-identity-token': proofPlace('workload-identity-token'),
+  'workload-proof-token': proofPlace('workload-proof-token'),
+}
+
+function proofPlace(location: Location): ProofPlace {
   const rules = PROFILES.map((profile) => PROFILE_RULES[profile])
-  const asProof = rules.filter(({ proof }) => proof.location === location)
-  return rules.some(({ wit }) => wit.location === location)
-    ? asProof.some(({ proof }) => proof.typ === typ)
-    : asProof.length > 0
+  const here = rules.filter(({ proof }) => proof.location === location)
+  return {
+    profiles: new Map(here.map(({ proof, profile }) => [proof.typ, profile])),
+    isOfWit: rules.some(({ wit }) => wit.location === location),
+  }
 }
 
 // A signature is a proof by itself. Beside another there would be two, and of two one could be somebody else's.
