@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import type { Authenticator } from '../authentication/authenticate.ts'
 import type { Principal } from '../authentication/principal.ts'
+import { createNotes } from '../base/notes.ts'
 import { type AdapterOptions, type NodeRequest, type NodeResponse, sendProblem, toIncomingRequest } from './incoming.ts'
 import { signWhereDemanded } from './signing-response.ts'
 
@@ -35,11 +36,11 @@ export async function admit(
   }
 }
 
-const callers = new WeakMap<object, Caller>()
+const callers = createNotes<Caller>()
 
 /** Notes who sent a request, for {@link callerOf}. */
 export function rememberCaller(request: object, caller: Caller): Caller {
-  callers.set(request, caller)
+  callers.put(request, caller)
   return caller
 }
 

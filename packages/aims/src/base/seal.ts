@@ -1,3 +1,5 @@
+import { createNotes } from './notes.ts'
+
 declare const seal: unique symbol
 
 /** What makes a type one that cannot be written by hand: a member that has a name here only. Exists in types alone. */
@@ -27,12 +29,13 @@ export interface Sealer<T extends object> {
  * The mark is the object's identity, so nothing that arrives as data can carry it.
  */
 export function createSealer<T extends object>(): Sealer<T> {
-  const sealed = new WeakSet<object>()
+  const sealed = createNotes<true>()
   return {
     seal(value) {
-      sealed.add(Object.freeze(value))
+      sealed.put(value, true)
+      Object.freeze(value)
       return value as T
     },
-    isSealed: (value): value is T => typeof value === 'object' && value !== null && sealed.has(value),
+    isSealed: (value): value is T => typeof value === 'object' && value !== null && sealed.get(value) === true,
   }
 }
