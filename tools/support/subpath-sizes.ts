@@ -1,11 +1,14 @@
 import { readFileSync, statSync } from 'node:fs'
 import { dirname, join } from 'node:path'
+import { gzipSync } from 'node:zlib'
 
 /** What importing a subpath of a built package loads, by its static imports. */
 export interface SubpathSize {
   readonly name: string
   /** Of JavaScript. */
   readonly bytes: number
+  /** The same as one bundle without tree shaking or minification, compressed. */
+  readonly compressed: number
   readonly files: number
 }
 
@@ -19,14 +22,16 @@ export function subpathSizes(folder: string): readonly SubpathSize[] {
     if (typeof target === 'string') return []
     const files = new Set<string>()
     collect(join(folder, target.default), files)
-    const bytes = [...files].reduce((sum, file) => sum + statSync(file).size, 0)
-    return { name: join(manifest.name, subpath), bytes, files: files.size }
+    const bundle = Buffer.concat([...files].map((file) => readFileSync(file)))
+    const compressed = gzipSync(bundle).length
+    return { name: join(manifest.name, subpath), bytes: bundle.length, compressed, files: files.size }
   })
 }
 
 /** One line of a table of sizes. */
-export function sizeLine({ name, bytes, files }: SubpathSize): string {
-  return `  ${(bytes / 1024).toFixed(1).padStart(7)} KiB  ${String(files).padStart(3)} files  ${name}`
+export function sizeLine({ name, bytes, compressed, files }: SubpathSize): string {
+  const kibibytes = (size: number): string => `${(size / 1024).toFixed(1).padStart(7)} KiB`
+  return `  ${kibibytes(bytes)}, ${kibibytes(compressed)} gzip  ${String(files).padStart(3)} files  ${name}`
 }
 
 function collect(file: string, files: Set<string>): void {
