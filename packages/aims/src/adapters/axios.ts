@@ -3,9 +3,10 @@ import { request as requestHttps } from 'node:https'
 import type { AxiosInstance, InternalAxiosRequestConfig } from 'axios'
 import type { WitSource } from '../credentials/wit/source.ts'
 import { holdResponse } from './held-response.ts'
-import { fieldPairs, type OutgoingProof, type OutgoingRequest, type ProvingOptions, prover } from './outgoing.ts'
+import { fieldPairs, type OutgoingRequest } from './outgoing.ts'
+import { type OutgoingProof, type ProvingOptions, prover } from './prover.ts'
 
-export type { ProvingOptions } from './outgoing.ts'
+export type { ProvingOptions } from './prover.ts'
 export type { HttpSignatureOptions } from './signed-exchange.ts'
 
 /**

@@ -1,5 +1,5 @@
 import type { WitSource } from '../credentials/wit/source.ts'
-import { type ProvingOptions, prover } from './outgoing.ts'
+import { type ProvingOptions, prover } from './prover.ts'
 import { readStream } from './read-stream.ts'
 import { RESPONSE_REFUSALS, type SignedExchange } from './signed-exchange.ts'
 

@@ -3,10 +3,11 @@ import { request as requestHttps } from 'node:https'
 import type { ExtendOptions, RequestFunction } from 'got'
 import type { WitSource } from '../credentials/wit/source.ts'
 import { holdResponse } from './held-response.ts'
-import { fieldPairs, type ProvingOptions, prover } from './outgoing.ts'
+import { fieldPairs } from './outgoing.ts'
+import { type ProvingOptions, prover } from './prover.ts'
 import type { SignedExchange } from './signed-exchange.ts'
 
-export type { ProvingOptions } from './outgoing.ts'
+export type { ProvingOptions } from './prover.ts'
 export type { HttpSignatureOptions } from './signed-exchange.ts'
 
 /**

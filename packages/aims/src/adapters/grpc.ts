@@ -7,7 +7,7 @@ import type { RouteRequirements } from '../authentication/route.ts'
 import { AimsError } from '../base/errors.ts'
 import type { WitSource } from '../credentials/wit/source.ts'
 import { rememberCaller } from './admit.ts'
-import { type ProvingOptions, prover } from './outgoing.ts'
+import { type ProofTokenOptions, tokenProver } from './outgoing.ts'
 
 export { type Caller, callerOf } from './admit.ts'
 
@@ -50,7 +50,7 @@ export function authenticatedCalls(
 }
 
 /** Whom calls prove themselves to, and how. Answers of gRPC come over HTTP/2, where they cannot be signed. */
-export type ProvingCallOptions = Omit<ProvingOptions, 'httpSignature'>
+export type ProvingCallOptions = ProofTokenOptions
 
 /**
  * Credentials for the calls of a client that prove who calls, each attempt anew: combine them with those of the channel,
@@ -98,19 +98,19 @@ export function provingInterceptor(grpc: Grpc, wits: WitSource, options: Proving
 const THIS_MACHINE =
   /^(?:unix(?:-abstract)?:.*|(?:(?:dns|ipv4|ipv6):\/{0,3})?(?:localhost|127(?:\.\d{1,3}){3}|\[::1\])(?::\d{1,5})?)$/
 
-function callProver(wits: WitSource, options: ProvingCallOptions): ReturnType<typeof prover> {
+function callProver(wits: WitSource, options: ProvingCallOptions): ReturnType<typeof tokenProver> {
   if ('httpSignature' in options)
     throw new TypeError('what comes back over HTTP/2 cannot be signed: calls have proof tokens')
-  return prover(wits, options)
+  return tokenProver(wits, options)
 }
 
-function callCredentials(grpc: Grpc, prove: ReturnType<typeof prover>, sent: () => RawHeaders): CallCredentials {
+function callCredentials(grpc: Grpc, prove: ReturnType<typeof tokenProver>, sent: () => RawHeaders): CallCredentials {
   return grpc.credentials.createFromMetadataGenerator(({ service_url, method_name }, done) => {
     try {
       // The whole path, as it goes over the wire.
       const url = new URL(method_name, service_url)
       const metadata = new grpc.Metadata()
-      const { fields } = prove({ method: 'POST', url, body: undefined, headers: sent() })
+      const fields = prove({ method: 'POST', url, body: undefined, headers: sent() })
       for (const [name, value] of Object.entries(fields)) metadata.set(name, value)
       done(null, metadata)
     } catch (error) {

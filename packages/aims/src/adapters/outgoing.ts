@@ -1,14 +1,13 @@
 import type { RawHeaders } from '../authentication/carriage.ts'
 import { PROFILE_RULES } from '../authentication/profile-rules.ts'
-import { type ProofRequest, proofHeaders } from '../authentication/wpt/create.ts'
+import { type ProofHeaders, type ProofRequest, proofHeaders } from '../authentication/wpt/create.ts'
 import { type Clock, systemClock } from '../base/clock.ts'
 import type { Profile } from '../credentials/profile.ts'
 import type { WitSource } from '../credentials/wit/source.ts'
 import { requireSecure } from './plaintext.ts'
-import { type HttpSignatureOptions, type SignedExchange, signedExchange } from './signed-exchange.ts'
 
-/** Whom a client proves itself to, and how. */
-export interface ProvingOptions {
+/** Whom requests prove themselves to, and how. */
+export interface ProofTokenOptions {
   /** The service's own name for itself, as it told you; not derived from the URL. */
   readonly audience: string
   /** Seconds a proof is good for. Default 60. */
@@ -17,8 +16,6 @@ export interface ProvingOptions {
   readonly clock?: Clock
   /** Header fields, lower-case, whose tokens the proof binds when they are sent. Default none; `txn-token` always is. */
   readonly contextTokens?: readonly string[]
-  /** Sign each request, and check the response, in place of a proof token. Default: a proof token. */
-  readonly httpSignature?: HttpSignatureOptions
   /** Send over http although others can read and change it on the way. Always allowed to this machine itself. */
   readonly acceptPlaintext?: true
 }
@@ -35,36 +32,38 @@ export interface OutgoingRequest {
   readonly target?: string
 }
 
-/** What to send with a request, and what to ask of its response. */
-export interface OutgoingProof {
-  /** Fields to set, in place of others with these names. */
-  readonly fields: { readonly [field: string]: string }
-  /** `undefined`: the response proves nothing. */
-  readonly exchange?: SignedExchange
-}
-
 /**
- * What clients have in common: proofs of who sends a request, for its method, target and body.
+ * What clients have in common: the fields that prove who sends a request by a proof token, for its method, target and body.
  *
  * @throws TypeError without an audience, for plain http to another machine, and for an `Authorization` that has no place
  */
-export function prover(wits: WitSource, options: ProvingOptions): (request: OutgoingRequest) => OutgoingProof {
-  const { audience, lifetime = 60, clock = systemClock, contextTokens = [], httpSignature, acceptPlaintext } = options
-  if (typeof audience !== 'string') {
-    throw new TypeError("a proof needs { audience }: the service's own name, e.g. 'https://api.example.com'")
-  }
-  return ({ method, url, body: content, headers, target = `${url.pathname}${url.search}` }) => {
+export function tokenProver(wits: WitSource, options: ProofTokenOptions): (request: OutgoingRequest) => ProofHeaders {
+  const { audience, lifetime = 60, clock = systemClock, contextTokens = [], acceptPlaintext } = options
+  requireAudience(audience)
+  return (request) => {
+    const { method, url, headers } = request
     requireSecure(url.protocol, url.hostname, acceptPlaintext)
     const wit = wits.wit()
-    const body = typeof content === 'string' ? Buffer.from(content) : content
-    const request = { method, target, audience, body }
-    if (httpSignature !== undefined) {
-      const exchange = signedExchange(wit, { ...request, headers }, httpSignature, { clock, lifetime, contextTokens })
-      return { fields: exchange.headers, exchange }
-    }
-    const proof = { ...request, ...tokensIn(headers, contextTokens, wit.profile) }
-    return { fields: { ...proofHeaders(wit, proof, { now: clock(), lifetime }) } }
+    const tokens = tokensIn(headers, contextTokens, wit.profile)
+    const proof = { method, target: targetOf(request), audience, body: bytesOf(request), ...tokens }
+    return proofHeaders(wit, proof, { now: clock(), lifetime })
   }
+}
+
+/** @throws TypeError without one */
+export function requireAudience(audience: unknown): void {
+  if (typeof audience === 'string') return
+  throw new TypeError("a proof needs { audience }: the service's own name, e.g. 'https://api.example.com'")
+}
+
+/** The target as it goes over the wire. */
+export function targetOf({ url, target = `${url.pathname}${url.search}` }: OutgoingRequest): string {
+  return target
+}
+
+/** The body as it goes over the wire. */
+export function bytesOf({ body }: OutgoingRequest): Uint8Array | undefined {
+  return typeof body === 'string' ? Buffer.from(body) : body
 }
 
 // What the proof binds beside the request itself. A field that a retry finds there is that of the attempt before.

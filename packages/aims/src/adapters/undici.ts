@@ -2,10 +2,11 @@ import type { Dispatcher } from 'undici'
 import { type RawHeaders, requireFewFields } from '../authentication/carriage.ts'
 import type { WitSource } from '../credentials/wit/source.ts'
 import { toRawHeaders } from './incoming.ts'
-import { fieldPairs, type ProvingOptions, prover } from './outgoing.ts'
+import { fieldPairs } from './outgoing.ts'
+import { type ProvingOptions, prover } from './prover.ts'
 import { RESPONSE_REFUSALS, type SignedExchange } from './signed-exchange.ts'
 
-export type { ProvingOptions } from './outgoing.ts'
+export type { ProvingOptions } from './prover.ts'
 export type { HttpSignatureOptions } from './signed-exchange.ts'
 
 /**
