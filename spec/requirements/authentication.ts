@@ -108,7 +108,7 @@ export const authentication: readonly Requirement[] = [
     ['02', 'OURS', 'implemented', 'H2: caps on headers, body and JSON before authentication; requests are not decompressed'],
     ['03', 'OURS', 'planned', 'H3: HTTP/2 has budgets for streams, resets, pings and memory'],
     ['04', 'OURS', 'implemented', 'H4: the content type is exact'],
-    ['05', 'OURS', 'planned', 'H5: Host and Origin are on a list, proxy headers count only from a configured proxy, CORS is closed'],
+    ['05', 'OURS', 'implemented', 'H5: Host and Origin are on a list, proxy headers count only from a configured proxy, CORS is closed'],
   ]),
   ...topic('authentication', 'gateway', 'AIMS security rules H and P3; Envoy ext_authz v3; RFC 9110 section 7.6.1', [
     ['01', 'OURS', 'implemented', 'fields that tell a service who calls come from the gateway alone, in every spelling that servers read alike'],

@@ -219,11 +219,19 @@ const ROWS: { readonly [title: string]: () => Row } = {
     status: 401,
     reason: 'authentication.missing',
   }),
+  // [authentication.http.05]
+  'of a web page, before it asks what it may': () => ({
+    request: `OPTIONS ${TARGET} HTTP/1.1`,
+    lines: ['Origin: https://evil.example', 'Access-Control-Request-Method: POST'],
+    status: 401,
+    reason: 'authentication.missing',
+  }),
   'with an upgrade that nobody offers': () => ({
     lines: ['Upgrade: h2c', 'HTTP2-Settings: AAMAAABkAAQAAP__'],
     status: 401,
     reason: 'authentication.missing',
   }),
+  // [authentication.http.05]
   'with identity in fields of a proxy': () => ({
     lines: [`X-Forwarded-Client-Cert: URI=${wit.subject}`, `X-Workload-Id: ${wit.subject}`],
     status: 401,
@@ -279,6 +287,7 @@ for (const [name, start] of Object.entries(ADAPTER_SERVERS)) {
         assert.deepEqual(reasons, reason === undefined ? [] : [[reason]])
         if (reason !== undefined) {
           assert.match(answer, /content-type: application\/problem\+json/i)
+          assert.doesNotMatch(answer, /^access-control/im)
           assert.equal(events.at(-1)?.correlationId, JSON.parse(problem ?? '{}').id)
         }
       })

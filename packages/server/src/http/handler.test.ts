@@ -122,6 +122,12 @@ const JSON_TYPE = 'Content-Type: application/json\r\n'
 const get = (target: string, fields = 'Host: localhost\r\n') =>
   `GET ${target} HTTP/1.1\r\n${fields}Connection: close\r\n\r\n`
 
+const page = (field: string) => `Host: localhost\r\n${field}\r\n`
+const PREFLIGHT = get(
+  '/v1/things/one',
+  page('Origin: https://evil.example\r\nAccess-Control-Request-Method: POST'),
+).replace('GET', 'OPTIONS')
+
 test('a request of the right shape reaches its route', async () => {
   access = ['agent']
   const answer = await exchange(post(JSON_TYPE, '{"name":"a"}'))
@@ -148,8 +154,27 @@ const rows: readonly (readonly [string, string, number, string])[] = [
   ['an absolute target', get('http://localhost/healthz'), 400, 'operation.request_malformed'],
   ['no Host', get('/healthz', ''), 400, 'operation.request_malformed'],
   ['two Hosts', get('/healthz', 'Host: localhost\r\nHost: localhost\r\n'), 400, 'operation.request_malformed'],
+  // [authentication.http.05]
   ['a foreign Host', get('/healthz', 'Host: rebound.example\r\n'), 421, 'operation.host_not_allowed'],
   ['a Host that contains ours', get('/healthz', 'Host: localhost.example\r\n'), 421, 'operation.host_not_allowed'],
+  // [authentication.http.05]
+  ['an Origin', get('/healthz', page('Origin: https://evil.example')), 403, 'operation.origin_not_allowed'],
+  [
+    'an Origin that looks like ours',
+    get('/healthz', page('Origin: http://localhost')),
+    403,
+    'operation.origin_not_allowed',
+  ],
+  ['an Origin that hides', get('/healthz', page('Origin: null')), 403, 'operation.origin_not_allowed'],
+  ['the site of a page', get('/healthz', page('Sec-Fetch-Site: cross-site')), 403, 'operation.origin_not_allowed'],
+  ['the own site of a page', get('/healthz', page('Sec-Fetch-Site: same-origin')), 403, 'operation.origin_not_allowed'],
+  [
+    'an Origin, and a body',
+    post(`${JSON_TYPE}Origin: https://evil.example\r\n`, '{"name":"a"}'),
+    403,
+    'operation.origin_not_allowed',
+  ],
+  ['a preflight of a page', PREFLIGHT, 403, 'operation.origin_not_allowed'],
   ['another method', get('/v1/things/one'), 405, 'operation.method_not_allowed'],
   ['an id with a percent sign', post(JSON_TYPE, '{}', '/v1/things/a%2fb'), 404, 'operation.unknown_route'],
   ['a query nobody knows', post(JSON_TYPE, '{"name":"a"}', '/v1/things/one?x=1'), 400, 'operation.request_malformed'],
@@ -204,8 +229,18 @@ for (const [what, message, status, code] of rows) {
     assert.equal(answer.status, status)
     assert.match(answer.head, /content-type: application\/problem\+json/)
     assert.match(answer.head, /connection: close/)
+    assert.doesNotMatch(answer.head, /access-control/i)
   })
 }
+
+// [authentication.http.05]
+test('a program is served, and an address that somebody types into a browser', async () => {
+  for (const field of ['Sec-Fetch-Mode: cors', 'Sec-Fetch-Site: none\r\nSec-Fetch-Mode: navigate']) {
+    const answer = await exchange(get('/healthz', page(field)))
+    assert.equal(answer.status, 200)
+    assert.doesNotMatch(answer.head, /access-control/i)
+  }
+})
 
 test('a chunked body beyond the limit is refused without reading on', async () => {
   const chunk = `10000\r\n${'a'.repeat(65_536)}\r\n`

@@ -91,6 +91,7 @@ const STATUS_BY_CODE: { readonly [code in AimsErrorCode]?: number } = {
   'operation.backup_unknown': 404,
   'operation.method_not_allowed': 405,
   'operation.host_not_allowed': 421,
+  'operation.origin_not_allowed': 403,
   'operation.unauthenticated': 401,
   'operation.not_permitted': 403,
   'operation.rate_limited': 429,

@@ -22,10 +22,11 @@ export interface Target {
 }
 
 /**
- * Looks at a request before anything else does: number of fields, fields that occur twice, `Host`, form of the target.
+ * Looks at a request before anything else does: number of fields, fields that occur twice, `Host`, whether a web page has sent
+ * it, form of the target.
  *
  * @param allowedHosts - Names that `Host` may have, without port; `undefined`: any, for a Unix socket.
- * @throws {@link AimsError} `operation.request_malformed`, `.request_too_large`, `.host_not_allowed`
+ * @throws {@link AimsError} `operation.request_malformed`, `.request_too_large`, `.host_not_allowed`, `.origin_not_allowed`
  * @see security-and-reliability H1, H2, H5
  */
 export function readTarget(request: IncomingMessage, allowedHosts: ReadonlySet<string> | undefined): Target {
@@ -38,6 +39,7 @@ export function readTarget(request: IncomingMessage, allowedHosts: ReadonlySet<s
     if (names.indexOf(name) !== names.lastIndexOf(name)) throw malformed(`${name} occurs twice`)
   }
   requireHost(request.headers.host, allowedHosts)
+  requireNoPage(request)
   if (url.length > MAX_TARGET) throw new AimsError('operation.request_too_large', 'the target is too long')
   // Absolute form would bring a second host, and an asterisk names no resource here.
   if (!url.startsWith('/') || url.includes('#')) throw malformed('the target is not an absolute path')
@@ -51,6 +53,14 @@ function requireHost(host: string | undefined, allowed: ReadonlySet<string> | un
   if (allowed === undefined) return
   const name = host.replace(/:\d{1,5}$/, '').toLowerCase()
   if (!allowed.has(name)) throw new AimsError('operation.host_not_allowed', 'Host is not a name of this server')
+}
+
+// The list of origins is empty. A page that reaches us by another name that leads here still has an origin, or a site that
+// its browser tells; what somebody types into one has `none`.
+function requireNoPage({ headers: { origin, 'sec-fetch-site': site = 'none' } }: IncomingMessage): void {
+  if (origin !== undefined || site !== 'none') {
+    throw new AimsError('operation.origin_not_allowed', 'the request comes from a web page')
+  }
 }
 
 /** Reads the query parameters that the route knows. @throws {@link AimsError} `operation.request_malformed` */

@@ -209,7 +209,7 @@ const REFUSED: readonly (readonly [string, Sent, number, string])[] = [
     'mcp.session_unknown',
   ],
   [
-    'another host [authentication.mcp.05]',
+    'another host [authentication.mcp.05] [authentication.http.05]',
     { body: CALL, session, wit: alice, headers: { host: 'attacker.example' } },
     403,
     'mcp.host_refused',
@@ -221,7 +221,7 @@ const REFUSED: readonly (readonly [string, Sent, number, string])[] = [
     'mcp.host_refused',
   ],
   [
-    'a web page [authentication.mcp.04]',
+    'a web page [authentication.mcp.04] [authentication.http.05]',
     { body: CALL, session, wit: alice, headers: { origin: 'https://bank.example.com' } },
     403,
     'mcp.origin_refused',

@@ -47,6 +47,8 @@ export const OPERATION_CODES = {
   'operation.unknown_route': 'there is no such path here',
   'operation.method_not_allowed': 'the path exists and does not take this method',
   'operation.host_not_allowed': 'the Host header is not one of the names of this server: see listen.allowedHosts',
+  'operation.origin_not_allowed':
+    'a web page has sent the request, and none may: call from a program, without Origin and Sec-Fetch-Site',
   'operation.unauthenticated': 'the route needs a caller that has proved who it is',
   'operation.not_permitted': 'the caller is known and may not do this',
   'operation.rate_limited':
