@@ -3,10 +3,10 @@ import assert from 'node:assert/strict'
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { after, test } from 'node:test'
 import { fileURLToPath } from 'node:url'
+import { freePort } from './support/servers.ts'
 
 const root = fileURLToPath(new URL('..', import.meta.url))
 const flags = ['--conditions=aims:source', '--disable-warning=ExperimentalWarning']
@@ -59,15 +59,6 @@ function write(path: string, port: number): void {
   const text = fence.slice(fence.indexOf('\n') + 1)
   mkdirSync(join(folder, 'policies'), { recursive: true })
   writeFileSync(join(folder, path), text.replaceAll('8080', String(port)))
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const address = server.address()
-  server.close()
-  await once(server, 'close')
-  return typeof address === 'object' && address !== null ? address.port : 0
 }
 
 test('the quickstart works as written', async () => {
