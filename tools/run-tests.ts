@@ -27,8 +27,10 @@ const stream = run({
 })
 
 stream.on('test:pass', (data) => {
-  if (data.details.type === 'suite') return
-  if (data.skip !== undefined && data.skip !== false) {
+  const isSkipped = data.skip !== undefined && data.skip !== false
+  // A suite that is skipped says nothing of its tests; any other is counted by them.
+  if (data.details.type === 'suite' && !isSkipped) return
+  if (isSkipped) {
     skipped.push(`${data.name}: ${typeof data.skip === 'string' && data.skip !== '' ? data.skip : 'no reason given'}`)
   } else passed += 1
 })
