@@ -150,31 +150,35 @@ const impostor = createAuthenticator({
   responses: { wits: { wit: () => other } },
 })
 
+let project: ReturnType<typeof edgeProject> | undefined
+after(() => project?.remove())
+
+// Built once, by the first that needs it.
+function prepared(): string {
+  const { key: _, ...visible } = edge
+  project ??= edgeProject({
+    bundles: [domain, past].map(({ bundle }) => ({
+      trustDomain: bundle.trustDomain,
+      document: serializeBundle(bundle, { includeWit: true }),
+    })),
+    audience: AUDIENCE,
+    peer: peerWit.subject,
+    maxBody: MAX_BODY,
+    wit: visible,
+    token: edge.token,
+    key: pair.privateKey.export({ type: 'pkcs8', format: 'pem' }),
+  })
+  return project.folder
+}
+
 for (const [name, runtime] of Object.entries(EDGE_RUNTIMES)) {
   const skip = runtime.program === undefined ? `no ${name} on this machine` : false
-  describe(`${name}:`, { skip, timeout: 300_000 }, () => {
-    let project: ReturnType<typeof edgeProject>
+  describe(`on ${name}`, { skip, timeout: 300_000 }, () => {
     let running: EdgeService
     before(async () => {
-      const { key: _, ...visible } = edge
-      project = edgeProject({
-        bundles: [domain, past].map(({ bundle }) => ({
-          trustDomain: bundle.trustDomain,
-          document: serializeBundle(bundle, { includeWit: true }),
-        })),
-        audience: AUDIENCE,
-        peer: peerWit.subject,
-        maxBody: MAX_BODY,
-        wit: visible,
-        token: edge.token,
-        key: pair.privateKey.export({ type: 'pkcs8', format: 'pem' }),
-      })
-      running = await startEdge(runtime, project.folder)
+      running = await startEdge(runtime, prepared())
     })
-    after(() => {
-      running?.close()
-      project?.remove()
-    })
+    after(() => running?.close())
 
     const send = (sent: Partial<Sent>) =>
       exchange(running.port, { method: 'POST', target: TARGET, fields: [], body: BODY, ...sent })

@@ -23,16 +23,16 @@ export const EDGE_RUNTIMES: { readonly [name: string]: EdgeRuntime } = {
     program: find('@oven/bun-*/bin/bun'),
     prepare(project) {
       const options = "{ port: 0, hostname: '127.0.0.1', fetch: serve }"
-      writeMain(project, `console.log(JSON.stringify({ port: Bun.serve(${options}).port }))`)
-      return ['run', 'main.mjs']
+      writeMain(project, 'bun', `console.log(JSON.stringify({ port: Bun.serve(${options}).port }))`)
+      return ['run', 'bun.mjs']
     },
   },
   Deno: {
     program: find('@deno/*/deno'),
     prepare(project) {
       const onListen = '({ port }) => console.log(JSON.stringify({ port }))'
-      writeMain(project, `Deno.serve({ port: 0, hostname: '127.0.0.1', onListen: ${onListen} }, serve)`)
-      return ['run', '--node-modules-dir=manual', '--cached-only', '--allow-net=127.0.0.1', 'main.mjs']
+      writeMain(project, 'deno', `Deno.serve({ port: 0, hostname: '127.0.0.1', onListen: ${onListen} }, serve)`)
+      return ['run', '--node-modules-dir=manual', '--cached-only', '--allow-net=127.0.0.1', 'deno.mjs']
     },
   },
   workerd: {
@@ -40,7 +40,7 @@ export const EDGE_RUNTIMES: { readonly [name: string]: EdgeRuntime } = {
     // Its `verify` takes no padding.
     lacks: ['PS256', 'PS384', 'PS512'],
     prepare(project) {
-      writeMain(project, 'export default { fetch: (request) => serve(request) }')
+      writeMain(project, 'worker', 'export default { fetch: (request) => serve(request) }')
       writeFileSync(join(project, 'config.capnp'), workerdConfig(project))
       return ['serve', '--control-fd=1', 'config.capnp']
     },
@@ -98,8 +98,8 @@ function find(pattern: string): string | undefined {
   return path === undefined ? undefined : join(installed, path)
 }
 
-function writeMain(project: string, text: string): void {
-  writeFileSync(join(project, 'main.mjs'), `import { serve } from './service.mjs'\n${text}\n`)
+function writeMain(project: string, name: string, text: string): void {
+  writeFileSync(join(project, `${name}.mjs`), `import { serve } from './service.mjs'\n${text}\n`)
 }
 
 // A Worker has no node_modules: every file is a module, and so is every subpath of the library.
@@ -110,7 +110,7 @@ function workerdConfig(project: string): string {
   const subpaths = Object.entries(manifest.exports).flatMap(([subpath, target]) =>
     typeof target === 'string' ? [] : [moduleOf(join('aims', subpath), join(library, target.default))],
   )
-  const files = ['main.mjs', 'service.mjs', 'config.mjs', ...globSync(`${library}/dist/**/*.js`, { cwd: project })]
+  const files = ['worker.mjs', 'service.mjs', 'config.mjs', ...globSync(`${library}/dist/**/*.js`, { cwd: project })]
   const modules = [...files.map((file) => `(name = "${file}", esModule = embed "${file}")`), ...subpaths]
   return `using Workerd = import "/workerd/workerd.capnp";
 const config :Workerd.Config = (

@@ -321,6 +321,19 @@ test('a response to one request is none to another', async () => {
   }
 })
 
+test('hints that come before a signed response are not it', async () => {
+  const port = await listen(
+    protect(authenticator(), async (_, response) => {
+      response.writeEarlyHints({ link: '</style.css>; rel=preload' })
+      response.end('signed')
+    }),
+  )
+  for (const [name, send] of Object.entries(CLIENTS)) {
+    const answer = await send(`http://localhost:${port}/events`, signing, undefined, 'GET')
+    assert.deepEqual(answer, { status: 200, body: 'signed', isSigned: true }, name)
+  }
+})
+
 test('what a handler writes after its response could not be signed goes nowhere, and does no harm', async () => {
   const written: boolean[] = []
   const port = await listen(
