@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, test } from 'node:test'
 import fc from 'fast-check'
+import { checkRequest, type Question, type Reply, readReply } from '../../../../../../test/support/ext-authz.ts'
 import { type Observed, observed } from '../../../../../../test/support/gateways.ts'
 import { AUDIENCE, testDomain } from '../../../../../../test/support/identities.ts'
 import { mutableBundles, mutableSvid, testCa } from '../../../../../../test/support/x509-identities.ts'
@@ -14,16 +15,6 @@ import { AimsError } from '../../../base/errors.ts'
 import { noObserver } from '../../../base/event.ts'
 import { isExactly } from '../../../identifiers/matcher.ts'
 import { GrpcConnection } from '../../../provisioning/grpc/grpc-connection.ts'
-import {
-  bytesOf,
-  readFields,
-  textOf,
-  varintOf,
-  writeBytes,
-  writeElement,
-  writeMap,
-  writeMessage,
-} from '../../../provisioning/workload-api/protobuf.ts'
 import { workloadApiTarget } from '../../../provisioning/workload-api/target.ts'
 import { createGate } from '../gate.ts'
 import { decodeCheckRequest } from './messages.ts'
@@ -38,63 +29,6 @@ after(async () => {
   for (const close of opened.reverse()) await close()
   rmSync(directory, { recursive: true, force: true })
 })
-
-interface Question {
-  readonly method?: string
-  readonly path?: string
-  readonly headers: RawHeaders
-  readonly joined?: true
-  readonly body?: string
-  readonly principal?: string
-}
-
-/** A `CheckRequest` as Envoy writes it. */
-function checkRequest({
-  method = 'GET',
-  path = '/api/events',
-  headers,
-  joined,
-  body = '',
-  principal = '',
-}: Question): Buffer {
-  const lines = headers.map(([name, value]) => writeElement(1, writeMessage(writeBytes(1, name), writeBytes(3, value))))
-  const http = writeMessage(
-    writeBytes(2, method),
-    joined === undefined ? [] : writeMap(3, new Map(headers)),
-    writeBytes(4, path),
-    writeBytes(12, body),
-    joined === undefined ? writeElement(13, writeMessage(lines)) : [],
-  )
-  const attributes = writeMessage(writeElement(1, writeBytes(4, principal)), writeElement(4, writeElement(2, http)))
-  return writeElement(1, attributes)
-}
-
-interface Reply {
-  readonly status: number
-  readonly headers: { readonly [name: string]: string }
-  readonly remove: readonly string[]
-}
-
-/** A `CheckResponse` as Envoy reads it. */
-function readReply(bytes: Buffer): Reply {
-  const headers: Record<string, string> = {}
-  const remove: string[] = []
-  let status = 0
-  for (const field of readFields(bytes)) {
-    if (field.number === 1) continue
-    if (field.number === 3) status = 200
-    for (const part of readFields(bytesOf(field))) {
-      if (part.number === 1) status = Number(varintOf(readFields(bytesOf(part))[0] ?? part))
-      else if (part.number === 5) remove.push(textOf(part))
-      else if (part.number === 2) {
-        const [header] = readFields(bytesOf(part))
-        const [name, value] = readFields(bytesOf(header ?? part)).map(textOf)
-        headers[name ?? ''] = value ?? ''
-      }
-    }
-  }
-  return { status, headers, remove }
-}
 
 let started = 0
 async function start(
