@@ -108,6 +108,22 @@ test('entry-missing: a workload for which there is no entry', async () => {
   assert.match(explained.checks[0]?.observed ?? '', new RegExp(`unix:uid:${uid}`))
 })
 
+test('who is refused is told the id of the record, which explains it', async () => {
+  const client = new WorkloadApiClient({ address: agent.address })
+  try {
+    const error = await client.fetchX509Svids().catch((one: unknown) => one)
+    assert.ok(AimsError.is(error) && error.code === 'provisioning.no_identity')
+    const [, id = ''] = /\(aims explain ([0-9a-f-]{36})\)$/.exec(error.message) ?? []
+    assert.notEqual(id, '')
+    await eventuallyTrue(async () => (await admin.listRecords({ correlationId: id, decision: 'deny' })).length > 0)
+    const { causes, checks } = await explainIn(data, id)
+    assert.equal(causes[0]?.id, 'entry-missing')
+    assert.equal(checks.at(-1)?.outcome, 'failed')
+  } finally {
+    client.close()
+  }
+})
+
 test('selectors-differ: a workload under another user than its entry says', async () => {
   const bot = await admin.createEntry({
     spiffeId: 'spiffe://example.com/job/bot',

@@ -1,4 +1,4 @@
-import { AimsError } from 'aims/base'
+import { AimsError, type AimsErrorCode } from 'aims/base'
 import {
   type EmptyRequest,
   frameMessage,
@@ -45,7 +45,9 @@ function follow<Request extends EmptyRequest>(
     path,
     async (stream, peer, context) => {
       const view = viewOf(await readRequest(request, stream))
-      await followState(stream, peer, view, context, (code) => stream.end(GRPC_STATUS.permissionDenied, code))
+      const refuse = (code: AimsErrorCode): void =>
+        stream.end(GRPC_STATUS.permissionDenied, code, undefined, peer.correlationId)
+      await followState(stream, peer, view, context, refuse)
     },
   ]
 }

@@ -178,7 +178,7 @@ export class WorkloadApiServer {
       ? Promise.resolve()
       : peer.recordRefusal(path, code, this.#context.backend)
     await recorded.then(
-      () => stream.end(GRPC_STATUS.permissionDenied, code),
+      () => stream.end(GRPC_STATUS.permissionDenied, code, undefined, peer.correlationId),
       () => stream.end(GRPC_STATUS.unavailable, 'the agent cannot answer now'),
     )
   }

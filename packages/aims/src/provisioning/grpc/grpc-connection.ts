@@ -9,7 +9,7 @@ import type { Duplex } from 'node:stream'
 import { ERROR_CODES } from '../../base/error-codes/index.ts'
 import { AimsError, type AimsErrorCode } from '../../base/errors.ts'
 import { FrameReader, frameMessage } from '../workload-api/grpc-framing.ts'
-import { GRPC_STATUS } from '../workload-api/service.ts'
+import { GRPC_STATUS, REQUEST_ID } from '../workload-api/service.ts'
 
 /** Whom a connection leads to, and what is particular about calls there. */
 export interface GrpcTarget {
@@ -118,6 +118,7 @@ async function runStream(
   const reader = new FrameReader(maxMessageSize)
   let status: string | undefined
   let reason: string | undefined
+  let id: string | undefined
   let failure: unknown
   const cancel = (): void => stream.close(constants.NGHTTP2_CANCEL)
   const fail = (error: unknown): void => {
@@ -129,6 +130,7 @@ async function runStream(
     if (typeof value !== 'string' || status !== undefined) return
     status = value
     reason = headers['grpc-message']?.toString()
+    id = headers[REQUEST_ID]?.toString()
   }
   stream.on('response', (headers) => {
     if (headers[':status'] !== 200 || headers['content-type']?.startsWith('application/grpc') !== true) {
@@ -154,16 +156,29 @@ async function runStream(
   if (failure !== undefined) throw failure
   if (call.signal?.aborted === true) return
   if (status === undefined) throw new AimsError('provisioning.endpoint_unavailable', 'the connection was lost')
-  if (status !== String(GRPC_STATUS.ok)) throw statusError(status, reason, codes)
+  if (status !== String(GRPC_STATUS.ok)) throw statusError({ status, reason, id }, codes)
   reader.end()
 }
 
+/** What a call ended with. */
+interface Ending {
+  readonly status: string
+  readonly reason: string | undefined
+  readonly id: string | undefined
+}
+
 // The text that came with the status is the server's and is left out, unless it is one of our codes: an AIMS agent says
-// by it what it could not do.
-function statusError(status: string, reason: string | undefined, codes: GrpcTarget['codes']): AimsError {
+// by it what it could not do, and under which id its record is.
+function statusError({ status, reason, id }: Ending, codes: GrpcTarget['codes']): AimsError {
   const number = /^[0-9]{1,2}$/.test(status) ? Number(status) : undefined
   const code = number !== undefined && Object.hasOwn(codes, number) ? codes[number] : undefined
   const why = reason !== undefined && Object.hasOwn(ERROR_CODES, reason) ? `: ${reason}` : ''
+  const where = why !== '' && id !== undefined && UUID.test(id) ? ` (aims explain ${id})` : ''
   const shown = number ?? 'unreadable'
-  return new AimsError(code ?? 'provisioning.endpoint_unavailable', `the call ended with gRPC status ${shown}${why}`)
+  return new AimsError(
+    code ?? 'provisioning.endpoint_unavailable',
+    `the call ended with gRPC status ${shown}${why}${where}`,
+  )
 }
+
+const UUID = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/

@@ -1,7 +1,7 @@
 import { constants, type IncomingHttpHeaders, type ServerHttp2Stream } from 'node:http2'
 import { AimsError } from '../../base/errors.ts'
 import { FrameReader } from '../workload-api/grpc-framing.ts'
-import { GRPC_STATUS } from '../workload-api/service.ts'
+import { GRPC_STATUS, REQUEST_ID } from '../workload-api/service.ts'
 
 /** The status a call ends with. */
 export type GrpcStatus = (typeof GRPC_STATUS)[keyof typeof GRPC_STATUS]
@@ -108,13 +108,19 @@ export class GrpcStream {
     if (!this.#stream.writableNeedDrain) this.#flush()
   }
 
-  /** Ends the call. @param details - A `google.rpc.Status`, for clients that look at more than the status. */
-  end(status: GrpcStatus, text = '', details?: Uint8Array): void {
+  /**
+   * Ends the call.
+   *
+   * @param details - A `google.rpc.Status`, for clients that look at more than the status.
+   * @param id - Of the record of a refusal, for `aims explain`.
+   */
+  end(status: GrpcStatus, text = '', details?: Uint8Array, id?: string): void {
     if (this.#isEnding || this.#stream.destroyed) return
     this.#isEnding = true
     const trailers = {
       'grpc-status': String(status),
       ...(text === '' ? {} : { 'grpc-message': encodeURI(text) }),
+      ...(id === undefined ? {} : { [REQUEST_ID]: id }),
       ...(details === undefined ? {} : { 'grpc-status-details-bin': Buffer.from(details).toString('base64') }),
     }
     if (this.#stream.headersSent) {

@@ -360,14 +360,28 @@ describe('what a message repeats is not read again', () => {
 })
 
 test('an AIMS agent says by a code what it could not do; no other text is shown', async () => {
-  for (const [told, shown] of [
+  const ID = '6c1f2f0e-5d0b-4a36-9d0e-0a5b7e0f5f11'
+  for (const [told, shown, id] of [
     ['operation.server_unreachable', 'the call ended with gRPC status 14: operation.server_unreachable'],
     ['operation.server_unreachable, token', 'the call ended with gRPC status 14'],
     ['constructor', 'the call ended with gRPC status 14'],
+    [
+      'operation.server_unreachable',
+      `the call ended with gRPC status 14: operation.server_unreachable (aims explain ${ID})`,
+      ID,
+    ],
+    ['operation.server_unreachable', 'the call ended with gRPC status 14: operation.server_unreachable', `${ID} or so`],
+    ['no code of ours', 'the call ended with gRPC status 14', ID],
   ] as const) {
     const server = createHttp2Server().listen(join(dir, 'says'))
     server.on('stream', (stream) => {
-      stream.respond({ ':status': 200, 'content-type': 'application/grpc', 'grpc-status': '14', 'grpc-message': told })
+      stream.respond({
+        ':status': 200,
+        'content-type': 'application/grpc',
+        'grpc-status': '14',
+        'grpc-message': told,
+        ...(id === undefined ? {} : { 'aims-request-id': id }),
+      })
       stream.end()
     })
     using agent = new WorkloadApiClient({ address: `unix://${join(dir, 'says')}`, timeout: 2000 })

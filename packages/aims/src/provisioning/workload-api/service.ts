@@ -64,6 +64,9 @@ function stream<Q, A>(name: string, request: MessageCodec<Q>, response: MessageC
 /** The metadata every call must carry, so that a request forged through a web browser or proxy fails. */
 export const SECURITY_HEADER = 'workload.spiffe.io'
 
+/** The trailer that names the record of a refusal, for `aims explain`. */
+export const REQUEST_ID = 'aims-request-id'
+
 /** The gRPC status codes that matter here. @see https://grpc.io/docs/guides/status-codes/ */
 export const GRPC_STATUS = {
   ok: 0,
