@@ -1,8 +1,10 @@
 import assert from 'node:assert/strict'
 import { createServer, type RequestListener } from 'node:http'
-import type { AddressInfo } from 'node:net'
+import { type AddressInfo, createServer as createTcpServer } from 'node:net'
 import { after, before, test } from 'node:test'
+import { inspect } from 'node:util'
 import { AUDIENCE, testDomain } from '../../../../test/support/identities.ts'
+import { AimsError } from '../base/errors.ts'
 import { provingFetch } from './fetch.ts'
 import { hidingFetch } from './hiding-fetch.ts'
 
@@ -59,6 +61,51 @@ for (const [what, headers, options] of [
     assert.ok(text.includes('*'.repeat(KEY.length)))
   })
 }
+
+// One row per place of an answer that is no HTTP, which undici quotes in its error.
+for (const [where, reply] of [
+  ['the status line', `HTTP/1.1 ${KEY}\r\n\r\n`],
+  ['a field without a name', `HTTP/1.1 200 OK\r\n: ${KEY}\r\n\r\n`],
+  ['a length', `HTTP/1.1 200 OK\r\nContent-Length: ${KEY}\r\n\r\n`],
+  ['the body, as the size of a chunk', `HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n${KEY}\r\n`],
+] as const) {
+  test(`a credential in ${where} of a broken answer is not in the error [provisioning.model.01]`, async () => {
+    const broken = createTcpServer((socket) => void socket.on('error', () => 0).once('data', () => socket.end(reply)))
+    await new Promise<void>((resolve) => broken.listen(0, '127.0.0.1', resolve))
+    const { port } = broken.address() as AddressInfo
+    const asking = hidingFetch()(`http://127.0.0.1:${port}/`, { headers: { 'x-api-key': KEY } }).then((r) => r.text())
+    await assert
+      .rejects(asking, (error: Error) => {
+        assert.ok(!inspect(error, { depth: 9, showHidden: true }).includes(KEY.slice(0, 16)), inspect(error))
+        assert.ok(error instanceof TypeError && error.cause instanceof Error)
+        return true
+      })
+      .finally(() => broken.close())
+    // Nobody listens there any more: what it is tells the code.
+    await assert.rejects(
+      hidingFetch()(`http://127.0.0.1:${port}/`, { headers: { 'x-api-key': KEY } }),
+      ({ cause }: Error) => cause instanceof Error && 'code' in cause && cause.code === 'ECONNREFUSED',
+    )
+  })
+}
+
+test('a request that was ended says why, and one that has a body is sent', async () => {
+  listener = (request, response) => {
+    if (request.method === 'POST') request.pipe(response)
+  }
+  const headers = { 'x-api-key': KEY }
+  const reason = new Error('enough')
+  await assert.rejects(hidingFetch()(url, { headers, signal: AbortSignal.abort(reason) }), reason)
+  const given = new Request(url, { method: 'POST', body: `a ${KEY}`, headers })
+  assert.equal(await (await hidingFetch()(given)).text(), `a ${'*'.repeat(KEY.length)}`)
+  const refusing = async (): Promise<Response> => {
+    throw new AimsError('outbound.unreachable', 'gone', { cause: KEY })
+  }
+  await assert.rejects(hidingFetch({ fetch: refusing })(url, { headers }), (error: Error) => {
+    assert.deepEqual([AimsError.is(error) && error.code, error.cause], ['outbound.unreachable', undefined])
+    return true
+  })
+})
 
 test('without a credential the response is the one that came', async () => {
   const response = new Response('a')
