@@ -55,11 +55,14 @@ export async function belowSpire({ root, server: above, workloadApi, ask, askAge
   const now = (): number => Date.now() / 1000
   const spireClient = new WorkloadApiClient({ address: workloadApi })
 
+  // The agent of SPIRE learns of new roots and keys within some seconds.
   const verifyUnderSpire = async (): Promise<void> => {
-    const x509Authorities = (await spireClient.fetchX509Bundles()).get(trustDomain) ?? []
-    const bundles = bundleSource({ ...emptyBundle(trustDomain), x509Authorities })
-    const { certificates } = workload.x509.x509Svid()
-    assert.equal(verifyX509Svid(certificates, { bundles, now: now() }).subject, BOT)
+    const verified = await eventually('a root that the agent of SPIRE knows', async () => {
+      const x509Authorities = (await spireClient.fetchX509Bundles()).get(trustDomain) ?? []
+      const bundles = bundleSource({ ...emptyBundle(trustDomain), x509Authorities })
+      return verifyX509Svid(workload.x509.x509Svid().certificates, { bundles, now: now() })
+    })
+    assert.equal(verified.subject, BOT)
     const { token } = await workload.jwt.jwtSvid(audience)
     const validated = await eventually('a key that the agent of SPIRE knows', () =>
       askAgent('api', 'validate', 'jwt', '-audience', audience, '-svid', token),
@@ -75,21 +78,26 @@ export async function belowSpire({ root, server: above, workloadApi, ask, askAge
   assert.equal(verifyJwtSvid(theirs.svid, expected).subject, BELOW)
   console.log(`${BELOW}: JWT-SVID from SPIRE, believed below`)
 
-  const prepared = JSON.parse(ask('localauthority', 'x509', 'prepare', '-output', 'json'))
-  const authorityId = prepared.prepared_authority.authority_id
-  ask('localauthority', 'x509', 'activate', '-authorityID', authorityId)
-  await eventually('the new root below', () => (bundle().x509Authorities.length === 2 ? true : undefined))
+  const authority = (...args: readonly string[]) =>
+    JSON.parse(ask('localauthority', 'x509', ...args, '-output', 'json'))
+  const old = authority('show').active.authority_id
   const before = workload.x509.x509Svid()
-  await admin.rotate('x509-ca', { immediately: true })
-  await eventually('an SVID under it', () => (workload.x509.x509Svid() === before ? undefined : true))
+  authority('activate', '-authorityID', authority('prepare').prepared_authority.authority_id)
+  authority('taint', '-authorityID', old)
+  await eventually('an SVID below the new root', () => (workload.x509.x509Svid() === before ? undefined : true))
+  await eventually('the old authority gone', () => {
+    authority('revoke', '-authorityID', old)
+    return true
+  })
   await verifyUnderSpire()
-  console.log('SPIRE changed its root, and the next CA below is under the new one')
+  console.log('SPIRE tainted and revoked its root: the CA below was replaced by itself, and so was the SVID')
 
   const keyOf = async (state: string) =>
     (await admin.listKeys()).find((key) => key.purpose === 'jwt' && key.state === state)
   const first = await keyOf('active')
   assert.ok(first !== undefined)
-  await admin.stepAuthority({ step: 'prepare', purpose: 'jwt' })
+  // Our own SVID may be below the root that is gone, until the agent of SPIRE has replaced it.
+  await eventually('SPIRE takes a key', () => admin.stepAuthority({ step: 'prepare', purpose: 'jwt' }))
   await admin.stepAuthority({ step: 'activate', purpose: 'jwt', force: true })
   await admin.stepAuthority({ step: 'taint', purpose: 'jwt', id: first.id })
   await admin.stepAuthority({ step: 'revoke', purpose: 'jwt', id: first.id })

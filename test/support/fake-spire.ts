@@ -27,6 +27,8 @@ export interface SpireCall {
 /** A SPIRE server by grpc-js over TLS with both certificates, which answers what a test tells it to. */
 export class FakeSpire {
   readonly calls: SpireCall[] = []
+  /** Authorities, DER, of which its bundle says so. */
+  readonly tainted: Set<Uint8Array> = new Set()
   readonly #answers = new Map<Method, (request: Buffer) => Answer | Promise<Answer>>()
   readonly #server = new Server()
   #port = 0
@@ -76,7 +78,11 @@ export class FakeSpire {
     const { getBundle, newDownstreamX509Ca, publishJwtAuthority } = SPIRE_SERVER_API
     const { trustDomain, x509Authorities } = ca.bundle
     this.answer('getBundle', () =>
-      getBundle.response.encode({ trustDomain, x509Authorities, jwtAuthorities: [...keys.values()] }),
+      getBundle.response.encode({
+        trustDomain,
+        x509Authorities: x509Authorities.map((asn1) => ({ asn1, tainted: this.tainted.has(asn1) })),
+        jwtAuthorities: [...keys.values()],
+      }),
     )
     this.answer('newDownstreamX509Ca', async (request) => {
       const { csr, preferredTtl } = newDownstreamX509Ca.request.decode(request)

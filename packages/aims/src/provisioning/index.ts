@@ -87,11 +87,13 @@ export type { DiscoveryRequest, DiscoveryResponse, RejectionDetail } from './sds
 export { encodeSecret, SECRET_TYPE, type SecretContent, type TrustDomainAuthorities } from './sds/secret.ts'
 export { SECRET_DISCOVERY } from './sds/service.ts'
 export { isSelector } from './selector.ts'
+export type { SpireTrust } from './spire/bundle.ts'
 export type {
   NewDownstreamX509CaRequest,
   NewDownstreamX509CaResponse,
   SpireBundle,
   SpireJwtKey,
+  SpireX509Authority,
 } from './spire/messages.ts'
 export { type SpireServer, type SpireServerOptions, spireServer } from './spire/server.ts'
 export { SPIRE_SERVER_API } from './spire/service.ts'

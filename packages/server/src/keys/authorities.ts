@@ -118,6 +118,21 @@ export async function openAuthorities(options: AuthoritiesOptions): Promise<Auth
   // What keeps the keys of one purpose from rotating, e.g. an upstream CA, does not keep the others.
   const tryAll = () => failuresOf(AUTHORITY_PURPOSES.map((purpose) => () => advanceOne(purpose)))
   const advanceAll = async (): Promise<void> => throwFirst(await tryAll())
+  // The server above gives no CA below a root that it has tainted: the next one is below another.
+  const replaceTainted = async (): Promise<void> => {
+    const below = ownOf('x509-ca').filter(publication.isTainted)
+    for (const key of below.filter(({ state }) => state === 'prepared')) {
+      await take({ action: 'revoke', subject: key, changed: [key] }, automatic())
+    }
+    if (below.some(({ state }) => state === 'active')) {
+      await take(await rotationStep(ownOf('x509-ca'), 'x509-ca', true, options), automatic())
+      await advanceOne('x509-ca')
+    }
+    for (const key of ownOf('x509-ca').filter(publication.isTainted)) {
+      const subject: StoredKey = { ...key, state: 'tainted' }
+      if (key.state === 'retired') await take({ action: 'taint', subject, changed: [subject] }, automatic())
+    }
+  }
   const command = (purpose: AuthorityPurpose, wanted: Command, actor: Actor): Promise<KeyInfo> =>
     oneAtATime(async () => {
       const step = await commandedStep(wanted, ownOf(purpose), purpose, options).catch(async (error: unknown) => {
@@ -141,7 +156,9 @@ export async function openAuthorities(options: AuthoritiesOptions): Promise<Auth
     standing: () => current.standing,
     list: () => [...keys.values()].map(describe),
     advance: () =>
-      oneAtATime(async () => throwFirst(await failuresOf([advanceAll, () => publication.keepUp([...keys.values()])]))),
+      oneAtATime(async () =>
+        throwFirst(await failuresOf([advanceAll, () => publication.keepUp([...keys.values()]), replaceTainted])),
+      ),
     rotate: (purpose, actor, { immediately = false } = {}) =>
       oneAtATime(async () => {
         await take(await rotationStep(ownOf(purpose), purpose, immediately, options), actor)

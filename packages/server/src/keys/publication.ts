@@ -15,6 +15,8 @@ export interface Publication {
    * more, what it said is forgotten with the last CA that it certified.
    */
   keepUp(keys: readonly StoredKey[]): Promise<void>
+  /** Whether this CA is below a root that the server above has tainted, as far as was heard since the start. */
+  isTainted(ca: StoredKey): boolean
 }
 
 // Retired keys stay a little longer than what they signed.
@@ -27,6 +29,7 @@ export function createPublication(
 ): Publication {
   let known = ''
   let nextAt = 0
+  let tainted: readonly Uint8Array[] = []
   const tokenKeysOf = (keys: readonly StoredKey[]): readonly TokenKey[] =>
     keys.flatMap(({ purpose, key, expiresAt }) => {
       if (purpose !== 'jwt' && purpose !== 'wit') return []
@@ -54,7 +57,9 @@ export function createPublication(
     const remembers = upstream.isAppendOnly === true
     // Before they are above: what is withdrawn here is not taken for another server's when it comes back from there.
     if (remembers) await keep(PUBLISHED, documentOf(withKeys(publishedBefore(), own)), 'publish')
-    const above = parseBundle(await upstream.publish(own), trustDomain).bundle
+    const heard = await upstream.publish(own)
+    tainted = heard.tainted
+    const above = parseBundle(heard.bundle, trustDomain).bundle
     if (remembers) {
       const isThere = (kid: string): boolean =>
         above.jwtAuthorities.has(kid) || above.witAuthorities.has(kid) || own.some(({ key }) => key.kid === kid)
@@ -71,6 +76,10 @@ export function createPublication(
     async keepUp(keys) {
       if (upstream === undefined && !keys.some(({ chain = [] }) => chain.length > 0)) await forget()
       if (namesOf(keys) !== known || clock() >= nextAt) await publish(keys)
+    },
+    isTainted({ chain = [] }) {
+      const root = Buffer.from(chain.at(-1) ?? [])
+      return tainted.some((one) => root.equals(one))
     },
   }
 }

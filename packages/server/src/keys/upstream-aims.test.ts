@@ -145,7 +145,7 @@ const bundleWith = (...known: readonly WorkloadKey[]): string => {
 test('published keys come back in the bundle, or the bundle is refused', async () => {
   const publish = async (bundle: JsonObject): Promise<string | undefined> => {
     answer = () => bundle
-    return await upstreamAt(portOf(server)).publish?.(keys)
+    return (await upstreamAt(portOf(server)).publish?.(keys))?.bundle
   }
   assert.equal(await publish({ bundle: bundleWith(jwt) }), bundleWith(jwt))
   for (const lie of [{ bundle: bundleWith(WorkloadKey.generate()) }, { bundle: '{}' }, { bundle: 1 }, {}]) {

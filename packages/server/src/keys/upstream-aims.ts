@@ -104,7 +104,8 @@ export function aimsUpstream(settings: JsonObject, trustDomain: TrustDomain, clo
         await send('GET', '/v1/downstream')
         return { certify: (order) => converse((conversation) => certify(conversation, order)) }
       }),
-    publish: (keys) => converse((conversation) => publish(conversation, keys, trustDomain)),
+    publish: (keys) =>
+      converse(async (conversation) => ({ bundle: await publish(conversation, keys, trustDomain), tainted: [] })),
   }
 }
 

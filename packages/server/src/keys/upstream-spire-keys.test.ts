@@ -40,6 +40,8 @@ after(() => {
   api.stop()
   rmSync(dir, { recursive: true })
 })
+const own = WorkloadKey.generate()
+const BOT = parseWorkloadSpiffeId('spiffe://example.com/agent/bot')
 const actor = { name: 'unix:uid:0', method: 'unix', correlationId: 'c1' }
 
 interface Site {
@@ -250,13 +252,50 @@ test('with SPIRE taken away, the next CA signs itself, and SPIRE is believed unt
   )
 })
 
-const own = WorkloadKey.generate()
+test('a root that SPIRE has tainted is left at once: the next CA is below another, and what the old one signed is replaced', async () => {
+  const one = site()
+  const authorities = await one.open()
+  const caKeys = (state: string) => authorities.list().filter((key) => key.purpose === 'x509-ca' && key.state === state)
+  const [first] = caKeys('active')
+  const next = await testCa('example.com')
+  const both = { ...next, bundle: { ...ca.bundle, x509Authorities: [...roots, ...next.bundle.x509Authorities] } }
+  const [old] = ca.bundle.x509Authorities
+  assert.ok(old !== undefined)
+  spire.tainted.add(old)
+  // SPIRE goes on to sign with what it has tainted: that is no way out.
+  spire.serve({ ...ca, bundle: both.bundle }, one.above)
+  one.now += 61
+  await assert.rejects(authorities.advance(), { code: 'operation.upstream_invalid' })
+  assert.deepEqual(caKeys('active'), [first])
+  // Now it signs with the next one.
+  spire.serve(both, one.above)
+  one.now += 31
+  await authorities.advance()
+  assert.deepEqual(
+    caKeys('tainted').map(({ id }) => id),
+    [first?.id],
+  )
+  assert.equal(caKeys('active').length, 1)
+  assert.ok(!authorities.standing()['x509-ca'].includes(Buffer.from(ca.authority.keyId).toString('hex')))
+  const bundles = bundleSource(next.bundle)
+  const request = { spiffeId: BOT, publicKey: own.publicKey, notBefore: START, notAfter: START + 300 }
+  const { certificates } = await issueX509Svid(request, authorities.x509())
+  assert.equal(verifyX509Svid(certificates, { bundles, now: START + 10 }).subject, BOT)
+  one.now += 61
+  await authorities.advance()
+  assert.equal(authorities.list().filter(({ purpose }) => purpose === 'x509-ca').length, 2, 'once, and not again')
+  spire.tainted.clear()
+})
+
 const usable: SpireJwtKey = { publicKey: spkiBytes(own.publicKey), keyId: own.kid, expiresAt: START + 1000 }
 // One row per bundle that is not the right one.
 for (const [what, change] of [
   ['of another trust domain', { trustDomain: 'other.example' }],
   ['without an X.509 authority', { x509Authorities: [] }],
-  ['with an X.509 authority that is no certificate', { x509Authorities: [Buffer.from('none')] }],
+  [
+    'with an X.509 authority that is no certificate',
+    { x509Authorities: [{ asn1: Buffer.from('none'), tainted: false }] },
+  ],
   ['without the key of this server', { jwtAuthorities: [] }],
   ['with another key under its name', { jwtAuthorities: [{ ...usable, publicKey: foreignKey().publicKey }] }],
   ['with a key that is none', { jwtAuthorities: [usable, { ...usable, keyId: 'x', publicKey: Buffer.from('none') }] }],
@@ -267,7 +306,7 @@ for (const [what, change] of [
     const { options } = site()
     spire.answerBundle({
       trustDomain: 'example.com',
-      x509Authorities: ca.bundle.x509Authorities,
+      x509Authorities: ca.bundle.x509Authorities.map((asn1) => ({ asn1, tainted: false })),
       jwtAuthorities: [usable],
       ...change,
     })
@@ -282,9 +321,9 @@ test('a bundle with a key of a type that is not supported is taken without it', 
   const odd = { ...foreignKey(), publicKey: publicKey.export({ type: 'spki', format: 'der' }) }
   spire.answerBundle({
     trustDomain: 'example.com',
-    x509Authorities: ca.bundle.x509Authorities,
+    x509Authorities: ca.bundle.x509Authorities.map((asn1) => ({ asn1, tainted: false })),
     jwtAuthorities: [usable, odd],
   })
-  const published = await options.upstream?.publish?.([{ purpose: 'jwt', key: own, until: START + 1000 }])
-  assert.ok(published?.includes(own.kid) && !published.includes(odd.keyId))
+  const heard = await options.upstream?.publish?.([{ purpose: 'jwt', key: own, until: START + 1000 }])
+  assert.ok(heard?.bundle.includes(own.kid) && !heard.bundle.includes(odd.keyId))
 })

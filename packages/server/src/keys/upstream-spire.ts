@@ -3,7 +3,7 @@ import { createCertificateRequest, serializeBundle, type TrustBundle } from 'aim
 import { type TrustDomain, trustDomainOf } from 'aims/identifiers'
 import { connect, parseEndpoint, type SpireServer, spireServer } from 'aims/provisioning'
 import { type Fields, originField, readFields, textField } from '../attestation/verifier-settings.ts'
-import type { CaOrder, CertifiedCa, TokenKey, Upstream } from './upstream.ts'
+import type { CaOrder, CertifiedCa, Heard, TokenKey, Upstream } from './upstream.ts'
 import { asking, readCa, wrong } from './upstream-answers.ts'
 
 const SPIRE = {
@@ -85,23 +85,26 @@ async function certify(api: SpireServer, order: CaOrder, now: number): Promise<C
   const csr = await createCertificateRequest(order.key)
   const preferredTtl = Math.min(order.notAfter - Math.floor(now), 0x7fff_ffff)
   const chain = await api.newDownstreamX509Ca({ csr, preferredTtl })
-  const { x509Authorities } = await api.fetchBundle()
-  const { ca } = readCa(chain, x509Authorities, order)
+  const { bundle, tainted } = await api.fetchBundle()
+  const { ca } = readCa(chain, bundle.x509Authorities, order)
+  const root = Buffer.from(ca.chain.at(-1) ?? [])
+  if (tainted.some((one) => root.equals(one))) throw wrong('a CA below a root that it has tainted')
   if (ca.expiresAt <= now) throw wrong('a CA whose time is over')
   // SPIRE may be told to give all CAs a life of its own choice.
   return { ...ca, expiresAt: Math.min(ca.expiresAt, order.notAfter) }
 }
 
-async function publish(api: SpireServer, keys: readonly TokenKey[]): Promise<string> {
+async function publish(api: SpireServer, keys: readonly TokenKey[]): Promise<Heard> {
   const own = keys.filter(({ purpose }) => purpose === 'jwt')
-  let bundle = await api.fetchBundle()
-  const missing = own.filter((one) => !isIn(bundle, one))
+  let heard = await api.fetchBundle()
+  const missing = own.filter((one) => !isIn(heard.bundle, one))
   for (const { key, until } of missing) {
     await api.publishJwtAuthority({ publicKey: spkiBytes(key.publicKey), keyId: key.kid, expiresAt: until })
   }
-  if (missing.length > 0) bundle = await api.fetchBundle()
+  if (missing.length > 0) heard = await api.fetchBundle()
+  const { bundle, tainted } = heard
   if (!own.every((one) => isIn(bundle, one))) throw wrong('a bundle without the keys of this server')
-  return serializeBundle(bundle)
+  return { bundle: serializeBundle(bundle), tainted }
 }
 
 function isIn({ jwtAuthorities }: TrustBundle, { key: { kid, publicKey } }: TokenKey): boolean {

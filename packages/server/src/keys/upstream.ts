@@ -37,6 +37,14 @@ export interface TokenKey {
   readonly until: number
 }
 
+/** What a server above says. */
+export interface Heard {
+  /** Its SPIFFE bundle, with the keys of all servers below it. */
+  readonly bundle: string
+  /** DER: roots that are not to be relied on. A CA below one is replaced at once. */
+  readonly tainted: readonly Uint8Array[]
+}
+
 /** Where the CAs of this server get their certificates. Absent: they sign themselves. */
 export interface Upstream {
   /** Gets ready, before a key is made: who is not there now will not certify it either. @throws {@link AimsError} */
@@ -44,9 +52,9 @@ export interface Upstream {
   /**
    * Publishes the keys that sign tokens here, in place of those before. Absent: nobody above wants to know.
    *
-   * @returns the bundle of the server above, with those of all servers below it
+   * @returns what the server above says
    */
-  publish?(keys: readonly TokenKey[]): Promise<string>
+  publish?(keys: readonly TokenKey[]): Promise<Heard>
   /** What was published stays above to its end, also when it is published no more. Default false. */
   readonly isAppendOnly?: boolean
 }

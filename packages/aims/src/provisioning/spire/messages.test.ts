@@ -74,12 +74,16 @@ describe('each message is written and read as protobuf-es does it', () => {
     name: 'Bundle',
     codec: getBundle.response,
     values: fc.record(
-      { trustDomain: text(), x509Authorities: list(bytes()), jwtAuthorities: list(jwtKey()) },
+      {
+        trustDomain: text(),
+        x509Authorities: list(fc.record({ asn1: bytes(), tainted: fc.boolean() }, { noNullPrototype: true })),
+        jwtAuthorities: list(jwtKey()),
+      },
       { noNullPrototype: true },
     ),
     theirs: ({ trustDomain, x509Authorities, jwtAuthorities }) => ({
       trustDomain,
-      x509Authorities: x509Authorities.map((asn1) => ({ asn1 })),
+      x509Authorities,
       jwtAuthorities: jwtAuthorities.map(theirKey),
     }),
   })
@@ -107,7 +111,7 @@ test('what a bundle says besides is passed over', () => {
   }
   assert.deepEqual(getBundle.response.decode(toBinary(peer('Bundle'), create(peer('Bundle'), full))), {
     trustDomain: 'example.com',
-    x509Authorities: [Buffer.from('root')],
+    x509Authorities: [{ asn1: Buffer.from('root'), tainted: true }],
     jwtAuthorities: [{ publicKey: Buffer.from('key'), keyId: 'k', expiresAt: 7 }],
   })
   assert.deepEqual(getBundleRequest.encode({}), Buffer.of())
@@ -118,6 +122,7 @@ for (const [what, codec, hex] of [
   ['a bundle whose name is a number', getBundle.response, '0801'],
   ['a bundle whose authority is a number', getBundle.response, '1001'],
   ['a bundle with an authority that is no message', getBundle.response, '12020aff'],
+  ['a bundle with a taint that is text', getBundle.response, '12031201' + '61'],
   ['a key whose end is text', publishJwtAuthority.request, '0a031a0161'],
   ['a key whose name is not UTF-8', publishJwtAuthority.request, '0a031201ff'],
   ['a chain that is cut off', newDownstreamX509Ca.response, '0a05'],

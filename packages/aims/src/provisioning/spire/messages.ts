@@ -1,6 +1,5 @@
 import {
   bytesOf,
-  type Field,
   type MessageCodec,
   readFields,
   textOf,
@@ -38,12 +37,19 @@ export interface SpireJwtKey {
   readonly expiresAt: number
 }
 
+/** Message `X509Certificate` of bundle.proto. */
+export interface SpireX509Authority {
+  /** DER. */
+  readonly asn1: Uint8Array
+  /** Believed still, and not to be relied on. */
+  readonly tainted: boolean
+}
+
 /** Message `Bundle` of bundle.proto. */
 export interface SpireBundle {
   /** The name, e.g. `example.com`. */
   readonly trustDomain: string
-  /** DER. */
-  readonly x509Authorities: readonly Uint8Array[]
+  readonly x509Authorities: readonly SpireX509Authority[]
   readonly jwtAuthorities: readonly SpireJwtKey[]
 }
 
@@ -121,29 +127,34 @@ export const publishJwtAuthorityResponse: MessageCodec<readonly SpireJwtKey[]> =
       .map((field) => jwtKey.decode(bytesOf(field))),
 }
 
+const x509Authority: MessageCodec<SpireX509Authority> = {
+  encode: ({ asn1, tainted }) => writeMessage(writeBytes(1, asn1), tainted ? writeVarint(2, 1) : []),
+  decode(bytes) {
+    const authority = { asn1: NO_BYTES, tainted: false }
+    for (const field of readFields(bytes)) {
+      if (field.number === 1) authority.asn1 = bytesOf(field)
+      else if (field.number === 2) authority.tainted = varintOf(field) !== 0n
+    }
+    return authority
+  },
+}
+
 export const spireBundle: MessageCodec<SpireBundle> = {
   encode: ({ trustDomain, x509Authorities, jwtAuthorities }) =>
     writeMessage(
       writeBytes(1, trustDomain),
-      x509Authorities.map((der) => writeElement(2, writeBytes(1, der))),
+      x509Authorities.map((one) => writeElement(2, x509Authority.encode(one))),
       jwtAuthorities.map((key) => writeElement(3, jwtKey.encode(key))),
     ),
   decode(bytes) {
     let trustDomain = ''
-    const x509Authorities: Uint8Array[] = []
+    const x509Authorities: SpireX509Authority[] = []
     const jwtAuthorities: SpireJwtKey[] = []
     for (const field of readFields(bytes)) {
       if (field.number === 1) trustDomain = textOf(field)
-      else if (field.number === 2) x509Authorities.push(readCertificate(field))
+      else if (field.number === 2) x509Authorities.push(x509Authority.decode(bytesOf(field)))
       else if (field.number === 3) jwtAuthorities.push(jwtKey.decode(bytesOf(field)))
     }
     return { trustDomain, x509Authorities, jwtAuthorities }
   },
-}
-
-// Message `X509Certificate`: whether SPIRE has tainted it does not change who is believed until it is gone.
-function readCertificate(field: Field): Uint8Array {
-  let der = NO_BYTES
-  for (const part of readFields(bytesOf(field))) if (part.number === 1) der = bytesOf(part)
-  return der
 }

@@ -9,7 +9,7 @@ import { clientCertificate, parseServerAddress, serverTlsOptions, untrustedBy } 
 import { firstAnswer } from '../grpc/first-answer.ts'
 import { GrpcConnection, type GrpcTarget } from '../grpc/grpc-connection.ts'
 import { GRPC_STATUS } from '../workload-api/service.ts'
-import { readSpireBundle } from './bundle.ts'
+import { readSpireBundle, type SpireTrust } from './bundle.ts'
 import type { NewDownstreamX509CaRequest, SpireJwtKey } from './messages.ts'
 import { SPIRE_SERVER_API } from './service.ts'
 
@@ -27,7 +27,7 @@ export interface SpireServerOptions {
 /** The API of a SPIRE server, as far as servers below it need it. */
 export interface SpireServer {
   /** The bundle of the trust domain, with the keys of all servers below it. @throws {@link AimsError} also `bundle.*` */
-  fetchBundle(): Promise<TrustBundle>
+  fetchBundle(): Promise<SpireTrust>
   /**
    * Has the key of a CA certified.
    *
