@@ -89,10 +89,15 @@ export function verifySignature(
 /** Refuses a signature that leaves something out. @throws {@link AimsError} `signature.not_covered` */
 export function requireCovered({ components }: UnverifiedSignature, required: readonly Component[]): void {
   for (const { identifier } of required) {
-    if (!components.some((covered) => covered.identifier === identifier)) {
+    if (!isAmong(components, identifier)) {
       throw new AimsError('signature.not_covered', `the signature does not cover ${identifier}`)
     }
   }
+}
+
+function isAmong(components: readonly Component[], identifier: string): boolean {
+  for (const component of components) if (component.identifier === identifier) return true
+  return false
 }
 
 /** The signature itself. @throws {@link AimsError} `signature.malformed`, `signature.invalid_signature` and those of the base */
