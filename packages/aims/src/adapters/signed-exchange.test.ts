@@ -4,6 +4,7 @@ import { createServer, type RequestListener, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { text } from 'node:stream/consumers'
 import { after, test } from 'node:test'
+import { gzipSync } from 'node:zlib'
 import { serve } from '@hono/node-server'
 import axios from 'axios'
 import express from 'express'
@@ -332,6 +333,22 @@ test('hints that come before a signed response are not it', async () => {
     const answer = await send(`http://localhost:${port}/events`, signing, undefined, 'GET')
     assert.deepEqual(answer, { status: 200, body: 'signed', isSigned: true }, name)
   }
+})
+
+test('what came compressed is judged as it came, and handed on as text', async () => {
+  const port = await listen(
+    protect(authenticator(), async (_, response) => {
+      response.setHeader('content-encoding', 'gzip')
+      response.end(gzipSync('signed'))
+    }),
+  )
+  for (const name of ['axios', 'got', 'got.stream']) {
+    const answer = await CLIENTS[name]?.(`http://localhost:${port}/events`, signing, undefined, 'GET')
+    assert.deepEqual(answer, { status: 200, body: 'signed', isSigned: true }, name)
+  }
+  // fetch hands it on decompressed, and what was signed is gone.
+  const sending = CLIENTS.provingFetch?.(`http://localhost:${port}/events`, signing, undefined, 'GET')
+  await assert.rejects(sending ?? Promise.resolve(), { code: 'signature.digest_mismatch' })
 })
 
 test('what a handler writes after its response could not be signed goes nowhere, and does no harm', async () => {
