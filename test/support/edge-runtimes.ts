@@ -12,8 +12,6 @@ const installed = process.env.AIMS_EDGE_RUNTIMES ?? join(root, 'node_modules/.ca
 /** One runtime: its program, if it is there, and how it serves a project. */
 export interface EdgeRuntime {
   readonly program: string | undefined
-  /** Algorithms that it cannot verify: refused there. */
-  readonly lacks?: readonly string[]
   /** Writes what it needs into the project. @returns Its arguments. */
   prepare(project: string): readonly string[]
 }
@@ -37,8 +35,6 @@ export const EDGE_RUNTIMES: { readonly [name: string]: EdgeRuntime } = {
   },
   workerd: {
     program: find('@cloudflare/workerd-*/bin/workerd'),
-    // Its `verify` takes no padding.
-    lacks: ['PS256', 'PS384', 'PS512'],
     prepare(project) {
       writeMain(project, 'worker', 'export default { fetch: (request) => serve(request) }')
       writeFileSync(join(project, 'config.capnp'), workerdConfig(project))

@@ -1,4 +1,4 @@
-import { constants, type KeyObject, sign, verify } from 'node:crypto'
+import { constants, createVerify, type KeyObject, sign, verify } from 'node:crypto'
 
 /** The JOSE names of the asymmetric signature algorithms supported here. */
 export type JwsAlgorithm =
@@ -63,17 +63,25 @@ export function verifyBytes(alg: JwsAlgorithm, key: KeyObject, data: Uint8Array,
     }
     // RFC 8017 section 8.1.2: as long as the modulus. OpenSSL takes a shorter one when the first byte would be zero.
     if (keyType === 'rsa' && signature.length * 8 !== key.asymmetricKeyDetails?.modulusLength) return false
-    if (pss === true) {
-      return verify(
-        hash,
-        data,
-        { key, padding: constants.RSA_PKCS1_PSS_PADDING, saltLength: constants.RSA_PSS_SALTLEN_DIGEST },
-        signature,
-      )
-    }
+    if (pss === true) return verifyPss(hash, data, key, signature)
     return verify(hash, data, key, signature)
   } catch {
     return false
+  }
+}
+
+// workerd takes no KeyObject beside a padding, and heeds the padding in `createVerify` alone.
+function verifyPss(hash: string | null, data: Uint8Array, key: KeyObject, signature: Uint8Array): boolean {
+  const how = { padding: constants.RSA_PKCS1_PSS_PADDING, saltLength: constants.RSA_PSS_SALTLEN_DIGEST }
+  try {
+    return verify(hash, data, { key, ...how }, signature)
+  } catch (error) {
+    const isUnsupported = error instanceof TypeError && 'code' in error && error.code === 'ERR_INVALID_ARG_TYPE'
+    if (!isUnsupported || hash === null) throw error
+    const pem = key.export({ type: 'spki', format: 'pem' })
+    return createVerify(hash)
+      .update(data)
+      .verify({ key: pem, ...how }, signature)
   }
 }
 
