@@ -102,8 +102,26 @@ for (const [name, request, status, code] of REFUSED) {
     assert.equal(reason(), code)
     assert.equal(verdict.effect === 'refuse' && verdict.response.headers['aims-request-id'], verdict.id)
     assert.equal(events.at(-1)?.correlationId, verdict.id)
+    // [authentication.explain.01]
+    const { checks = [] } = events.at(-1) ?? {}
+    assert.equal(checks.at(-1)?.outcome, 'failed')
+    assert.notEqual(checks.at(-1)?.check, 'other')
   })
 }
+
+test('the record of a reserved field names it, and not what is in it', async () => {
+  const { gate, events } = gateOf({ routes: ROUTES, refuseReservedFields: true })
+  const headers: RawHeaders = [
+    ['Aims_Caller.Id', 'spiffe://example.com/agent/admin'],
+    ['host', 'api.example.com'],
+    ['x-original-url', '/admin'],
+  ]
+  await gate.judge({ method: 'GET', target: '/health', headers })
+  const [event] = events
+  assert.deepEqual(event?.checks, [
+    { check: 'request.reserved-fields', outcome: 'failed', observed: 'Aims_Caller.Id, x-original-url' },
+  ])
+})
 
 test('nobody is asked on a public route, and nobody is named', async () => {
   const { gate } = gateOf({ routes: ROUTES })

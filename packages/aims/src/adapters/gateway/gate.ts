@@ -14,6 +14,7 @@ import { AimsError } from '../../base/errors.ts'
 import type { Observer } from '../../base/event.ts'
 import type { WorkloadId } from '../../identifiers/spiffe-id.ts'
 import { callerFields, fieldsToRemove, isReservedField } from './fields.ts'
+import { gateChecks } from './gate-checks.ts'
 import { problemOf } from './problem.ts'
 import { EVERY_PATH, findRoute, type GatewayRoute, requireRoutes } from './routes.ts'
 
@@ -78,9 +79,7 @@ export function createGate(options: GateOptions): Gate {
       const path = canonicalPath(requireOriginForm(request.target))
       // What is beyond these, nobody has looked at; on a public route as well.
       requireKnownUpgrade(requireFewFields(request.headers))
-      if (refuseReservedFields && request.headers.some(([name]) => isReservedField(name))) {
-        throw new AimsError('authentication.reserved_field', 'the request carries a field that only a gateway sets')
-      }
+      if (refuseReservedFields) requireNoReservedField(request.headers)
       requires = findRoute(routes, request.method, path).requires
     } catch (error) {
       return await refuse(request, id, error)
@@ -129,6 +128,14 @@ function requireKnownUpgrade(headers: RawHeaders): void {
   }
 }
 
+function requireNoReservedField(headers: RawHeaders): void {
+  const found = headers.map(([name]) => name).filter(isReservedField)
+  if (found.length === 0) return
+  throw new AimsError('authentication.reserved_field', 'the request carries a field that only a gateway sets', {
+    observed: found.join(', '),
+  })
+}
+
 function requireKnownMethods({ methods }: Authenticator, requires: RouteRequirements | 'public'): void {
   if (requires === 'public') return
   const unknown = requires.accept?.find((method) => !methods.includes(method))
@@ -153,5 +160,5 @@ function admitted(request: IncomingRequest, id: string, caller: Principal | unde
 
 async function recorded(request: IncomingRequest, id: string, error: unknown, observer: Observer): Promise<void> {
   if (!AimsError.is(error) || error.code === 'authorization.denied') return
-  await observer.record(refusalOf(request, error, id))
+  await observer.record(refusalOf(request, error, id, gateChecks(error)))
 }
