@@ -106,7 +106,7 @@ export const authentication: readonly Requirement[] = [
   ...topic('authentication', 'http', 'AIMS security rules, H1 to H5', [
     ['01', 'OURS', 'implemented', 'H1: strict HTTP/1 parsing; an error closes the connection'],
     ['02', 'OURS', 'implemented', 'H2: caps on headers, body and JSON before authentication; requests are not decompressed'],
-    ['03', 'OURS', 'planned', 'H3: HTTP/2 has budgets for streams, resets, pings and memory'],
+    ['03', 'OURS', 'implemented', 'H3: HTTP/2 has budgets for streams, resets, pings and memory'],
     ['04', 'OURS', 'implemented', 'H4: the content type is exact'],
     ['05', 'OURS', 'implemented', 'H5: Host and Origin are on a list, proxy headers count only from a configured proxy, CORS is closed'],
   ]),
