@@ -296,6 +296,30 @@ test('a WebSocket is opened by a proof, and carries both directions; without one
   assert.equal(reason(), 'authentication.missing')
 })
 
+test('a WebSocket ends when the credential does by which it was opened', { timeout: 120_000 }, async () => {
+  const behind = createServer()
+  const sockets = new WebSocketServer({ server: behind })
+  behind.listen(0, '127.0.0.1')
+  await once(behind, 'listening')
+  opened.push(
+    () => behind.close(),
+    () => {
+      for (const client of sockets.clients) client.terminate()
+    },
+  )
+  const address = { host: '127.0.0.1', port: (behind.address() as { port: number }).port }
+  const time = Math.floor(Date.now() / 1000)
+  const fresh = testDomain('example.com', { now: time })
+  const short = await fresh.wit({ ttl: 8 })
+  const { port } = await start({ service: { address } }, { bundles: fresh.bundles })
+  const headers = { ...proofHeaders(short, { method: 'GET', target: '/live', audience: AUDIENCE }, { now: time }) }
+  const socket = new WebSocket(`ws://127.0.0.1:${port}/live`, { headers })
+  const isClosed = once(socket, 'close')
+  await once(socket, 'open')
+  await isClosed
+  assert.ok(Date.now() / 1000 >= time + 8)
+})
+
 test('mTLS ends here: the caller is the certificate, and a client without one needs a proof', async () => {
   const ca = await testCa()
   const bundles = mutableBundles({ ...ca.bundle, witAuthorities: domain.bundle.witAuthorities })

@@ -3,10 +3,13 @@ import { type IncomingMessage, type Server, STATUS_CODES } from 'node:http'
 import { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 import type { RawHeaders } from '../../authentication/carriage.ts'
+import type { Principal } from '../../authentication/principal.ts'
 import type { ProblemResponse } from '../../authentication/problem.ts'
 import type { IncomingRequest } from '../../authentication/request.ts'
+import { systemClock } from '../../base/clock.ts'
 import { AimsError } from '../../base/errors.ts'
 import { answerOnSocket } from '../answer-socket.ts'
+import { endWith } from '../end-with.ts'
 import { toIncomingRequest } from '../incoming.ts'
 import { hasBody, isFinal, serviceLost, toPairs } from './forward.ts'
 import { bareRequest, type Gate } from './gate.ts'
@@ -20,7 +23,7 @@ export interface Upgrades {
   close(): void
 }
 
-/** Lets WebSockets through whose opening a gate admits. No other protocol: h2c would carry requests that nobody judges. */
+/** Lets WebSockets through whose opening a gate admits, until the credential of its caller ends. No other protocol: h2c would carry requests that nobody judges. */
 export function upgrades(server: Server, gate: Gate, service: Service): Upgrades {
   const open = new Set<Duplex>()
   server.on('upgrade', (request: IncomingMessage, socket: Duplex, head: Buffer) => {
@@ -48,13 +51,16 @@ async function openSocket(
   try {
     const opening = await judged(request, id, gate)
     if ('problem' in opening) return answerOnSocket(socket, opening.problem)
+    if (opening.caller !== undefined) endWith(socket, opening.caller, systemClock())
     await tunnel(request, socket, head, opening.headers, service)
   } catch (error) {
     answerOnSocket(socket, problemOf(gate.authenticator, error, id))
   }
 }
 
-type Opening = { readonly headers: RawHeaders } | { readonly problem: ProblemResponse }
+type Opening =
+  | { readonly headers: RawHeaders; readonly caller: Principal | undefined }
+  | { readonly problem: ProblemResponse }
 
 async function judged(request: IncomingMessage, id: string, gate: Gate): Promise<Opening> {
   let incoming: IncomingRequest
@@ -68,7 +74,7 @@ async function judged(request: IncomingMessage, id: string, gate: Gate): Promise
   const verdict = await gate.judge(incoming)
   if (verdict.effect === 'refuse') return { problem: verdict.response }
   const headers = [...endToEnd(incoming.headers, verdict.remove), ...verdict.add]
-  return { headers: [...headers, ['connection', 'Upgrade'], ['upgrade', 'websocket']] }
+  return { caller: verdict.caller, headers: [...headers, ['connection', 'Upgrade'], ['upgrade', 'websocket']] }
 }
 
 // With a body, what follows it would be taken for a part of the WebSocket by one side alone.

@@ -7,6 +7,7 @@ import { type Clock, systemClock } from '../../base/clock.ts'
 import { AimsError } from '../../base/errors.ts'
 import type { Observer } from '../../base/event.ts'
 import type { Caller } from '../admit.ts'
+import { endWith } from '../end-with.ts'
 import { type AdapterOptions, sendProblem, toIncomingRequest } from '../incoming.ts'
 import { signWhereDemanded } from '../signing-response.ts'
 import { type McpAuthInfo, toAuthInfo } from './caller.ts'
@@ -132,9 +133,3 @@ export function protectMcp(
 }
 
 const LISTEN = 'subscriptions/listen'
-const LONGEST_TIMER = 2_147_483_647
-
-function endWith(response: ServerResponse, { expiresAt }: Principal, now: number): void {
-  const timer = setTimeout(() => response.destroy(), Math.min((expiresAt - now) * 1000, LONGEST_TIMER)).unref()
-  response.once('close', () => clearTimeout(timer))
-}
