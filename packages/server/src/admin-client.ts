@@ -78,6 +78,8 @@ export interface AppliedChange {
 
 /** Milliseconds. Some thousand records are made durable. */
 const PLAN_TIMEOUT = 60_000
+// A key manager or a server above may have to be waited for: what it says is worth more than that nobody answered.
+const STEP_TIMEOUT = 60_000
 
 /** What an operator does, over the API of a running server. Refusals are {@link AimsError} with the server's code. */
 export interface AdminClient {
@@ -174,11 +176,13 @@ export function adminClient(api: ApiClient): AdminClient {
     listKeys: async () => as<readonly KeyInfo[]>((await get('/v1/keys')).keys),
     rotate: async (purpose, { immediately = false } = {}) => {
       const body = { purpose, immediately }
-      const answer = await api.send({ method: 'POST', path: '/v1/keys/rotate', body })
+      const answer = await api.send({ method: 'POST', path: '/v1/keys/rotate', body, timeout: STEP_TIMEOUT })
       return as<readonly KeyInfo[]>(object(answer).keys)
     },
     stepAuthority: async ({ step, ...body }) =>
-      as<KeyInfo>(object(await api.send({ method: 'POST', path: `/v1/keys/${step}`, body })).key),
+      as<KeyInfo>(
+        object(await api.send({ method: 'POST', path: `/v1/keys/${step}`, body, timeout: STEP_TIMEOUT })).key,
+      ),
     listRecords: async (query = {}) => {
       const parameters = new URLSearchParams(
         Object.entries(query).map(([name, value]): [string, string] => [name, String(value)]),

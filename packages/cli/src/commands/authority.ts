@@ -5,6 +5,9 @@ import { withExamples } from '../help.ts'
 import { output, print, visible } from '../output.ts'
 import { ask, type ServerOptions, serverOptions } from '../server-options.ts'
 
+/** Milliseconds. The server may have to wait for a key manager or for a server above it. */
+const STEP_TIMEOUT = 60_000
+
 interface StepOptions extends ServerOptions {
   readonly purpose: string
   readonly id?: string
@@ -118,7 +121,8 @@ function step(parent: Command, name: StepName, description: string, example: str
       ...(id === undefined ? {} : { id }),
       ...(options.forceUnpublished === true ? { force: true } : {}),
     }
-    const { key: answered } = await ask(options, { method: 'POST', path: `/v1/keys/${name}`, body })
+    const request = { method: 'POST', path: `/v1/keys/${name}`, body, timeout: STEP_TIMEOUT } as const
+    const { key: answered } = await ask(options, request)
     // What was revoked is gone: the server tells what it was before.
     const key = name === 'revoke' && isJsonObject(answered) ? { ...answered, state: 'revoked' } : answered
     if (options.json === true) print({ ok: true, authority: key ?? null }, true)
