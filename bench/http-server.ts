@@ -1,6 +1,6 @@
 // Goals P3, P4 and P12 over HTTP: what authenticating a request costs a server, by its processor time. The servers are
 // processes of their own, and each request carries a proof of its own. Servers are compared when they are warm, which
-// takes them thousands of requests.
+// takes them some 15,000 requests: until then they compile.
 import { report } from './harness.ts'
 import { type CpuCase, cpuRounds } from './support/cpu.ts'
 import { makeRequest, type RunningServer, sendAll, startServer } from './support/http-load.ts'
@@ -9,7 +9,7 @@ import { settle } from './support/table.ts'
 
 const servers: RunningServer[] = []
 for (const kind of KINDS) servers.push(await startServer(kind))
-const measured = await cpuRounds(servers.map(loaded), { rounds: 7, times: 1000, warmUp: 8000 })
+const measured = await cpuRounds(servers.map(loaded), { rounds: 7, times: 1000, warmUp: 16_000 })
 for (const { stop } of servers) stop()
 
 report('one request, processor time of the server', measured, [
