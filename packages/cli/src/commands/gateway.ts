@@ -80,9 +80,10 @@ async function run(options: Options, mode: GatewayMode): Promise<void> {
   })
   const isJson = options.json === true
   const started = await startGateway(config, mode, isJson ? jsonLines : plainLines)
+  // Before anybody knows that it is ready: a signal would end it until then.
+  const stop = reloadOnHangup(started.reloadPolicies, isJson)
   const { address: endpoint, spiffeId: id, policySet } = started
   print({ ok: true, gateway: mode.kind, endpoint, id, policySet }, isJson)
-  const stop = reloadOnHangup(started.reloadPolicies, isJson)
   await runUntilStopped(started)
   stop()
 }

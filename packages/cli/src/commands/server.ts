@@ -28,8 +28,9 @@ export function define(command: Command): void {
       }
       const server = await startServer(config, { acceptOlderStore: options.acceptOlderStore === true })
       const { socketPath, port, logKey } = server
-      print({ ok: true, trustDomain: config.trustDomain, socketPath, port, logKey }, options.json === true)
+      // Before anybody knows that it is ready: a signal would end it until then.
       const stop = reloadOnHangup(server.reloadPolicies, options.json === true)
+      print({ ok: true, trustDomain: config.trustDomain, socketPath, port, logKey }, options.json === true)
       await runUntilStopped(server)
       stop()
     })
