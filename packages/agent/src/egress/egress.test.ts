@@ -284,6 +284,13 @@ const REFUSED: readonly (readonly [
     { headers: { connection: 'upgrade', upgrade: 'websocket' } },
   ],
   ['a field in a second spelling', '/weather/x', 'egress.request_malformed', { headers: { x_api_key: 'a' } }],
+  ['a field in a third spelling', '/weather/x', 'egress.request_malformed', { headers: { 'x.original!url': '/a' } }],
+  [
+    'the field of the secret in a third spelling',
+    '/vendor/x',
+    'egress.request_malformed',
+    { headers: { 'x.vendor.key': 'a' } },
+  ],
   [
     'the field of the secret in a second spelling',
     '/vendor/x',

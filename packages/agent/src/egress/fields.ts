@@ -122,8 +122,8 @@ export function requirePlainFields(fields: FieldPairs): void {
   const coding = fields.find(([name]) => name === 'transfer-encoding')?.[1]
   if (coding !== undefined && coding.toLowerCase() !== 'chunked') throw malformed('a transfer coding besides chunked')
   if (count('upgrade') > 0) throw malformed('another protocol is asked for')
-  // Underscores become hyphens at some servers: another spelling of a field that is taken out.
-  if (fields.some(([name]) => name.includes('_') && isTakenOut(name.replaceAll('_', '-'))))
+  // Another spelling of a field that is taken out.
+  if (fields.some(([name]) => plain(name) !== name && isTakenOut(plain(name))))
     throw malformed('a field in a spelling that servers read differently')
 }
 
@@ -137,8 +137,7 @@ export function fieldsToPassOn(fields: FieldPairs, { ownCredentials, credential 
     fields.filter(([name]) => name === 'connection').flatMap(([, value]) => value.toLowerCase().split(/[ \t]*,[ \t]*/)),
   )
   const ours = credential.kind === 'secret' && credential.place.in === 'header' ? credential.place.name : undefined
-  // Some servers read `x_vendor_key` as `x-vendor-key`, and the other way round.
-  if (ours !== undefined && fields.some(([name]) => name !== ours && sameToSome(name, ours)))
+  if (ours !== undefined && fields.some(([name]) => name !== ours && plain(name) === plain(ours)))
     throw malformed('the field of the credential in a spelling that servers read alike')
   const isCredential = (name: string): boolean => CREDENTIALS.has(name) || name === ours
   if (ownCredentials === 'refuse' && fields.some(([name]) => isCredential(name)))
@@ -155,8 +154,9 @@ function isTakenOut(name: string): boolean {
   return HOP_BY_HOP.has(name) || NOT_PASSED_ON.has(name) || FORWARDED.test(name) || CREDENTIALS.has(name)
 }
 
-function sameToSome(one: string, other: string): boolean {
-  return one.replaceAll('_', '-') === other.replaceAll('_', '-')
+// WSGI makes one name of `x_vendor_key` and `x-vendor-key`, CGI of every character that is no letter or digit.
+function plain(name: string): string {
+  return name.replace(/[^a-z0-9]/g, '-')
 }
 
 function malformed(what: string): AimsError {
