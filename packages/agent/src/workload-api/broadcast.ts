@@ -7,7 +7,7 @@ import type { ChangeScope, WorkloadBackend, WorkloadSnapshot } from '../workload
 import type { Peer } from './peer.ts'
 
 /** Streams brought up to date before other work gets its turn. */
-const SLICE = 50
+const SLICE = 16
 /** Milliseconds before a failed update is tried again. */
 const RETRY = 1000
 /** Milliseconds in which identities that fall due wait for others: to find whose they are takes a look at everybody. */
