@@ -54,9 +54,9 @@ function isProof(name: string, headers: RawHeaders, caller: Principal | undefine
   const field = name.toLowerCase()
   if (PROOFS.has(field)) return true
   if (field !== 'authorization') return false
-  // A bearer token that somebody else is to judge stays.
-  const [, value = ''] = headers.find(([one]) => one === name) ?? []
-  return /^wpt /i.test(value) || caller?.method === 'jwt-svid' || caller?.profile === 'aims-00'
+  // A bearer token that somebody else is to judge stays, unless a proof came with it under the same name.
+  const hasProof = headers.some(([one, value]) => one === name && /^wpt /i.test(value))
+  return hasProof || caller?.method === 'jwt-svid' || caller?.profile === 'aims-00'
 }
 
 /** Who calls, in fields. Values have one line of visible ASCII. */

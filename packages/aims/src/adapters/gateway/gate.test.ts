@@ -233,6 +233,9 @@ test('a token that the gateway has judged goes no further; one that is for the s
   assert.deepEqual(fieldsToRemove(bearer, principal({ method: 'http-signature', profile: 'wimse' })), [])
   assert.deepEqual(fieldsToRemove(bearer, undefined), [])
   assert.deepEqual(fieldsToRemove([['authorization', 'wpt x']], undefined), ['authorization'])
+  // A proof behind another token is a proof, in a line of either spelling.
+  const two: RawHeaders = [...bearer, ['Authorization', 'WPT x'], ['authorization', 'Bearer y']]
+  assert.deepEqual(fieldsToRemove(two, undefined), ['Authorization'])
 })
 
 test('a vouched caller and a sub-agent are told as such', () => {
