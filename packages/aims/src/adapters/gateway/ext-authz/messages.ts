@@ -60,7 +60,9 @@ function readHttp(bytes: Uint8Array): HttpAttributes {
     else if (field.number === 11 || field.number === 12) body = bytesOf(field).length > 0 ? bytesOf(field) : body
     else if (field.number === 13) raw = messagesOf(bytesOf(field), 1).map(readHeader)
   }
-  return { method, path, body, headers: { areRaw: raw !== undefined, fields: raw ?? [...joined] } }
+  // Envoy writes names in lower case; by these it is decided whether a body was seen, so that is not left to it.
+  const fields = (raw ?? [...joined]).map(([name, value]) => [name.toLowerCase(), value] as const)
+  return { method, path, body, headers: { areRaw: raw !== undefined, fields } }
 }
 
 // HeaderValue: the value as text, or as bytes, which are Latin-1 here as in Node.

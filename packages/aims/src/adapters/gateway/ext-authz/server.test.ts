@@ -126,6 +126,13 @@ const REFUSED: readonly (readonly [
     { seesBodies: true },
   ],
   [
+    'proven for a body that was announced in capitals and did not come',
+    () => ({ method: 'POST', headers: proven(named, [['Content-Length', '7']]) }),
+    401,
+    'authentication.body_unseen',
+    { seesBodies: true },
+  ],
+  [
     'proven for another body',
     () => ({ method: 'POST', body: '{"a":2}', headers: proven(named, [['x-envoy-auth-partial-body', 'false']]) }),
     401,
