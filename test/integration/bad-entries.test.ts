@@ -1,49 +1,33 @@
 import assert from 'node:assert/strict'
-import { mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import { after, before, test } from 'node:test'
-import { type AimsErrorCode, type ApiClient, apiClient } from 'aims/base'
+import type { AimsErrorCode, ApiClient } from 'aims/base'
 import { verifyX509Svid } from 'aims/credentials'
 import { parseTrustDomain } from 'aims/identifiers'
 import { connectWorkload, type RegistrationEntry, type Workload } from 'aims/provisioning'
-import { type RunningAgent, startAgent } from 'aims-agent'
-import { type AdminClient, adminClient, loadConfig, type RunningServer, startServer } from 'aims-server'
+import { type AdminClient, adminClient } from 'aims-server'
 import { eventuallyTrue } from '../support/eventually.ts'
+import { startTrustDomain, type TestTrustDomain } from '../support/trust-domain.ts'
 
 // Entries that are registered twice, against each other or in a circle, while a workload lives on one of them.
 
-const root = mkdtempSync(join(tmpdir(), 'aims-bad-entries-'))
 const me = `unix:uid:${process.geteuid?.()}`
 const subject = 'spiffe://example.com/job/bot'
-let server: RunningServer
-let agent: RunningAgent
+let domain: TestTrustDomain
 let api: ApiClient
 let admin: AdminClient
 let workload: Workload
 
 before(async () => {
-  const overrides = {
-    trustDomain: 'example.com',
-    dataDirectory: join(root, 'data'),
-    'listen.port': 0,
-    'agent.socket': join(root, 'workload.sock'),
-  }
-  const config = await loadConfig({ env: {}, overrides })
-  server = await startServer(config, { log: () => undefined })
-  agent = await startAgent(config, { log: () => undefined })
-  api = apiClient({ socketPath: server.socketPath })
+  domain = await startTrustDomain()
+  api = domain.api
   admin = adminClient(api)
   await admin.createEntry({ id: 'bot', spiffeId: subject, selectors: [me] })
   await admin.createEntry({ id: 'other', spiffeId: 'spiffe://example.com/job/other', selectors: ['unix:uid:4711'] })
-  workload = await connectWorkload({ address: agent.address, backoff: 20, maxBackoff: 50 })
+  workload = await connectWorkload({ address: domain.address, backoff: 20, maxBackoff: 50 })
 })
 after(async () => {
   workload?.close()
-  api?.close()
-  await agent?.close()
-  await server?.close()
-  rmSync(root, { recursive: true })
+  await domain?.close()
 })
 
 const serial = (one = workload): string => Buffer.from(one.x509.x509Svid().certificates[0] ?? []).toString('hex')
@@ -53,7 +37,7 @@ const changed = async (id: string): Promise<Omit<RegistrationEntry, 'id' | 'revi
 }
 async function unharmed(before: string): Promise<void> {
   assert.equal(serial(), before)
-  using another = await connectWorkload({ address: agent.address, backoff: 20, maxBackoff: 50 })
+  using another = await connectWorkload({ address: domain.address, backoff: 20, maxBackoff: 50 })
   for (const { x509, bundles } of [workload, another]) {
     assert.deepEqual(
       x509.x509Svids().map(({ spiffeId }) => spiffeId),
