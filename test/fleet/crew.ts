@@ -17,6 +17,7 @@ const NEIGHBOURS = 3
 const tally = new Tally()
 const workloads: FleetWorkload[] = []
 let calling = new AbortController()
+let calls: Promise<unknown> = Promise.resolve()
 let pace = 1000
 let thief: Thief | undefined
 
@@ -36,14 +37,14 @@ const orders = {
     return workloads.map(({ spiffeId, port }) => ({ spiffeId, port }))
   },
   async call({ peers }: Extract<Order, { order: 'call' }>): Promise<true> {
-    calling.abort()
+    await stopCalling()
     calling = new AbortController()
-    for (const one of workloads) void call(one, peers, calling.signal)
+    calls = Promise.all(workloads.map((one) => call(one, peers, calling.signal)))
     return true
   },
   count: async () => tally.count(),
   async steal({ peers }: Extract<Order, { order: 'steal' }>): Promise<true> {
-    calling.abort()
+    await stopCalling()
     thief = await Thief.take(workloads, peers)
     return true
   },
@@ -51,6 +52,16 @@ const orders = {
     if (thief === undefined) throw new TypeError('nothing was stolen')
     return thief.loot()
   },
+  async giveUp(): Promise<true> {
+    await thief?.giveUp()
+    return true
+  },
+}
+
+// Requests that are under way are answered before anything is taken away from anybody.
+async function stopCalling(): Promise<void> {
+  calling.abort()
+  await calls
 }
 
 // One request after the other, of each kind to each neighbour in turn. Every one counts.

@@ -14,6 +14,7 @@ interface Result extends Omit<Totals, 'failed'> {
   readonly failed: { readonly [reason: string]: number }
   readonly failures: number
   readonly revoked: Revoked
+  readonly afterwards: { readonly [reason: string]: number }
 }
 
 function fleet(...args: readonly string[]) {
@@ -45,7 +46,9 @@ test('a fleet loses no request while every key rotates, and after a ban nobody a
   const last: Loot['lastAccepted'] = revoked.lastAccepted
   for (const [kind, milliseconds] of Object.entries(last)) assert.ok(milliseconds < 8000, `${kind} ${milliseconds} ms`)
   assert.equal(revoked.stillServed, 0)
-  assert.deepEqual([result.ok, status], [true, 0])
+  // The others go on: whatever their services refused is what the thief tried.
+  assert.deepEqual(Object.keys(result.afterwards), ['refused credential.revoked'], said)
+  assert.deepEqual([result.ok, status], [true, 0], said)
 })
 
 for (const args of [

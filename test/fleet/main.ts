@@ -56,7 +56,9 @@ async function run(fleet: Fleet, options: FleetOptions): Promise<boolean> {
   const isComplete = hasRotated(totals) && totals.served === options.workloads
   const ok = failed === 0 && unexpected === 0 && isComplete && revoked?.stillServed === 0
   if (options.json)
-    process.stdout.write(`${JSON.stringify({ ok, seconds: took, ...totals, failures: failed, revoked })}\n`)
+    process.stdout.write(
+      `${JSON.stringify({ ok, seconds: took, ...totals, failures: failed, revoked, afterwards: after.failed })}\n`,
+    )
   say(ok ? 'ok' : 'FAILED')
   return ok
 }

@@ -18,6 +18,8 @@ export type Order =
   /** Copies all credentials, as somebody would who has taken the machine over, and uses nothing else from now on. */
   | { readonly order: 'steal'; readonly peers: readonly Peer[] }
   | { readonly order: 'loot' }
+  /** Tries nothing more. */
+  | { readonly order: 'giveUp' }
 
 /** The workloads of one process. */
 export interface CrewOptions {
@@ -62,6 +64,7 @@ export interface Answers {
   count: Count
   steal: true
   loot: Loot
+  giveUp: true
 }
 
 /** Gives an order to the process of a crew and waits for the answer. */

@@ -18,7 +18,7 @@ export interface Revoked {
 
 /** Times that every verifier must have refused in a row, for each kind. */
 const ENOUGH = 10
-/** Milliseconds: below the time that the stolen credentials have left, which is half of a life at least. */
+/** Milliseconds: below the time that the stolen credentials have left. */
 const PATIENCE = 8000
 
 /**
@@ -39,6 +39,7 @@ export async function revokeAgent(fleet: Fleet, agent: number): Promise<Revoked>
   const answer = await fleet.api.send({ method: 'POST', path: `/v1/agents/${id}/ban?revoke=true` })
   if (!isJsonObject(answer) || !Array.isArray(answer.revoked)) throw new TypeError('nothing was revoked')
   const loot = await settled(taken, began)
+  await Promise.all(taken.map(({ child }) => orderOf(child, { order: 'giveUp' })))
   const counts = await Promise.all(taken.map(({ child }) => orderOf(child, { order: 'count' })))
   const last = (kind: Kind): number => Math.max(0, ...loot.map(({ lastAccepted }) => lastAccepted[kind] - began))
   return {

@@ -22,11 +22,13 @@ export class Thief {
   }
   #tried = 0
   #failure: unknown
+  readonly #givenUp = new AbortController()
+  #trying: readonly Promise<void>[] = []
 
   /** Copies credentials and begins to use them. Resolves when each kind was accepted by each peer. */
   static async take(workloads: readonly FleetWorkload[], peers: readonly Peer[]): Promise<Thief> {
     const thief = new Thief()
-    await Promise.all(
+    const callers = await Promise.all(
       peers.map(async (peer, index) => {
         const victim = workloads[index % workloads.length]
         if (victim === undefined) throw new TypeError('a crew has a workload')
@@ -34,10 +36,17 @@ export class Thief {
         for (const kind of KINDS) {
           if (!(await thief.#try(caller, kind, peer))) throw new Error(`stolen, and not accepted before: ${kind}`)
         }
-        void thief.#goOn(caller, peer)
+        return { caller, peer }
       }),
     )
+    thief.#trying = callers.map(({ caller, peer }) => thief.#goOn(caller, peer))
     return thief
+  }
+
+  /** Ends after the tries that are under way. */
+  async giveUp(): Promise<void> {
+    this.#givenUp.abort()
+    await Promise.all(this.#trying)
   }
 
   loot(): Loot {
@@ -51,10 +60,11 @@ export class Thief {
   }
 
   async #goOn(caller: Caller, peer: Peer): Promise<void> {
-    for (;;) {
+    while (!this.#givenUp.signal.aborted) {
       for (const kind of KINDS) await this.#try(caller, kind, peer)
       await sleep(PAUSE)
     }
+    caller.close()
   }
 
   async #try(caller: Caller, kind: Kind, peer: Peer): Promise<boolean> {
@@ -77,11 +87,15 @@ async function copyOf({ workload, spiffeId }: FleetWorkload) {
   const trustDomain = trustDomainOf(parseWorkloadSpiffeId(spiffeId))
   const bundle = workload.bundles.bundleFor(trustDomain)
   if (bundle === undefined) throw new AimsError('x509.untrusted_domain', 'a workload without a bundle')
-  const [svid, wit, { token }] = [workload.x509.x509Svid(), workload.wit.wit(), await workload.jwt.jwtSvid(AUDIENCE)]
+  // What the workload keeps may have little time left. An agent gives half of a life at least, so that a token is refused
+  // because it was revoked, and not for its age.
+  const [jwt] = await workload.client.fetchJwtSvids({ audience: AUDIENCE, spiffeId: parseWorkloadSpiffeId(spiffeId) })
+  if (jwt === undefined) throw new TypeError('a workload without a token')
+  const [svid, wit] = [workload.x509.x509Svid(), workload.wit.wit()]
   return {
     x509: { x509Svid: () => svid },
     wit: { wit: () => wit },
-    jwt: async () => token,
+    jwt: async () => jwt.token,
     bundles: bundleSource(bundle),
   }
 }
