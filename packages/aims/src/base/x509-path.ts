@@ -64,7 +64,9 @@ export function validatePath(request: PathRequest): ValidatedPath {
   checkLeaf(leaf)
   const search = new Search({ ...request, maxCertificates, conformingIssuers })
   const certificates = search.run()
-  if (certificates === undefined) throw search.failure
+  if (certificates === undefined) {
+    throw search.failure ?? new AimsError('x509.untrusted', 'no path leads to an authority')
+  }
   return {
     kind: 'validated-path',
     certificates,
@@ -76,7 +78,8 @@ type Limits = PathRequest & { readonly maxCertificates: number; readonly conform
 
 /** A depth-first search that keeps the failure that came furthest. Candidates have a fixed order, so does the failure. */
 class Search {
-  failure: AimsError = new AimsError('x509.untrusted', 'no path leads to an authority')
+  // Absent: no candidate was tried.
+  failure: AimsError | undefined
   #furthest = 0
   #checksLeft = MAX_SIGNATURE_CHECKS
   #candidatesLeft = MAX_CANDIDATES
