@@ -21,7 +21,7 @@ import { parseTrustDomain } from 'aims/identifiers'
 import { authenticated as onKoa } from 'aims/koa'
 import { protect } from 'aims/node'
 import express from 'express'
-import { fastify } from 'fastify'
+import { fastify, type onRequestHookHandler } from 'fastify'
 import { Hono } from 'hono'
 import { createLocalJWKSet, importJWK, type JWK, jwtVerify } from 'jose'
 import Koa from 'koa'
@@ -36,18 +36,28 @@ export const KINDS = [
   'node:http, jose, WIT cached',
   'node:http, jose as one would write it',
   'node:http, nothing',
-  'express, nothing',
+  'express, one bare verification',
   'express, aims',
-  'fastify, nothing',
+  'fastify, one bare verification',
   'fastify, aims',
-  'hono, nothing',
+  'hono, one bare verification',
   'hono, aims',
-  'koa, nothing',
+  'koa, one bare verification',
   'koa, aims',
 ] as const
 export type ServerKind = (typeof KINDS)[number]
 
 const OK = 'ok'
+
+const { privateKey, publicKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' })
+const TEXT = Buffer.alloc(300, 'a')
+const SIGNATURE = sign('sha256', TEXT, privateKey)
+
+function verifyThen<T>(next: () => T): T {
+  if (!verify('sha256', TEXT, publicKey, SIGNATURE)) throw new Error('not verified')
+  return next()
+}
+const verifyOnFastify: onRequestHookHandler = (_request, _reply, done) => verifyThen(done)
 
 function authenticatorOf(bundle: string, replays = createMemoryReplayStore({ capacity: 1_000_000 })): Authenticator {
   const trustDomain = parseTrustDomain('example.com')
@@ -61,26 +71,19 @@ function authenticatorOf(bundle: string, replays = createMemoryReplayStore({ cap
 
 const BUILD: { readonly [kind in ServerKind]: (bundle: string) => Server | Promise<Server> } = {
   'node:http, nothing': () => createServer((_, response) => response.end(OK)),
-  'node:http, one bare verification': () => {
-    const { privateKey, publicKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' })
-    const text = Buffer.alloc(300, 'a')
-    const signature = sign('sha256', text, privateKey)
-    return createServer((_, response) => {
-      if (!verify('sha256', text, publicKey, signature)) throw new Error('not verified')
-      response.end(OK)
-    })
-  },
+  'node:http, one bare verification': () => createServer((_, response) => verifyThen(() => response.end(OK))),
   'node:http, aims': (bundle) => aimsServer(bundle),
   'node:http, aims, two threads': (bundle) => twoThreads(bundle),
   'node:http, jose, WIT cached': (bundle) => createServer(joseListener(bundle, new Map())),
   'node:http, jose as one would write it': (bundle) => createServer(joseListener(bundle)),
-  'express, nothing': () => expressServer(() => undefined),
+  'express, one bare verification': () =>
+    expressServer((app) => app.use((_request, _response, next) => verifyThen(next))),
   'express, aims': (bundle) => expressServer((app) => app.use(onExpress(authenticatorOf(bundle)))),
-  'fastify, nothing': () => fastifyServer(() => undefined),
+  'fastify, one bare verification': () => fastifyServer((app) => app.addHook('onRequest', verifyOnFastify)),
   'fastify, aims': (bundle) => fastifyServer((app) => app.addHook('onRequest', onFastify(authenticatorOf(bundle)))),
-  'hono, nothing': () => honoServer(() => undefined),
+  'hono, one bare verification': () => honoServer((app) => app.use((_, next) => verifyThen(next))),
   'hono, aims': (bundle) => honoServer((app) => app.use(onHono(authenticatorOf(bundle)))),
-  'koa, nothing': () => koaServer(() => undefined),
+  'koa, one bare verification': () => koaServer((app) => app.use((_, next) => verifyThen(next))),
   'koa, aims': (bundle) => koaServer((app) => app.use(onKoa(authenticatorOf(bundle)))),
 }
 
