@@ -189,6 +189,45 @@ test('a revocation that the log does not take did not happen, and says so', asyn
   assert.equal(revocations.statusOf({ subject: BOT, issuedAt: 0, kind: 'wit' }, 0), 'good')
 })
 
+// A sub-agent that is made while the record is written, and in a later second, would be younger than the revocation.
+for (const isStored of [true, false]) {
+  test(`who is being revoked is refused here before the record ${isStored ? 'is stored' : 'fails, and no longer'}`, async () => {
+    const kept: Revocation[] = []
+    const record = Promise.withResolvers<void>()
+    let now = 1_700_000_000.9
+    const revocations = openRevocations({
+      trustDomain,
+      store: {
+        sequence: () => kept.length,
+        list: () => kept,
+        put: (more) => void kept.push(...more),
+        purge: () => undefined,
+      },
+      clock: () => now,
+      observer: { record: () => record.promise },
+      signer: () => WorkloadKey.generate(),
+      longestLife: () => 3600,
+    })
+    const held = { subject: BOT, kind: 'x509-svid', issuedAt: now - 60 } as const
+    const actor = { name: 'unix:uid:0', method: 'unix', correlationId: 'c' }
+    const revoked = revocations.revoke({ type: 'subject', value: BOT }, actor)
+    await new Promise(setImmediate)
+    now += 1
+    revocations.purge()
+    assert.equal(revocations.statusOf(held, now), 'revoked')
+    assert.equal(revocations.notBefore(`${BOT}/sub/reader`), 1_700_000_001)
+    assert.equal(kept.length, 0)
+    if (isStored) {
+      record.resolve()
+      await revoked
+    } else {
+      record.reject(new AimsError('audit.unavailable', 'the disk is full'))
+      await assert.rejects(revoked, { code: 'audit.unavailable' })
+    }
+    assert.equal(revocations.statusOf(held, now), isStored ? 'revoked' : 'good')
+  })
+}
+
 test('a full list refuses a revocation rather than to forget one', async () => {
   const full = Array.from({ length: MAX_REVOCATIONS }, (_, index) => {
     return { type: 'token' as const, value: `t${index}`, expiresAt: Number.MAX_SAFE_INTEGER }

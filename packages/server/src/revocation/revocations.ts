@@ -76,15 +76,20 @@ export function openRevocations(options: RevocationsOptions): Revocations {
   const { trustDomain, store, clock, steady = clock, observer } = options
   const listeners = new Set<() => void>()
   const oneAtATime = serializer()
+  // Those whose record is being written. They count here already: what somebody revoked gets meanwhile would be issued
+  // after `before`, and live on.
+  let coming: readonly Revocation[] = []
   let isRevoked: RevocationIndex = indexRevocations({ revocations: store.list() })
   let befores = beforesOf(store.list())
   let signed:
     | { readonly issuedAt: number; readonly sequence: number; readonly kid: string; readonly list: Promise<string> }
     | undefined
 
-  const refresh = (): void => {
-    isRevoked = indexRevocations({ revocations: store.list() })
-    befores = beforesOf(store.list())
+  const refresh = (next = coming): void => {
+    coming = next
+    const revocations = [...store.list(), ...coming]
+    isRevoked = indexRevocations({ revocations })
+    befores = beforesOf(revocations)
   }
   const add = (requests: readonly RevocationRequest[], actor: Actor, root?: SpiffeId): Promise<readonly Revocation[]> =>
     oneAtATime(async () => {
@@ -97,11 +102,15 @@ export function openRevocations(options: RevocationsOptions): Revocations {
       const revocations = added.map(({ revocation }) => revocation)
       requireRoom(revocations, store.list(), root)
       const sequence = Math.max(store.sequence() + 1, Math.floor(now))
-      await Promise.all(
-        added.map(({ request, revocation }) => observer.record(revokedEvent(request, revocation, sequence, actor))),
-      )
-      store.put(revocations, sequence)
-      refresh()
+      refresh(revocations)
+      try {
+        await Promise.all(
+          added.map(({ request, revocation }) => observer.record(revokedEvent(request, revocation, sequence, actor))),
+        )
+        store.put(revocations, sequence)
+      } finally {
+        refresh([])
+      }
       for (const listener of listeners) listener()
       return revocations
     })
