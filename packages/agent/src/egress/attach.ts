@@ -6,6 +6,7 @@ import type { BundleSource } from 'aims/credentials'
 import { isExactly, trustDomainOf } from 'aims/identifiers'
 import type { WorkloadBackend, WorkloadIdentity } from '../workload-backend.ts'
 import type { FieldPairs } from './fields.ts'
+import type { GivenTokens } from './given-tokens.ts'
 import { holdIdentity } from './held-identity.ts'
 import type { BrokerRule, SecretPlace } from './rules.ts'
 import type { SecretReader } from './secrets/secret-store.ts'
@@ -41,6 +42,8 @@ export interface Attachable {
 export interface AttachContext {
   readonly backend: Pick<WorkloadBackend, 'jwtSvids'>
   readonly secrets: SecretReader
+  /** Learns of bearer tokens that are attached. */
+  readonly given: GivenTokens
   readonly clock: Clock
 }
 
@@ -78,6 +81,7 @@ export async function attach(asked: Attachable, context: AttachContext): Promise
       const made = await context.backend.jwtSvids(asked.attestation, [credential.audience], asked.identity.spiffeId)
       const [svid] = made
       if (svid === undefined) throw new AimsError('egress.credential_unavailable', 'the workload has no JWT-SVID')
+      context.given.add(svid.token)
       const fields: FieldPairs = [['authorization', `Bearer ${svid.token}`]]
       return { fields, query, tls: undefined, hidden: hiddenToken(svid.token) }
     }

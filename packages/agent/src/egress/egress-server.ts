@@ -16,6 +16,7 @@ import type { WorkloadBackend } from '../workload-backend.ts'
 import { type BrokerCaller, loopbackCaller, unixCaller } from './caller.ts'
 import { Destinations, type Network } from './destinations.ts'
 import { type ExchangeContext, passOn, recordRefusal } from './exchange.ts'
+import { givenTokens } from './given-tokens.ts'
 import { hiding } from './hiding.ts'
 import { loopbackPeer } from './loopback-peer.ts'
 import { answerProblem, codeOf } from './problem.ts'
@@ -94,15 +95,17 @@ export async function startEgress(options: BrokerOptions): Promise<RunningBroker
       type === 'authorization.brokered' && decision === 'deny' ? String(details?.uid) : undefined,
   })
   const destinations = new Destinations(network)
+  const given = givenTokens(clock)
   const context: ExchangeContext = {
     backend,
     rules,
     secrets,
+    given,
     clock,
     observer,
     destinations,
     rates: rateLimits(clock),
-    hiding: hiding(secrets),
+    hiding: hiding(secrets, given),
   }
   const census = new Census(MAX_OF_ONE)
   const peerContext = { attestor: options.attestor, observer: options.observer, clock }

@@ -428,6 +428,29 @@ for (const [what, answer] of [
   })
 }
 
+test('a bearer token does not come back later either, nor to another workload [provisioning.egress.06]', async () => {
+  listener = echo
+  assert.equal((await world.ask('/token/x')).status, 200)
+  const token = String(received?.headers.authorization).slice('Bearer '.length)
+  assert.match(token, /^ey[\w-]+\.[\w-]+\.[\w-]{80,}$/)
+  // A list of the last requests, as services have it for those who develop with them.
+  listener = (_, response) => void response.setHeader('x-last', token).end(`last: ${token}`)
+  const [, , signature = ''] = token.split('.')
+  const requireHidden = async (target: string): Promise<void> => {
+    const answer = await world.ask(target)
+    assert.equal(answer.status, 200)
+    assert.ok(answer.body.startsWith('last: ey') && answer.body.endsWith('*'.repeat(signature.length)), answer.body)
+    assert.ok(!JSON.stringify(answer.headers).includes(signature.slice(0, 16)))
+  }
+  await requireHidden('/patient/x')
+  world.backend.set([{ spiffeId: 'spiffe://example.com/agent/other', selector: `unix:uid:${process.geteuid?.()}` }])
+  try {
+    await requireHidden('/others/x')
+  } finally {
+    world.backend.set([{ spiffeId: AGENT, selector: `unix:uid:${process.geteuid?.()}` }])
+  }
+})
+
 // One row per answer that cannot be looked through, or does not come.
 for (const [what, answer, code, rule = 'weather'] of [
   [
