@@ -80,6 +80,7 @@ export const provisioning: readonly Requirement[] = [
     ['10', 'OURS', 'implemented', 'a rule with anything unknown or malformed stops the start'],
     ['11', 'OURS', 'implemented', 'secrets of older services are sealed on disk, and a file that was changed is not used'],
     ['12', 'OURS', 'implemented', 'objects that hold credentials are not serialised, cloned or printed'],
+    ['13', 'OURS', 'implemented', 'a destination that is known by its SPIFFE ID and was revoked is not believed, also over an open connection'],
   ]),
   ...topic('provisioning', 'model', 'AIMS attack list, section E11', [
     ['01', 'OURS', 'implemented', 'no credential is in any message to the model, tool argument, result, error or trace'],

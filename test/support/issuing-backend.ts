@@ -8,6 +8,7 @@ import {
   issueJwtSvid,
   issueWit,
   issueX509Svid,
+  type RevocationSource,
   type TrustBundle,
   verifyJwtSvid,
   type X509Authority,
@@ -32,6 +33,7 @@ export class IssuingBackend implements WorkloadBackend {
   /** What the next calls fail with. */
   failure: Error | undefined
   ttl = 3600
+  revocations: RevocationSource | undefined
   readonly #authority: X509Authority
   readonly #signer: WorkloadKey
   readonly #root: Uint8Array

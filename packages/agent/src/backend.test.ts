@@ -3,7 +3,7 @@ import { test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { AttestationResult } from 'aims/attestation'
 import { AimsError, type AimsErrorCode, verificationKey, WorkloadKey } from 'aims/base'
-import { emptyBundle, issueJwtSvid } from 'aims/credentials'
+import { emptyBundle, issueJwtSvid, type Revocation, signRevocationList } from 'aims/credentials'
 import { parseSpiffeId, parseTrustDomain, parseWorkloadSpiffeId } from 'aims/identifiers'
 import { parseEntry, type RegistrationEntry } from 'aims/provisioning'
 import { federatedDomain } from '../../../test/support/bundle-endpoint.ts'
@@ -14,10 +14,8 @@ import type { ChangeScope } from './workload-backend.ts'
 const trustDomain = parseTrustDomain('example.com')
 const START = 1_800_000_000
 const jwtKey = WorkloadKey.generate()
-const bundle = {
-  ...emptyBundle(trustDomain),
-  jwtAuthorities: new Map([[jwtKey.kid, verificationKey(jwtKey.publicKey, { kid: jwtKey.kid })]]),
-}
+const keys = new Map([[jwtKey.kid, verificationKey(jwtKey.publicKey, { kid: jwtKey.kid })]])
+const bundle = { ...emptyBundle(trustDomain), jwtAuthorities: keys, witAuthorities: keys }
 const entry = (id: string, change: object = {}): RegistrationEntry =>
   parseEntry({ id, spiffeId: `spiffe://example.com/${id}`, selectors: ['unix:uid:1000'], ...change }, { trustDomain })
 const attestation = (...selectors: string[]): AttestationResult => ({
@@ -106,6 +104,33 @@ test('a workload gets the identities whose selectors it shows, and the same snap
   const two = await backend.snapshot(attestation('unix:gid:5', 'unix:uid:1000'))
   assert.equal(two.identities.length, 2)
   assert.deepEqual((await backend.snapshot(attestation('unix:uid:7'))).identities, [])
+  backend.close()
+})
+
+test('who is revoked is known to whoever believes others here, and nobody is good while no list says so', async () => {
+  const server = new FakeServer()
+  const gone = parseSpiffeId('spiffe://example.com/gone')
+  const issuedAt = START - 100
+  const revocations: Revocation[] = [{ type: 'subject', value: gone, before: START, expiresAt: START + 3600 }]
+  const list = await signRevocationList({ trustDomain, sequence: 1, issuedAt: START, revocations }, jwtKey)
+  const send = async ({ signal }: { readonly signal?: AbortSignal }) => {
+    if (asked === 1) await new Promise((resolve) => signal?.addEventListener('abort', resolve))
+    asked = 1
+    return { list }
+  }
+  let asked = 0
+  const lists = { server: { send }, maxStaleness: 60 }
+  const backend = startServerBackend({ server, clock: () => server.now, log: () => undefined, lists })
+  const statusOf = (subject: string) =>
+    backend.revocations?.statusOf({ subject: parseSpiffeId(subject), issuedAt, kind: 'x509-svid' }, server.now)
+  assert.equal(statusOf('spiffe://example.com/there'), 'unknown')
+  server.publish([])
+  await backend.ready
+  assert.equal(statusOf(gone), 'revoked')
+  assert.equal(statusOf('spiffe://example.com/there'), 'good')
+  server.now += 120
+  assert.equal(statusOf('spiffe://example.com/there'), 'unknown')
+  assert.equal(statusOf('spiffe://other.example/there'), 'good')
   backend.close()
 })
 

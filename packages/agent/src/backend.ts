@@ -1,7 +1,7 @@
 import type { AttestationResult } from 'aims/attestation'
 import { AimsError, type ApiClient, type Clock } from 'aims/base'
 import { bundleSource, type RevocableCredential, type TrustBundle, verifyJwtSvid } from 'aims/credentials'
-import type { TrustDomain } from 'aims/identifiers'
+import { type TrustDomain, trustDomainOf } from 'aims/identifiers'
 import {
   createEntryIndex,
   type EntryIndex,
@@ -155,6 +155,14 @@ export function startServerBackend(options: ServerBackendOptions): ServerBackend
   void follow()
   return {
     ready: first.promise,
+    revocations: options.lists && {
+      statusOf(credential, now) {
+        if (state === undefined || revocations === undefined) return 'unknown'
+        // Other trust domains publish no list that the server passes on.
+        const isOwn = trustDomainOf(credential.subject) === state.bundle.trustDomain
+        return isOwn ? revocations.statusOf(credential, now) : 'good'
+      },
+    },
     async snapshot(attestation) {
       const { bundle } = known()
       const entries = entriesOf(attestation)

@@ -1,6 +1,6 @@
 import type { AttestationResult } from 'aims/attestation'
 import type { Check, JsonObject } from 'aims/base'
-import type { TrustBundle } from 'aims/credentials'
+import type { RevocationSource, TrustBundle } from 'aims/credentials'
 import type { SpiffeId } from 'aims/identifiers'
 
 /** One identity of a workload with everything the Workload API hands out for it, keys included. Never log it. */
@@ -61,6 +61,8 @@ export type ChangeScope = 'everything' | 'identities'
  * @see SPIFFE Workload API, sections 4 to 6
  */
 export interface WorkloadBackend {
+  /** Says which credentials of others are revoked. Default: nobody knows, and none is checked. */
+  readonly revocations?: RevocationSource | undefined
   /** Current identities of a workload with these selectors, and the bundles they need. No identity is an empty list, not an error. */
   snapshot(attestation: AttestationResult): Promise<WorkloadSnapshot>
   /** Why a workload with these selectors has no identity, for the record of its refusal. Default: nothing more is said. */

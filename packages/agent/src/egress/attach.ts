@@ -2,7 +2,7 @@ import type { AttestationResult } from 'aims/attestation'
 import { clientTlsOptions, proofHeaders, signRequest, verifyResponse } from 'aims/authentication'
 import type { Clock, ConnectionOptions } from 'aims/base'
 import { AimsError, type Hidden, hiddenKey, hiddenToken } from 'aims/base'
-import type { BundleSource } from 'aims/credentials'
+import type { BundleSource, RevocationSource } from 'aims/credentials'
 import { isExactly, trustDomainOf } from 'aims/identifiers'
 import type { WorkloadBackend, WorkloadIdentity } from '../workload-backend.ts'
 import type { FieldPairs } from './fields.ts'
@@ -40,7 +40,7 @@ export interface Attachable {
 
 /** What credentials are made with. */
 export interface AttachContext {
-  readonly backend: Pick<WorkloadBackend, 'jwtSvids'>
+  readonly backend: Pick<WorkloadBackend, 'jwtSvids' | 'revocations'>
   readonly secrets: SecretReader
   /** Learns of bearer tokens that are attached. */
   readonly given: GivenTokens
@@ -61,11 +61,13 @@ export function needsBody({ credential: { kind } }: BrokerRule): boolean {
 export async function attach(asked: Attachable, context: AttachContext): Promise<Attachment> {
   const { credential } = asked.rule
   const { query } = asked
+  const { revocations } = context.backend
+  const checked = revocations === undefined ? {} : { revocations }
   switch (credential.kind) {
     case 'wit':
       return attachWit(asked, credential.audience, context.clock())
     case 'http-signature':
-      return attachSignature(asked, credential, context.clock)
+      return attachSignature(asked, credential, context.clock, checked)
     case 'mtls': {
       const peer = isExactly(credential.peer)
       const trustDomain = trustDomainOf(credential.peer)
@@ -73,7 +75,7 @@ export async function attach(asked: Attachable, context: AttachContext): Promise
       return {
         fields: [],
         query,
-        tls: clientTlsOptions(svid, { bundles: asked.bundles, peer, trustDomain }),
+        tls: clientTlsOptions(svid, { bundles: asked.bundles, peer, trustDomain, ...checked }),
         hidden: [],
       }
     }
@@ -102,6 +104,7 @@ function attachSignature(
   { identity, method, path, query, body, fields, bundles }: Attachable,
   { audience, peer }: Extract<BrokerRule['credential'], { readonly kind: 'http-signature' }>,
   clock: Clock,
+  checked: { readonly revocations?: RevocationSource },
 ): Attachment {
   const target = `${path}${query}`
   const wit = holdIdentity(identity).wit()
@@ -117,7 +120,14 @@ function attachSignature(
   return {
     ...attachment,
     verify: (answer) =>
-      void verifyResponse(answer, { request, bundles, peer: isExactly(peer), required: true, now: clock() }),
+      void verifyResponse(answer, {
+        request,
+        bundles,
+        peer: isExactly(peer),
+        required: true,
+        now: clock(),
+        ...checked,
+      }),
   }
 }
 

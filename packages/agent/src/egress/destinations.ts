@@ -1,6 +1,7 @@
 import { Agent, type AgentOptions, type ClientRequestArgs } from 'node:http'
 import type { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
+import { TLSSocket } from 'node:tls'
 import { type ConnectionOptions, openConnection, type Resolver, resolveBySystem, vettedAddresses } from 'aims/base'
 import type { TrustBundle } from 'aims/credentials'
 import type { WorkloadIdentity } from '../workload-backend.ts'
@@ -44,7 +45,10 @@ export class Destinations {
   agentFor(use: ConnectionUse): Agent {
     const key = `${use.rule.name} ${use.identity.spiffeId}`
     const known = this.#pools.get(key)
-    if (known?.serves(use) === true) return known
+    if (known?.serves(use) === true) {
+      known.recheck()
+      return known
+    }
     known?.retire()
     this.#pools.delete(key)
     const [oldest] = this.#pools
@@ -81,6 +85,15 @@ class Pool extends Agent {
   serves({ rule, identity, bundles }: ConnectionUse): boolean {
     const { rule: ours, identity: mine, bundles: known } = this.#use
     return rule === ours && identity === mine && bundles === known
+  }
+
+  /** Ends the connections that wait for a request and whose destination would not be believed any more. */
+  recheck(): void {
+    const { rule, tls } = this.#use
+    for (const socket of Object.values(this.freeSockets).flat()) {
+      if (!(socket instanceof TLSSocket)) continue
+      if (tls?.checkServerIdentity?.(rule.host, socket.getPeerCertificate(true)) !== undefined) socket.destroy()
+    }
   }
 
   /** Uses no connection for another request. What is under way goes on. */

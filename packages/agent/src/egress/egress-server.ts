@@ -26,7 +26,7 @@ import type { SecretReader } from './secrets/secret-store.ts'
 import { openTunnel } from './tunnel.ts'
 
 /** What the broker needs of where identities come from. */
-export type BrokerBackend = Pick<WorkloadBackend, 'snapshot' | 'jwtSvids'>
+export type BrokerBackend = Pick<WorkloadBackend, 'snapshot' | 'jwtSvids' | 'revocations'>
 
 /** How to run the broker. */
 export interface BrokerOptions {

@@ -15,7 +15,7 @@ import {
   serverTlsOptions,
 } from 'aims/authentication'
 import { AimsError, type JsonObject, noObserver } from 'aims/base'
-import { bundleSource } from 'aims/credentials'
+import { bundleSource, type RevocationStatus } from 'aims/credentials'
 import { isExactly, parseSpiffeId } from 'aims/identifiers'
 import { protect } from 'aims/node'
 import { AGENT, type Answer, API_KEY, startTestBroker, type TestBroker } from '../../../../test/support/broker.ts'
@@ -425,6 +425,31 @@ for (const [what, answer] of [
     const seen = await world.ask('/weather/x')
     const all = JSON.stringify([seen.headers, seen.body, seen.status])
     assert.ok(!all.includes(API_KEY.slice(0, 16)) && !all.includes(encodeURIComponent(API_KEY).slice(0, 16)), all)
+  })
+}
+
+// One row per way in which a destination proves who it is, and what is told of one that was revoked.
+for (const [rule, code] of [
+  ['ledger', 'outbound.tls_failed'],
+  ['signed', 'credential.revoked'],
+] as const) {
+  test(`a destination that was revoked is not believed any more: ${rule} [provisioning.egress.13]`, async () => {
+    const { backend } = world
+    let status: RevocationStatus = 'good'
+    backend.revocations = { statusOf: ({ subject }) => (String(subject) === SERVICE ? status : 'good') }
+    backend.rotate()
+    try {
+      assert.equal((await world.ask(`/${rule}/x`)).status, 200)
+      status = 'revoked'
+      // Also over the connection that is open.
+      assert.equal((await world.ask(`/${rule}/x`)).code, code)
+      status = 'unknown'
+      assert.ok((await world.ask(`/${rule}/x`)).status >= 500)
+      status = 'good'
+      assert.equal((await world.ask(`/${rule}/x`)).status, 200)
+    } finally {
+      backend.revocations = undefined
+    }
   })
 }
 

@@ -1,10 +1,10 @@
 import { AimsError, type ApiClient, type Clock } from 'aims/base'
-import { type BundleSource, type RevocableCredential, requireNotRevoked } from 'aims/credentials'
+import { type BundleSource, type RevocableCredential, type RevocationSource, requireNotRevoked } from 'aims/credentials'
 import type { TrustDomain } from 'aims/identifiers'
 import { followRevocations, type RevocationRelay } from 'aims/provisioning'
 
 /** What is revoked, as the agent knows it, and passes it on to its workloads. */
-export interface AgentRevocations extends RevocationRelay {
+export interface AgentRevocations extends RevocationRelay, RevocationSource {
   /** That it is known to be revoked. False also when nothing is known: for what the agent itself was given. */
   isRevoked(credential: RevocableCredential): boolean
   /** Refuses what is revoked, and all while no current list says anything. @throws {@link AimsError} `credential.revo*` */
@@ -72,6 +72,7 @@ export function followForWorkloads(options: AgentRevocationsOptions): AgentRevoc
     })
   return {
     settled: settled.promise,
+    statusOf: followed.statusOf,
     isRevoked: (credential) => followed.statusOf(credential, clock()) === 'revoked',
     requireGood: (credential) => requireNotRevoked(followed, credential, clock()),
     async fetchRevocationList({ sequence, issuedAt }, signal) {

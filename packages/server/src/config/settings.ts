@@ -341,7 +341,7 @@ export const SETTINGS: { readonly [Key in keyof Configuration]: Setting<Configur
   'agent.revocationStaleness': {
     type: duration,
     default: { value: 60 },
-    doc: 'How old the revocation list may be by which `ValidateJWTSVID` answers, at least `15s`. With an older one it answers nothing.',
+    doc: 'How old the revocation list may be by which `ValidateJWTSVID` answers and the credential broker believes destinations, at least `15s`. With an older one there is no answer, and none is believed.',
   },
   'agent.server': {
     type: optionalText,
