@@ -2,7 +2,14 @@ import { Agent, type AgentOptions, type ClientRequestArgs } from 'node:http'
 import type { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 import { TLSSocket } from 'node:tls'
-import { type ConnectionOptions, openConnection, type Resolver, resolveBySystem, vettedAddresses } from 'aims/base'
+import {
+  type ConnectionOptions,
+  openConnection,
+  type Resolver,
+  resolveBySystem,
+  startDeadline,
+  vettedAddresses,
+} from 'aims/base'
 import type { TrustBundle } from 'aims/credentials'
 import type { WorkloadIdentity } from '../workload-backend.ts'
 import type { BrokerRule } from './rules.ts'
@@ -118,13 +125,14 @@ class Pool extends Agent {
     const { host, port, authorities, networks: extra } = rule
     const { resolve = resolveBySystem, connect } = this.#network
     const addresses = await vettedAddresses(host, extra, resolve)
-    return openConnection({
+    using deadline = startDeadline(CONNECT_TIMEOUT)
+    return await openConnection({
       host,
       port,
       addresses,
       ...(authorities === undefined ? {} : { authorities }),
       ...(tls === undefined ? {} : { tls }),
-      signal: AbortSignal.timeout(CONNECT_TIMEOUT),
+      signal: deadline.signal,
       ...(connect === undefined ? {} : { connect }),
     })
   }

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { createHook } from 'node:async_hooks'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { createServer, type RequestListener } from 'node:http'
 import { tmpdir } from 'node:os'
@@ -116,3 +117,36 @@ test('a request that is given up rejects', async () => {
   given.abort()
   await assert.rejects(sent, { code: 'operation.server_unreachable' })
 })
+
+/** The timers of this length that were begun and not ended since. */
+function timersOf(milliseconds: number): Disposable & { readonly begun: Set<number>; readonly left: Set<number> } {
+  const begun = new Set<number>()
+  const left = new Set<number>()
+  const hook = createHook({
+    init(id, type, _trigger, resource) {
+      if (type !== 'Timeout' || !('_idleTimeout' in resource) || resource._idleTimeout !== milliseconds) return
+      begun.add(id)
+      left.add(id)
+    },
+    destroy: (id) => void left.delete(id),
+  }).enable()
+  return { begun, left, [Symbol.dispose]: () => void hook.disable() }
+}
+
+// One row per way in which a request ends before its time.
+for (const [what, listener] of [
+  ['answered', (_, response) => response.writeHead(204).end()],
+  ['refused', (_, response) => response.writeHead(502).end()],
+  ['cut off', (_, response) => response.destroy()],
+] satisfies readonly (readonly [string, RequestListener])[]) {
+  test(`a request that was ${what} leaves no timer`, async () => {
+    answer = listener
+    using timers = timersOf(54_321)
+    const send = () => client.send({ method: 'GET', path: '/', timeout: 54_321 }).catch(() => undefined)
+    for (let i = 0; i < 3; i += 1) await send()
+    // The end of a timer is told in the next turn.
+    await new Promise((resolve) => setImmediate(resolve))
+    assert.equal(timers.begun.size, 3)
+    assert.equal(timers.left.size, 0)
+  })
+}

@@ -1,6 +1,7 @@
 import { Agent, type ClientRequest, type IncomingMessage, request as requestHttp } from 'node:http'
 import { type Agent as HttpsAgent, request as requestHttps } from 'node:https'
 import { connectFailure, isForbidden } from './connect-failure.ts'
+import { startDeadline } from './deadline.ts'
 import { AimsError } from './errors.ts'
 import { type JsonValue, parseJson } from './json.ts'
 import { refusalIn } from './refusal-answer.ts'
@@ -63,13 +64,12 @@ export function apiClient(address: ApiAddress): ApiClient {
         headers['content-type'] = 'application/json'
         headers['content-length'] = body.length
       }
-      const timeout = AbortSignal.timeout(options.timeout ?? 10_000)
-      const signal = options.signal === undefined ? timeout : AbortSignal.any([timeout, options.signal])
+      using deadline = startDeadline(options.timeout ?? 10_000, options.signal)
       try {
-        return await exchange(open({ ...options, signal }, headers), body)
+        return await exchange(open({ ...options, signal: deadline.signal }, headers), body)
       } catch (cause) {
         if (AimsError.is(cause)) throw cause
-        if (timeout.aborted) throw new AimsError('operation.server_timeout', `${where}: no answer in time`, { cause })
+        if (deadline.isOver()) throw new AimsError('operation.server_timeout', `${where}: no answer in time`, { cause })
         throw new AimsError('operation.server_unreachable', `${where}: ${reasonOf(cause)}`, { cause })
       }
     },

@@ -1,6 +1,7 @@
 import { type IncomingMessage, request } from 'node:http'
 import type { Socket } from 'node:net'
 import type { TLSSocket } from 'node:tls'
+import { startDeadline } from './deadline.ts'
 import { AimsError } from './errors.ts'
 import { type Networks, networks, resolveBySystem, vettedAddresses } from './outbound-addresses.ts'
 import { openConnection, type TlsPeer } from './outbound-connection.ts'
@@ -96,12 +97,11 @@ export function outbound<Purpose extends string>(options: OutboundOptions<Purpos
     if (rule === undefined) throw new TypeError(`no such purpose: ${purpose}`)
     const url = parseOutboundUrl(text)
     if (!rule.allows(url)) throw new AimsError('outbound.host_refused', `${purpose}: the host is not allowed`)
-    const deadline = AbortSignal.timeout(rule.timeout)
-    const signal = wanted.signal === undefined ? deadline : AbortSignal.any([deadline, wanted.signal])
+    using deadline = startDeadline(rule.timeout, wanted.signal)
     try {
-      return await fetchFollowing(url, rule, wanted, signal)
+      return await fetchFollowing(url, rule, wanted, deadline.signal)
     } catch (cause) {
-      if (deadline.aborted) throw new AimsError('outbound.timeout', `${purpose}: no whole answer in time`, { cause })
+      if (deadline.isOver()) throw new AimsError('outbound.timeout', `${purpose}: no whole answer in time`, { cause })
       if (AimsError.is(cause)) throw cause
       throw new AimsError('outbound.unreachable', `${purpose}: the connection failed`, { cause })
     }

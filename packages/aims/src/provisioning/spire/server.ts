@@ -1,5 +1,6 @@
 import type { Duplex } from 'node:stream'
 import type { Clock } from '../../base/clock.ts'
+import { startDeadline } from '../../base/deadline.ts'
 import { AimsError } from '../../base/errors.ts'
 import { openConnection } from '../../base/outbound-connection.ts'
 import type { TrustBundle } from '../../credentials/bundle/bundle.ts'
@@ -85,12 +86,13 @@ function targetOf({ server, bundle, svid, clock }: SpireServerOptions): GrpcTarg
       [GRPC_STATUS.unauthenticated]: 'operation.unauthenticated',
     },
     async open(): Promise<Duplex> {
+      using deadline = startDeadline(TIMEOUT)
       const socket = await openConnection({
         host,
         port,
         addresses: [host],
         tls: { ...serverTlsOptions(bundle, serverId, clock), ...clientCertificate(svid), ALPNProtocols: ['h2'] },
-        signal: AbortSignal.timeout(TIMEOUT),
+        signal: deadline.signal,
       }).catch((error: unknown) => {
         const cause = error instanceof Error ? error.cause : undefined
         throw untrustedBy(cause) ?? new AimsError('provisioning.endpoint_unavailable', 'cannot connect', { cause })
