@@ -16,6 +16,8 @@ const env = {
   AIMS_REPLAYS: process.env.AIMS_REPLAYS ?? '100000',
   CI: 'true',
 }
+/** Milliseconds that a step may take at most. */
+const LONGEST = 3 * 3600 * 1000
 const source = ['--conditions=aims:source', '--disable-warning=ExperimentalWarning']
 
 /** What is run, and how many single results it counts for when it does not print its own. */
@@ -40,7 +42,8 @@ const summary: string[] = []
 for (const [name, command, args] of STEPS) {
   process.stdout.write(`\n=== ${name}\n`)
   const started = performance.now()
-  const result = spawnSync(command, args, { cwd: root, env, encoding: 'utf8', maxBuffer: 256 * 1024 * 1024 })
+  const limits = { maxBuffer: 256 * 1024 * 1024, timeout: LONGEST }
+  const result = spawnSync(command, args, { cwd: root, env, encoding: 'utf8', ...limits })
   process.stdout.write(result.stdout ?? '')
   process.stderr.write(result.stderr ?? '')
   const counted = [...(result.stdout ?? '').matchAll(/^(\d+) passed, (\d+) failed(?:, \d+ skipped)?$/gm)].at(-1)

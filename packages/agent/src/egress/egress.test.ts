@@ -41,7 +41,8 @@ let world: TestBroker
 let listener: RequestListener
 let received: IncomingMessage | undefined
 let echoPort = 0
-const open: (() => void)[] = []
+/** How what was begun is ended, be it all of it or not. */
+const open: (() => unknown)[] = []
 
 /** What the destination got, as JSON: a service that tells everything. */
 const echo: RequestListener = (request, response) => {
@@ -110,8 +111,10 @@ before(async () => {
     received = request
     listener(request, response)
   })
+  open.push(() => host[Symbol.asyncDispose]())
   const ports: Record<number, number> = {}
   world = await startTestBroker({ host, ports, port: 0, makeRules: rules })
+  open.push(() => world[Symbol.asyncDispose]())
   const { backend } = world
   const uid = `unix:uid:${process.geteuid?.()}`
   backend.set([{ spiffeId: SERVICE, selector: 'unix:path:/service' }])
@@ -138,6 +141,7 @@ before(async () => {
       response.end(`${principal.id} by ${principal.method}`)
     }),
   )
+  open.push(() => api[Symbol.asyncDispose]())
   ports[444] = api.port
   const source = { x509Svid: () => service.x509Svid() }
   const ledger = createHttpsServer(serverTlsOptions(source), (request, response) => {
@@ -147,18 +151,15 @@ before(async () => {
   rotatingServer(ledger, source, { bundles: bundleSource(backend.bundle), peer, observer: noObserver })
   ledger.listen(0, '127.0.0.1')
   await once(ledger, 'listening')
-  ports[445] = (ledger.address() as AddressInfo).port
   open.push(
-    () => void api[Symbol.asyncDispose](),
     () => ledger.close(),
     () => ledger.closeAllConnections(),
   )
+  ports[445] = (ledger.address() as AddressInfo).port
 })
 
 after(async () => {
-  await world[Symbol.asyncDispose]()
-  await host[Symbol.asyncDispose]()
-  for (const close of open.reverse()) close()
+  for (const close of open.reverse()) await close()
 })
 
 const fieldOf = (answer: Answer, name: string): string | undefined => {
