@@ -72,6 +72,22 @@ test('a new server makes its keys, takes an entry, issues for it, and has all of
   await stop(server)
 })
 
+// The key of a workload on this host is not used before it is certified: what is wrong with it must show without that.
+test('a key that is none gets no credential', async () => {
+  const server = await start(await config())
+  await api(server, 'POST', '/v1/entries', bot)
+  const { y, ...half } = jwk()
+  for (const path of ['/v1/agent/x509-svids', '/v1/agent/wits']) {
+    const refused = (publicKey: object, code: string) =>
+      assert.rejects(api(server, 'POST', path, { entryId: 'bot', posture, publicKey }), { code })
+    await refused({ ...half, y: half.x }, 'key.malformed')
+    await refused(half, 'key.malformed')
+    await refused({ ...half, y, d: half.x }, 'key.private')
+    await refused({ ...half, y, alg: 'ES384' }, 'key.alg_mismatch')
+  }
+  await stop(server)
+})
+
 test('a profile whose last day has passed is told of at the start', async () => {
   const lines: string[] = []
   const settings = await config({ profiles: { 'aims-00': '2020-01-31', 's2s-03-compat': '2999-12-31' } })

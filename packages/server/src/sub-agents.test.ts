@@ -240,6 +240,8 @@ test('whoever may have no sub-agents gets none, and nobody asks for another', as
   // A key that is somebody's already.
   const taken = reader.wit.wit().key.publicKey.export({ format: 'jwk' })
   await assert.rejects(send({ subAgents: [{ publicKey: taken, rights: RIGHTS }] }), { code: 'credential.key_reuse' })
+  const offCurve = { ...publicKey, y: publicKey.x }
+  await assert.rejects(send({ subAgents: [{ publicKey: offCurve, rights: RIGHTS }] }), { code: 'key.malformed' })
   way.present(undefined)
   await assert.rejects(send({ subAgents }, way), { code: 'operation.unauthenticated' })
   await stop(server)

@@ -18,6 +18,7 @@ export {
   keyEncryptionKey,
   readKeyEncryptionKey,
 } from './key-encryption-key.ts'
+export { KeyToCertify } from './key-to-certify.ts'
 export {
   exportPublicJwk,
   importKeyToCertify,
@@ -27,6 +28,7 @@ export {
   jwkThumbprint,
   type LocalSigner,
   type PublicJwk,
+  type PublicKey,
   type Signer,
   spkiBytes,
   type VerificationKey,

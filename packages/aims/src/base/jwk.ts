@@ -1,6 +1,7 @@
 import { createPublicKey, type KeyObject } from 'node:crypto'
 import type { JwsAlgorithm } from './algorithms.ts'
 import { decodeBase64url, sha256Base64url } from './bytes.ts'
+import { isOnCurve, type NistCurve } from './curve-point.ts'
 import { AimsError } from './errors.ts'
 import type { JsonObject, JsonValue } from './json.ts'
 import { isRocaModulus } from './roca.ts'
@@ -17,7 +18,6 @@ export function refusePrivateMembers(jwk: JsonObject): void {
 
 /** What a JWK says about the key itself. */
 export interface ReadJwk {
-  readonly key: KeyObject
   /** As node:crypto names it. */
   readonly keyType: 'ec' | 'ed25519' | 'rsa'
   /** The one algorithm of the curve; RS256 for RSA. */
@@ -40,22 +40,6 @@ export interface PublicMembers {
   readonly e?: string
 }
 
-// Keys do not change, and go from here when nobody has them any more.
-const keysRead = new WeakMap<KeyObject, ReadJwk>()
-
-/**
- * Keeps what was read beside the key: asking node:crypto for it costs as much as a signature. So does keeping it for keys
- * that are used once, to verify: those are not kept.
- */
-export function keepJwk(read: ReadJwk): void {
-  keysRead.set(read.key, read)
-}
-
-/** What was kept of a key. */
-export function knownJwk(key: KeyObject): ReadJwk | undefined {
-  return keysRead.get(key)
-}
-
 interface Curve {
   readonly kty: 'EC' | 'OKP'
   readonly keyType: 'ec' | 'ed25519'
@@ -64,6 +48,8 @@ interface Curve {
   readonly length: number
   /** What precedes the coordinates in a SubjectPublicKeyInfo (RFC 5480, RFC 8410). */
   readonly spkiPrefix: Buffer
+  /** Absent: every text of the right length is a key, as node:crypto sees it. */
+  readonly equation?: NistCurve
 }
 
 const CURVES: { readonly [crv: string]: Curve } = {
@@ -73,6 +59,7 @@ const CURVES: { readonly [crv: string]: Curve } = {
     alg: 'ES256',
     length: 32,
     spkiPrefix: Buffer.from('3059301306072a8648ce3d020106082a8648ce3d03010703420004', 'hex'),
+    equation: 'P-256',
   },
   'P-384': {
     kty: 'EC',
@@ -80,6 +67,7 @@ const CURVES: { readonly [crv: string]: Curve } = {
     alg: 'ES384',
     length: 48,
     spkiPrefix: Buffer.from('3076301006072a8648ce3d020106052b8104002203620004', 'hex'),
+    equation: 'P-384',
   },
   'P-521': {
     kty: 'EC',
@@ -87,6 +75,7 @@ const CURVES: { readonly [crv: string]: Curve } = {
     alg: 'ES512',
     length: 66,
     spkiPrefix: Buffer.from('30819b301006072a8648ce3d020106052b810400230381860004', 'hex'),
+    equation: 'P-521',
   },
   Ed25519: {
     kty: 'OKP',
@@ -104,12 +93,35 @@ const CURVES: { readonly [crv: string]: Curve } = {
  * @throws {@link AimsError} `key.private`, `key.unsupported`, `key.malformed`
  * @see RFC 7518 section 6; RFC 8037 section 2
  */
-export function readPublicJwk(jwk: JsonObject): ReadJwk {
+export function readPublicJwk(jwk: JsonObject): ReadJwk & { readonly key: KeyObject } {
   refusePrivateMembers(jwk)
-  return jwk.kty === 'RSA' ? readRsaJwk(jwk) : readCurveJwk(jwk)
+  if (jwk.kty === 'RSA') return readRsaJwk(jwk)
+  const { read } = readCurveJwk(jwk)
+  const key = publicKeyFromSpki(read.spki)
+  if (key === undefined) throw offCurve()
+  return { ...read, key }
 }
 
-function readCurveJwk({ kty, crv, ...jwk }: JsonObject): ReadJwk {
+/**
+ * As {@link readPublicJwk}, and refuses the same, without asking node:crypto for a key of a curve: that costs as much as a
+ * signature.
+ */
+export function readJwkToCertify(jwk: JsonObject): ReadJwk & { readonly key?: KeyObject } {
+  refusePrivateMembers(jwk)
+  if (jwk.kty === 'RSA') return readRsaJwk(jwk)
+  const { read, equation, x, y } = readCurveJwk(jwk)
+  if (equation !== undefined && !isOnCurve(equation, x, y)) throw offCurve()
+  return read
+}
+
+interface CurveKey {
+  readonly read: ReadJwk & { readonly spki: Buffer }
+  readonly equation: NistCurve | undefined
+  readonly x: Buffer
+  readonly y: Buffer
+}
+
+function readCurveJwk({ kty, crv, ...jwk }: JsonObject): CurveKey {
   const name = typeof crv === 'string' ? crv : ''
   const curve = Object.hasOwn(CURVES, name) ? CURVES[name] : undefined
   if (curve === undefined || curve.kty !== kty) {
@@ -118,11 +130,14 @@ function readCurveJwk({ kty, crv, ...jwk }: JsonObject): ReadJwk {
   const x = coordinate(jwk.x, curve.length)
   const y = curve.kty === 'EC' ? coordinate(jwk.y, curve.length) : NO_COORDINATE
   const spki = Buffer.concat([curve.spkiPrefix, x.bytes, y.bytes])
-  const key = publicKeyFromSpki(spki)
-  if (key === undefined) throw new AimsError('key.malformed', 'the point is not on its curve')
   const point = curve.kty === 'EC' ? { x: x.text, y: y.text } : { x: x.text }
   const members = { crv: name, kty: curve.kty, ...point }
-  return { key, keyType: curve.keyType, defaultAlg: curve.alg, spki, ...named(members) }
+  const read = { keyType: curve.keyType, defaultAlg: curve.alg, spki, ...named(members) }
+  return { read, equation: curve.equation, x: x.bytes, y: y.bytes }
+}
+
+function offCurve(): AimsError {
+  return new AimsError('key.malformed', 'the point is not on its curve')
 }
 
 function named(members: PublicMembers): Pick<ReadJwk, 'members' | 'thumbprint'> {
@@ -147,7 +162,7 @@ function coordinate(value: JsonValue | undefined, length: number): Encoded {
 const MAX_MODULUS_BYTES = 512
 const MAX_EXPONENT_BYTES = 8
 
-function readRsaJwk(jwk: JsonObject): ReadJwk {
+function readRsaJwk(jwk: JsonObject): ReadJwk & { readonly key: KeyObject } {
   const { text: n, bytes: modulus } = unsigned(jwk.n, MAX_MODULUS_BYTES)
   const { text: e, bytes: exponent } = unsigned(jwk.e, MAX_EXPONENT_BYTES)
   // The top bit must be set in byte 256 at least: 2041 bits fill as many bytes as 2048.

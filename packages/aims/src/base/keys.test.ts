@@ -16,6 +16,7 @@ import {
   importPublicJwk,
   importVerificationKey,
   jwkThumbprint,
+  type PublicKey,
   requireFit,
   spkiBytes,
   verificationKey,
@@ -48,17 +49,19 @@ for (const [name, key] of Object.entries(PUBLIC)) {
 }
 
 for (const [name, key] of Object.entries(PUBLIC)) {
-  test(`what is kept of a ${name} key to be certified is what the key itself says`, () => {
-    const kept = importKeyToCertify(jwkOf(name)).key
-    assert.deepEqual(exportPublicJwk(kept), key.export({ format: 'jwk' }))
-    assert.equal(jwkThumbprint(kept), jwkThumbprint(key))
-    assert.deepEqual(spkiBytes(kept), key.export({ type: 'spki', format: 'der' }))
-    assert.equal(defaultAlgorithm(kept), defaultAlgorithm(key))
+  test(`a ${name} key that was read to be certified says what the key itself says`, () => {
+    const read = importKeyToCertify({ ...jwkOf(name), kid: 'one' })
+    assert.deepEqual(exportPublicJwk(read), key.export({ format: 'jwk' }))
+    assert.equal(jwkThumbprint(read), jwkThumbprint(key))
+    assert.deepEqual(spkiBytes(read), key.export({ type: 'spki', format: 'der' }))
+    assert.equal(defaultAlgorithm(read), defaultAlgorithm(key))
+    assert.equal(read.key.equals(key), true)
+    assert.equal(read.kid, 'one')
     for (const alg of Object.keys(ALGORITHMS).filter(isJwsAlgorithm)) {
-      const fits = (one: KeyObject) => answerTo(() => requireFit(alg, one))
-      assert.equal(fits(kept), fits(key), alg)
+      const fits = (one: PublicKey) => answerTo(() => requireFit(alg, one))
+      assert.equal(fits(read), fits(key), alg)
     }
-    assertRefused(() => requireFit(name === 'RSA' ? 'ES256' : 'RS256', kept), 'key.alg_mismatch')
+    assertRefused(() => requireFit(name === 'RSA' ? 'ES256' : 'RS256', read), 'key.alg_mismatch')
   })
 }
 
@@ -139,7 +142,11 @@ const REFUSED: readonly (readonly [why: string, jwk: JsonObject, code: string])[
 ]
 
 for (const [why, jwk, code] of REFUSED) {
-  test(`a JWK ${why} is refused`, () => assertRefused(() => importVerificationKey(jwk), code, [p256.x, rsa.n]))
+  test(`a JWK ${why} is refused, to verify with and to certify`, () => {
+    for (const read of [importVerificationKey, importKeyToCertify]) {
+      assertRefused(() => read(jwk), code, [p256.x, rsa.n])
+    }
+  })
 }
 
 test('property: any JWK gives a key that exports as it was, or is refused with a code [credentials.jws.12]', () => {

@@ -4,7 +4,8 @@ import { ALGORITHMS, isJwsAlgorithm, type JwsAlgorithm, signBytes } from './algo
 import { sha256Base64url } from './bytes.ts'
 import { AimsError } from './errors.ts'
 import type { JsonObject } from './json.ts'
-import { keepJwk, knownJwk, type PublicMembers, type ReadJwk, readPublicJwk } from './jwk.ts'
+import { type PublicMembers, type ReadJwk, readJwkToCertify, readPublicJwk } from './jwk.ts'
+import { KeyToCertify } from './key-to-certify.ts'
 
 /** A public key as JSON (RFC 7517), with what the key itself needs and nothing else. */
 export interface PublicJwk extends PublicMembers {
@@ -12,6 +13,9 @@ export interface PublicJwk extends PublicMembers {
   readonly kid?: string
   readonly use?: string
 }
+
+/** A public key: as node:crypto has it, or as it was read to be certified. */
+export type PublicKey = KeyObject | KeyToCertify
 
 /** A public key and the algorithm it is used with. The algorithm belongs to the key, never to the token (J1). */
 export interface VerificationKey {
@@ -95,9 +99,8 @@ export class WorkloadKey implements LocalSigner {
 }
 
 /** The algorithm a key is used with when nothing else says so: the JWS algorithm of its curve, or RS256. */
-export function defaultAlgorithm(key: KeyObject): JwsAlgorithm {
-  const known = knownJwk(key)
-  if (known !== undefined) return known.defaultAlg
+export function defaultAlgorithm(key: PublicKey): JwsAlgorithm {
+  if (key instanceof KeyToCertify) return key.defaultAlg
   const curve = key.asymmetricKeyDetails?.namedCurve
   if (key.asymmetricKeyType === 'ed25519') return 'EdDSA'
   if (key.asymmetricKeyType === 'rsa') return 'RS256'
@@ -108,9 +111,11 @@ export function defaultAlgorithm(key: KeyObject): JwsAlgorithm {
 }
 
 /** Refuses an algorithm that the key cannot be used with, and RSA keys outside 2048 to 4096 bits. */
-export function requireFit(alg: JwsAlgorithm, key: KeyObject): void {
+export function requireFit(alg: JwsAlgorithm, publicKey: PublicKey): void {
+  const isRead = publicKey instanceof KeyToCertify
   // Who read it has checked it.
-  if (knownJwk(key)?.defaultAlg === alg) return
+  if (isRead && publicKey.defaultAlg === alg) return
+  const key = isRead ? publicKey.key : publicKey
   const { keyType, curve } = ALGORITHMS[alg]
   const details = key.asymmetricKeyDetails
   if (key.asymmetricKeyType !== keyType || (curve !== undefined && details?.namedCurve !== curve)) {
@@ -135,21 +140,21 @@ export function importPublicJwk(jwk: JsonObject): KeyObject {
 
 /** A public key as a minimal JWK. `alg`, `kid` and `use` are added when given. */
 export function exportPublicJwk(
-  key: KeyObject,
+  key: PublicKey,
   extra: { readonly alg?: string; readonly kid?: string; readonly use?: string } = {},
 ): PublicJwk {
-  if (key.type !== 'public') throw new AimsError('key.private', 'only public keys are exported')
   return { ...membersOf(key), ...extra }
 }
 
-function membersOf(key: KeyObject): PublicMembers {
-  return knownJwk(key)?.members ?? (key.export({ format: 'jwk' }) as PublicMembers)
+function membersOf(key: PublicKey): PublicMembers {
+  if (key instanceof KeyToCertify) return key.members
+  if (key.type !== 'public') throw new AimsError('key.private', 'only public keys are exported')
+  return key.export({ format: 'jwk' }) as PublicMembers
 }
 
 /** RFC 7638 thumbprint, SHA-256, base64url. */
-export function jwkThumbprint(key: KeyObject): string {
-  const known = knownJwk(key)
-  if (known !== undefined) return known.thumbprint
+export function jwkThumbprint(key: PublicKey): string {
+  if (key instanceof KeyToCertify) return key.thumbprint
   const { kty, crv, x, y, n, e } = exportPublicJwk(key.type === 'public' ? key : createPublicKey(key))
   const members = kty === 'RSA' ? { e, kty, n } : kty === 'OKP' ? { crv, kty, x } : { crv, kty, x, y }
   return sha256Base64url(JSON.stringify(members))
@@ -172,23 +177,24 @@ export function verificationKey(
  * @throws {@link AimsError} `key.private`, `key.unsupported`, `key.malformed`, `key.alg_mismatch`
  */
 export function importVerificationKey(jwk: JsonObject): VerificationKey {
-  return keyFrom(readPublicJwk(jwk), jwk)
-}
-
-/** {@link importVerificationKey} for a key that gets a credential, and is asked for its JWK and thumbprint again. */
-export function importKeyToCertify(jwk: JsonObject): VerificationKey {
   const read = readPublicJwk(jwk)
-  keepJwk(read)
-  return keyFrom(read, jwk)
+  const { key, thumbprint } = read
+  return { key, thumbprint, ...useOf(read, jwk) }
 }
 
-function keyFrom({ key, keyType, defaultAlg, thumbprint }: ReadJwk, jwk: JsonObject): VerificationKey {
+/** {@link importVerificationKey} for a key that gets a credential, and refuses the same. */
+export function importKeyToCertify(jwk: JsonObject): KeyToCertify {
+  const read = readJwkToCertify(jwk)
+  return new KeyToCertify(read, useOf(read, jwk))
+}
+
+function useOf({ keyType, defaultAlg }: ReadJwk, jwk: JsonObject): Pick<VerificationKey, 'alg' | 'kid'> {
   const { alg = defaultAlg, kid } = jwk
   // Every elliptic key has one algorithm, and Ed25519 two names for it; only RSA leaves a choice.
   const fits = isJwsAlgorithm(alg) && (keyType === 'ec' ? alg === defaultAlg : ALGORITHMS[alg].keyType === keyType)
   if (!fits) throw new AimsError('key.alg_mismatch', 'alg is not a signature algorithm of this key')
   if (kid !== undefined && typeof kid !== 'string') throw new AimsError('key.malformed', 'kid is not a string')
-  return kid === undefined ? { alg, key, thumbprint } : { alg, key, thumbprint, kid }
+  return kid === undefined ? { alg } : { alg, kid }
 }
 
 /**
@@ -222,8 +228,7 @@ export function importPrivateKey(pemOrDer: string | Uint8Array): KeyObject {
 }
 
 /** SubjectPublicKeyInfo, DER. */
-export function spkiBytes(key: KeyObject): Buffer {
-  const known = knownJwk(key)?.spki
-  if (known !== undefined) return Buffer.from(known)
+export function spkiBytes(key: PublicKey): Buffer {
+  if (key instanceof KeyToCertify) return key.spki
   return (key.type === 'public' ? key : createPublicKey(key)).export({ type: 'spki', format: 'der' })
 }

@@ -1,8 +1,7 @@
-import type { KeyObject } from 'node:crypto'
 import type { Clock } from '../base/clock.ts'
 import { AimsError } from '../base/errors.ts'
 import type { AuditEvent, Observer } from '../base/event.ts'
-import { exportPublicJwk, jwkThumbprint, type PublicJwk, type Signer } from '../base/keys.ts'
+import { exportPublicJwk, jwkThumbprint, type PublicJwk, type PublicKey, type Signer } from '../base/keys.ts'
 import type { AttestedFacts } from '../credentials/attested.ts'
 import { issueJwtSvid } from '../credentials/jwt-svid/issue.ts'
 import type { Profile } from '../credentials/profile.ts'
@@ -80,7 +79,7 @@ export interface IssuanceRequest {
 
 /** A request for a credential that is bound to a key of the workload. Only the public half ever comes here. */
 export interface KeyedIssuanceRequest extends IssuanceRequest {
-  readonly publicKey: KeyObject
+  readonly publicKey: PublicKey
 }
 
 /** What an issuer works with. */
@@ -125,7 +124,7 @@ export function createIssuer(options: IssuerOptions): Issuer {
   // At most a second ahead: what is issued in the second of a revocation is of the next one.
   const revokedUntil = (subject: SpiffeId): number => options.notBefore?.(subject) ?? 0
 
-  const bindKey = async (publicKey: KeyObject, subject: SpiffeId, expiresAt: number, now: number): Promise<string> => {
+  const bindKey = async (publicKey: PublicKey, subject: SpiffeId, expiresAt: number, now: number): Promise<string> => {
     const thumbprint = jwkThumbprint(publicKey)
     if (!(await bindings.bind({ thumbprint, subject, expiresAt, now }))) {
       throw new AimsError('credential.key_reuse', 'the key belongs to another subject')

@@ -10,7 +10,7 @@ import {
   requireBoundManifest,
   verifyManifest,
 } from 'aims/attestation'
-import { AimsError, type Clock, type Observer, type VerificationKey } from 'aims/base'
+import { AimsError, type Clock, type KeyToCertify, type Observer } from 'aims/base'
 import type { AttestedFacts } from 'aims/credentials'
 import {
   CREDENTIAL_TYPES,
@@ -117,7 +117,7 @@ export function createEvidenceIssuance(options: EvidenceIssuanceOptions): Eviden
 }
 
 interface Accepted extends AcceptedEvidence {
-  readonly key: VerificationKey
+  readonly key: KeyToCertify
   readonly instance: Instance
 }
 
@@ -135,7 +135,7 @@ async function issueAll(
     correlationId,
     attested,
     appraisedRevision: entry.revision,
-    publicKey: key.key,
+    publicKey: key,
   }
   const isIssued = (type: CredentialType): boolean =>
     entry.credentialTypes.includes(type) && credentialTypes.includes(type)

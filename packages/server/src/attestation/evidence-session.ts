@@ -15,9 +15,8 @@ import {
   importVerificationKey,
   isJsonObject,
   type JsonObject,
+  type KeyToCertify,
   sha256,
-  spkiBytes,
-  type VerificationKey,
 } from 'aims/base'
 import type { TrustDomain } from 'aims/identifiers'
 import { verifyKeyProof } from 'aims/provisioning'
@@ -63,7 +62,7 @@ export interface ShownEvidence {
 
 /** What was shown, after every signature and binding has been checked, and before anybody asked whether it is enough. */
 export interface ProvenEvidence {
-  readonly key: VerificationKey
+  readonly key: KeyToCertify
   readonly thumbprint: string
   readonly evidence: readonly Authenticated[]
   /** Thumbprint of the key that vouches for the new one. */
@@ -112,7 +111,8 @@ export function createEvidenceSession(options: {
         prepared.set(type, kept)
         offers[type] = offer
       }
-      const { key, thumbprint } = importKeyToCertify(publicKey)
+      const key = importKeyToCertify(publicKey)
+      const { thumbprint } = key
       const purpose = {
         use,
         types,
@@ -122,7 +122,7 @@ export function createEvidenceSession(options: {
         ...(manifest === undefined ? {} : { manifest }),
       }
       const { id, nonce, expiresAt } = challenges.open(purpose, now)
-      const bound = { nonce, publicKey: spkiBytes(key), ...(manifest === undefined ? {} : { manifest }) }
+      const bound = { nonce, publicKey: key.spki, ...(manifest === undefined ? {} : { manifest }) }
       const audiences = Object.fromEntries(types.map((type) => [type, bindingAudience(type, bound, trustDomain)]))
       return { id, nonce, expiresAt, audiences, offers }
     },
@@ -157,8 +157,8 @@ export function createEvidenceSession(options: {
   }
 }
 
-function boundTo({ nonce, manifest }: OpenChallenge, { key }: VerificationKey): Challenge {
-  return { nonce, publicKey: spkiBytes(key), ...(manifest === undefined ? {} : { manifest }) }
+function boundTo({ nonce, manifest }: OpenChallenge, key: KeyToCertify): Challenge {
+  return { nonce, publicKey: key.spki, ...(manifest === undefined ? {} : { manifest }) }
 }
 
 function previousThumbprint(

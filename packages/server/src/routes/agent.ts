@@ -90,7 +90,7 @@ export function agentRoutes(options: AgentRoutesOptions): readonly Route[] {
       const subject = { nonce, trustDomain, thumbprint: key.thumbprint }
       verifyKeyProof(typeof keyProof === 'string' ? keyProof : '', subject, key)
     }
-    return { ...request, publicKey: key.key }
+    return { ...request, publicKey: key }
   }
   // All processes of one agent that an entry fits are given the same credential: here they are one.
   const noteInstance = async (request: IssuanceRequest, expiresAt: number): Promise<void> => {

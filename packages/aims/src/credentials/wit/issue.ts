@@ -1,8 +1,15 @@
-import { type KeyObject, randomBytes } from 'node:crypto'
+import { randomBytes } from 'node:crypto'
 import { type JwsAlgorithm, SPIFFE_ALGORITHMS } from '../../base/algorithms.ts'
 import { AimsError } from '../../base/errors.ts'
 import { signJws } from '../../base/jose.ts'
-import { defaultAlgorithm, exportPublicJwk, jwkThumbprint, requireFit, type Signer } from '../../base/keys.ts'
+import {
+  defaultAlgorithm,
+  exportPublicJwk,
+  jwkThumbprint,
+  type PublicKey,
+  requireFit,
+  type Signer,
+} from '../../base/keys.ts'
 import type { WorkloadId } from '../../identifiers/spiffe-id.ts'
 import { parseWimseId } from '../../identifiers/wimse-id.ts'
 import { ATTESTATION_CLAIM, type AttestedFacts } from '../attested.ts'
@@ -14,7 +21,7 @@ import { WIT_SHAPES } from './profiles.ts'
 export interface WitRequest {
   readonly subject: WorkloadId
   /** The workload's own key. Its private half never comes here. */
-  readonly publicKey: KeyObject
+  readonly publicKey: PublicKey
   /** The one algorithm proofs will use. Default: the one of the curve. */
   readonly confirmationAlg?: JwsAlgorithm
   /** Seconds since the epoch. */

@@ -1,10 +1,10 @@
-import { type KeyObject, randomFillSync } from 'node:crypto'
+import { randomFillSync } from 'node:crypto'
 import { ALGORITHMS, ecdsaToDer, verifyBytes } from '../../base/algorithms.ts'
 import { sha256 } from '../../base/bytes.ts'
 import { TAG } from '../../base/der.ts'
 import { DerWriter, encodeOid, encodeTime } from '../../base/der-writer.ts'
 import { AimsError } from '../../base/errors.ts'
-import { type Signer, spkiBytes } from '../../base/keys.ts'
+import { type PublicKey, type Signer, spkiBytes } from '../../base/keys.ts'
 import { readPublicKeyInfo, signatureAlgorithmDer } from '../../base/x509-algorithms.ts'
 
 /** Everything a certificate says, in DER, but the signature. */
@@ -111,7 +111,7 @@ export interface SubjectKey {
 }
 
 /** Reads the key to be certified. @throws {@link AimsError} `x509.weak_key`, `key.malformed` */
-export function readSubjectKey(publicKey: KeyObject | Uint8Array): SubjectKey {
+export function readSubjectKey(publicKey: PublicKey | Uint8Array): SubjectKey {
   const spki = publicKey instanceof Uint8Array ? publicKey : spkiBytes(publicKey)
   const { type, key } = readKeyInfo(spki)
   if (type === 'unsupported') {

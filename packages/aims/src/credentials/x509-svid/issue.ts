@@ -1,7 +1,7 @@
-import type { KeyObject } from 'node:crypto'
 import { TAG } from '../../base/der.ts'
 import { DerWriter } from '../../base/der-writer.ts'
 import { AimsError } from '../../base/errors.ts'
+import type { PublicKey } from '../../base/keys.ts'
 import { isDnsName } from '../../base/x509-names.ts'
 import { parseSpiffeId, type SpiffeId } from '../../identifiers/spiffe-id.ts'
 import { trustDomainId } from '../../identifiers/trust-domain.ts'
@@ -23,7 +23,7 @@ import {
 export interface X509SvidRequest {
   readonly spiffeId: SpiffeId
   /** The workload's own key, or its SubjectPublicKeyInfo in DER, which saves an export. Never a whole request (CSR). */
-  readonly publicKey: KeyObject | Uint8Array
+  readonly publicKey: PublicKey | Uint8Array
   /** Seconds since the epoch, whole. */
   readonly notBefore: number
   /** Seconds since the epoch, whole. Cut to the end of the CA. */

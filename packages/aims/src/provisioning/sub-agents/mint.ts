@@ -5,7 +5,8 @@ import { AimsError } from '../../base/errors.ts'
 import type { AuditEvent, Observer } from '../../base/event.ts'
 import { canonicalJson } from '../../base/jcs.ts'
 import type { JsonObject } from '../../base/json.ts'
-import { importVerificationKey, type Signer, type VerificationKey } from '../../base/keys.ts'
+import type { KeyToCertify } from '../../base/key-to-certify.ts'
+import { importKeyToCertify, type Signer } from '../../base/keys.ts'
 import { areWithin, parseRights, type Right } from '../../credentials/delegation/rights.ts'
 import { issueWit } from '../../credentials/wit/issue.ts'
 import type { VerifiedWit } from '../../credentials/wit/wit.ts'
@@ -159,7 +160,7 @@ export function createSubAgentMint(options: SubAgentMintOptions): SubAgentMint {
 interface PreparedSubAgent {
   readonly spiffeId: SpiffeId
   readonly parent: SpiffeId
-  readonly key: VerificationKey
+  readonly key: KeyToCertify
   readonly keyThumbprint: string
   readonly issuedAt: number
   readonly expiresAt: number
@@ -231,7 +232,7 @@ function prepare(
   if (!bounds.rights.every((given) => areWithin(wanted, given))) {
     throw new AimsError('provisioning.rights_exceeded', 'a sub-agent has no rights beyond those of its parent')
   }
-  const key = importVerificationKey(order.publicKey)
+  const key = importKeyToCertify(order.publicKey)
   const spiffeId = joinSubAgentId(bounds.parent, name)
   // Asked before anything is waited for: later it might be that of a revocation which these are to fall under.
   const issuedAt = Math.max(Math.floor(bounds.now), notBefore(spiffeId) ?? 0)
@@ -259,7 +260,7 @@ async function signAll(
     const { token } = await issueWit(
       {
         subject: spiffeId,
-        publicKey: key.key,
+        publicKey: key,
         confirmationAlg: key.alg,
         now: issuedAt,
         ttl: expiresAt - issuedAt,
