@@ -5,7 +5,7 @@ import { verifyJws } from '../../base/jose.ts'
 import type { JsonObject } from '../../base/json.ts'
 import type { VerificationKey } from '../../base/keys.ts'
 import type { Unsealed } from '../../base/seal.ts'
-import { withSecrets } from '../../base/secret.ts'
+import { hidingSecrets } from '../../base/secret.ts'
 import { parseWorkloadSpiffeId, type TrustDomain, trustDomainOf, type WorkloadId } from '../../identifiers/spiffe-id.ts'
 import { parseWimseId } from '../../identifiers/wimse-id.ts'
 import { readAttestedFacts } from '../attested.ts'
@@ -107,7 +107,7 @@ export function verifyWitContent(token: string, rules: WitRules): TimelessWit {
     svid,
     find: (name) => rules.confirmationKeys?.find(trustDomain, subject, name),
   })
-  const wit = withSecrets(
+  const wit = hidingSecrets(
     {
       kind: 'verified-wit' as const,
       profile,
