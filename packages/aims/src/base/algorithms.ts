@@ -117,12 +117,11 @@ export function ecdsaToDer(signature: Uint8Array, half: number): Buffer {
   der[at++] = 0x02
   der[at++] = rLength
   if (rPad === 1) der[at++] = 0
-  der.set(signature.subarray(r, half), at)
-  at += half - r
+  for (let from = r; from < half; from += 1) der[at++] = signature[from] as number
   der[at++] = 0x02
   der[at++] = sLength
   if (sPad === 1) der[at++] = 0
-  der.set(signature.subarray(s, 2 * half), at)
+  for (let from = s; from < 2 * half; from += 1) der[at++] = signature[from] as number
   return der
 }
 

@@ -1,7 +1,14 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
-import { decodeBase64, decodeBase64url, decodeUtf8, encodeBase64url, equalConstantTime } from './bytes.ts'
+import {
+  decodeBase64,
+  decodeBase64url,
+  decodeBase64urlText,
+  decodeUtf8,
+  encodeBase64url,
+  equalConstantTime,
+} from './bytes.ts'
 
 test('canonical base64 is decoded', () => {
   assert.deepEqual(decodeBase64url('Zm9v-_8'), Buffer.from([0x66, 0x6f, 0x6f, 0xfb, 0xff]))
@@ -20,7 +27,10 @@ for (const [why, text] of [
   ['a length that no encoding has', 'Zm9vZ'],
   ['a full-width letter', 'Ｚm9v'],
 ] as const) {
-  test(`base64url with ${why} is refused [credentials.jws.02]`, () => assert.equal(decodeBase64url(text), undefined))
+  test(`base64url with ${why} is refused [credentials.jws.02]`, () => {
+    assert.equal(decodeBase64url(text), undefined)
+    assert.equal(decodeBase64urlText(text), undefined)
+  })
 }
 
 for (const [why, text] of [
@@ -40,6 +50,32 @@ test('property: any text either is the encoding of what it decodes to, or is ref
       const bytes = decodeBase64url(text)
       if (bytes === undefined) assert.ok(!/^(?:[\w-]{4})*$/.test(text))
       else assert.equal(encodeBase64url(bytes), text)
+    }),
+  )
+})
+
+// One row per kind of bytes: what is text comes as text, and what may not be comes as bytes, for the parser to refuse.
+for (const [what, bytes, isText] of [
+  ['ASCII', Buffer.from('{"a":1}'), true],
+  ['letters beyond it', Buffer.from('ü😀'), true],
+  ['a byte order mark', Buffer.from('\ufeff{}'), true],
+  ['nothing', Buffer.alloc(0), true],
+  ['a replacement character', Buffer.from('\ufffd'), false],
+  ['a byte that UTF-8 does not have', Buffer.of(0x7b, 0xff, 0x7d), false],
+  ['a surrogate', Buffer.of(0xed, 0xa0, 0x80), false],
+  ['more bytes than are kept at hand', Buffer.alloc(9000, 'a'), false],
+] as const) {
+  test(`base64url of ${what} comes as ${isText ? 'text' : 'bytes'}`, () => {
+    const decoded = decodeBase64urlText(encodeBase64url(bytes))
+    assert.deepEqual(decoded, isText ? decodeUtf8(bytes) : bytes)
+  })
+}
+
+test('property: the two ways to decode base64url agree', () => {
+  fc.assert(
+    fc.property(fc.uint8Array({ maxLength: 40 }), (bytes) => {
+      const decoded = decodeBase64urlText(encodeBase64url(bytes))
+      assert.deepEqual(Buffer.from(decoded ?? ''), Buffer.from(bytes))
     }),
   )
 })

@@ -11,6 +11,23 @@ export function decodeBase64url(text: string): Buffer | undefined {
   return bytes.toString('base64url') === text ? bytes : undefined
 }
 
+/**
+ * As {@link decodeBase64url}, to text where the bytes are plainly UTF-8, and else to them: for parsers, which want text.
+ * To make a Buffer costs several times as much as to fill one.
+ */
+export function decodeBase64urlText(text: string): string | Buffer | undefined {
+  if (text.length > scratch.length) return decodeBase64url(text)
+  const length = scratch.write(text, 'base64url')
+  if (scratch.toString('base64url', 0, length) !== text) return undefined
+  const decoded = scratch.toString('utf8', 0, length)
+  return decoded.includes(REPLACEMENT) ? decodeBase64url(text) : decoded
+}
+
+// Synchronous, so one per thread is enough.
+const scratch = Buffer.allocUnsafeSlow(8192)
+/** What bytes that are not UTF-8 become, and only they and itself. */
+const REPLACEMENT = '\ufffd'
+
 /** Decodes canonical padded standard base64, or returns `undefined`. */
 export function decodeBase64(text: string): Buffer | undefined {
   const bytes = Buffer.from(text, 'base64')

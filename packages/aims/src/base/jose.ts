@@ -1,11 +1,11 @@
 import { isJwsAlgorithm, type JwsAlgorithm, verifyBytes } from './algorithms.ts'
-import { decodeBase64url } from './bytes.ts'
+import { decodeBase64url, decodeBase64urlText } from './bytes.ts'
 import { AimsError } from './errors.ts'
 import { type JsonObject, parseJsonObject } from './json.ts'
 import type { LocalSigner, Signer, VerificationKey } from './keys.ts'
 
-/** A compact JWS with any content, taken apart and NOT verified. */
-export interface UnverifiedCompactJws {
+/** What every compact JWS has, taken apart and NOT verified. */
+interface UnverifiedToken {
   /** The token exactly as received. */
   readonly token: string
   readonly alg: JwsAlgorithm
@@ -13,12 +13,16 @@ export interface UnverifiedCompactJws {
   readonly typ: string | undefined
   readonly kid: string | undefined
   readonly header: JsonObject
-  readonly payload: Buffer
   readonly signature: Buffer
 }
 
+/** A compact JWS with any content, taken apart and NOT verified. */
+export interface UnverifiedCompactJws extends UnverifiedToken {
+  readonly payload: Buffer
+}
+
 /** A compact JWS with JSON claims, taken apart and NOT verified. Nothing in it may be believed. */
-export interface UnverifiedJws extends UnverifiedCompactJws {
+export interface UnverifiedJws extends UnverifiedToken {
   readonly claims: JsonObject
 }
 
@@ -65,8 +69,8 @@ export interface DecodeOptions {
  * @see RFC 7519 section 7.2; RFC 8725
  */
 export function decodeUnverifiedJws(token: string, options: DecodeOptions = {}): UnverifiedJws {
-  const { alg, typ, kid, header, payload, signature } = decodeUnverifiedCompactJws(token, options)
-  return { token, alg, typ, kid, header, payload, signature, claims: parseJsonObject(payload) }
+  const { alg, typ, kid, header, payload, signature } = takeApart(token, options, decodeBase64urlText)
+  return { token, alg, typ, kid, header, signature, claims: parseJsonObject(payload) }
 }
 
 /**
@@ -80,6 +84,14 @@ export function decodeUnverifiedJws(token: string, options: DecodeOptions = {}):
  * @see RFC 7515 section 7.1; RFC 8725
  */
 export function decodeUnverifiedCompactJws(token: string, options: DecodeOptions = {}): UnverifiedCompactJws {
+  return takeApart(token, options, decodeBase64url)
+}
+
+function takeApart<Payload>(
+  token: string,
+  options: DecodeOptions,
+  decodePayload: (part: string) => Payload | undefined,
+): UnverifiedToken & { readonly payload: Payload } {
   const { maxLength = MAX_TOKEN_LENGTH } = options
   if (typeof token !== 'string') throw new AimsError('jose.malformed', 'not text')
   if (token.length > maxLength)
@@ -92,7 +104,7 @@ export function decodeUnverifiedCompactJws(token: string, options: DecodeOptions
   const { alg, typ, kid, header } = decodeHeader(token.slice(0, first), options.ignoredHeaders)
   if (options.typ?.includes(typ) === false) throw new AimsError('jose.wrong_type', 'typ names another kind of token')
   if (!isJwsAlgorithm(alg)) throw new AimsError('jose.unsupported_alg', 'not a supported signature algorithm')
-  const payload = decodeBase64url(token.slice(first + 1, second))
+  const payload = decodePayload(token.slice(first + 1, second))
   const signature = decodeBase64url(token.slice(second + 1))
   if (payload === undefined || signature === undefined) throw new AimsError('jose.malformed', 'not canonical base64url')
   if (signature.length === 0) throw new AimsError('jose.malformed', 'the signature is empty')
@@ -167,11 +179,23 @@ function readHeader(part: string): Header {
  * Checks the signature of a decoded JWS under one key, with exactly an algorithm of that key.
  * False for any mismatch, also of the algorithm; nothing else is checked.
  */
-export function verifyJws(jws: UnverifiedCompactJws, key: VerificationKey): boolean {
+export function verifyJws(jws: UnverifiedToken, key: VerificationKey): boolean {
   const { algs } = key
   if (jws.alg !== key.alg && algs?.includes(jws.alg) !== true) return false
-  const end = jws.token.lastIndexOf('.')
-  return verifyBytes(jws.alg, key.key, Buffer.from(jws.token.slice(0, end), 'latin1'), jws.signature)
+  return verifyBytes(jws.alg, key.key, signedPart(jws.token), jws.signature)
+}
+
+// Verification is synchronous, so one per thread is enough; and tokens of a kind are about as long as each other.
+const scratch = Buffer.allocUnsafeSlow(MAX_TOKEN_LENGTH)
+let signed = scratch
+
+// To make a view of a Buffer, or a Buffer, costs several times as much as to fill one.
+function signedPart(token: string): Uint8Array {
+  const length = token.lastIndexOf('.')
+  if (length > scratch.length) return Buffer.from(token.slice(0, length), 'latin1')
+  scratch.write(token, 0, length, 'latin1')
+  if (signed.length !== length) signed = scratch.subarray(0, length)
+  return signed
 }
 
 /** Claims or header to be signed: JSON values, `undefined` members left out. */
