@@ -380,7 +380,10 @@ test('before the server was reached nothing is known, and the backend keeps tryi
   await assert.rejects(backend.snapshot(workload), { code: 'operation.server_unreachable' })
   await Promise.race([backend.ready, sleep(5000, undefined, { ref: false })])
   assert.equal((await backend.snapshot(workload)).identities.length, 1)
-  assert.deepEqual(lines, ['aims agent: operation.server_unreachable: away', 'aims agent: the server answers again'])
+  assert.deepEqual(lines, [
+    'aims agent: operation.server_unreachable: away',
+    'aims agent: the server answers again, after operation.server_unreachable',
+  ])
   backend.close()
 })
 

@@ -1,5 +1,5 @@
 import type { AttestationResult } from 'aims/attestation'
-import { AimsError, type ApiClient, type Clock } from 'aims/base'
+import { AimsError, type ApiClient, type Clock, troubleLog } from 'aims/base'
 import { bundleSource, type RevocableCredential, type TrustBundle, verifyJwtSvid } from 'aims/credentials'
 import { type TrustDomain, trustDomainOf } from 'aims/identifiers'
 import {
@@ -16,7 +16,6 @@ import { pause } from './pause.ts'
 import { type AgentRevocations, followForWorkloads } from './revocations/agent-revocations.ts'
 import { revocableToken } from './revocations/revocable.ts'
 import type { ServerClient, TrustDomainState } from './server-client.ts'
-import { troubleLog } from './trouble-log.ts'
 import type { ChangeScope, WorkloadBackend, WorkloadIdentity, WorkloadSnapshot } from './workload-backend.ts'
 
 /** A backend that gets everything from an AIMS server. */
@@ -90,7 +89,7 @@ export function startServerBackend(options: ServerBackendOptions): ServerBackend
   }
   const identities = createIdentityCache({ server, clock, random, due, stands, replaceWithin, isRevoked })
   const jwts = createJwtCache(server, clock, stands, isRevoked)
-  const trouble = troubleLog(options.log)
+  const trouble = troubleLog('aims agent', options.log)
   const first = Promise.withResolvers<void>()
   // Nobody has to wait for it.
   first.promise.catch(() => undefined)

@@ -272,27 +272,25 @@ async function start(config: Configuration, options: ServerOptions, undo: (() =>
     svid = next
     https.use(next)
   }
-  const complain = (error: unknown): void =>
-    say(`aims server: ${error instanceof Error ? error.message : 'tick failed'}`)
   const stopChores = keepDoing(
-    [
-      downstream.prune,
-      authorities.advance,
-      keepOwnSvid,
-      federation.advance,
-      ...Object.values(refusals).map((one) => () => one.flush()),
-      () => core.bindings.purge(steady()),
-      () => things.purge(steady()),
-      () => tokens.purge(steady()),
-      revocations.purge,
-      () => register.purge(steady()),
-      () => web?.reload(),
-    ],
-    { interval: TICK, failed: complain },
+    {
+      'servers below': downstream.prune,
+      authorities: authorities.advance,
+      'own identity': keepOwnSvid,
+      federation: federation.advance,
+      ...Object.fromEntries(Object.entries(refusals).map(([at, one]) => [`refusals at ${at}`, () => one.flush()])),
+      'bindings of keys': () => core.bindings.purge(steady()),
+      'attested machines': () => things.purge(steady()),
+      'join tokens': () => tokens.purge(steady()),
+      revocations: revocations.purge,
+      'retired identities': () => register.purge(steady()),
+      'certificate of the web': () => web?.reload(),
+    },
+    { interval: TICK, log: say },
   )
   undo.push(stopChores)
-  // A tainted authority: not in a few seconds, now.
-  undo.push(identity.onChange(() => void keepOwnSvid().catch(complain)))
+  // A tainted authority: not in a few seconds, now. What keeps it from that is told by the chore.
+  undo.push(identity.onChange(() => void keepOwnSvid().catch(() => undefined)))
   for (const { profile, until } of config.profiles) {
     if (until > clock()) continue
     const last = new Date((until - 1) * 1000).toISOString().slice(0, 10)

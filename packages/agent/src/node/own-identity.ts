@@ -1,9 +1,8 @@
 import type { EvidenceCollector } from 'aims/attestation'
-import { AimsError, type Clock } from 'aims/base'
+import { AimsError, type Clock, troubleLog } from 'aims/base'
 import type { TrustDomain } from 'aims/identifiers'
 import { type AgentIdentity, attestAgent, type IdentityServer, renewAgent, signerOfChain } from 'aims/provisioning'
 import { pause } from '../pause.ts'
-import { troubleLog } from '../trouble-log.ts'
 import type { IdentityFile } from './identity-file.ts'
 
 /** The agent's own identity, attested and renewed in the background. */
@@ -62,7 +61,7 @@ export function keepOwnIdentity(options: OwnIdentityOptions): OwnIdentity {
   const { trustDomain, server, collector, file, clock, random } = options
   const stopping = new AbortController()
   const { signal } = stopping
-  const trouble = troubleLog(options.log)
+  const trouble = troubleLog('aims agent', options.log)
   const first = Promise.withResolvers<void>()
   // Nobody has to wait for it.
   first.promise.catch(() => undefined)

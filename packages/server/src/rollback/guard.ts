@@ -1,6 +1,14 @@
 import { randomUUID } from 'node:crypto'
 import type { DatabaseSync } from 'node:sqlite'
-import { AimsError, type AuditEvent, type Clock, type KeyEncryptionKey, type Observer } from 'aims/base'
+import {
+  AimsError,
+  type AuditEvent,
+  type Clock,
+  type KeyEncryptionKey,
+  type Observer,
+  type TroubleLog,
+  troubleLog,
+} from 'aims/base'
 import { type AuditLog, type AuditReader, parseCheckpoint, parseUnverifiedNote } from 'aims/monitoring'
 import type { Meta } from '../store/meta.ts'
 import type { Seal } from '../store/seal.ts'
@@ -60,14 +68,15 @@ export function openRollbackGuard(options: RollbackGuardOptions): RollbackGuard 
   let withdrawals = seen?.withdrawals ?? []
   const timers: NodeJS.Timeout[] = []
   let soon: NodeJS.Timeout | undefined
-  let complain = (_: string): void => undefined
+  let trouble: TroubleLog | undefined
   // A memory that could not be written stays behind, which refuses nothing that is right.
   const attempt = (): void => {
     soon = undefined
     try {
       remember()
+      trouble?.over('written again')
     } catch (error) {
-      complain(`aims server: ${error instanceof Error ? error.message : 'the rollback memory cannot be written'}`)
+      trouble?.tell(error, error instanceof Error ? error.message : 'it cannot be written')
     }
   }
 
@@ -110,7 +119,7 @@ export function openRollbackGuard(options: RollbackGuardOptions): RollbackGuard 
       // From here on a file that is missing is missed.
       if (meta.counter('generation') === 0) seal.transaction(() => meta.set('generation', '1'))
       remember()
-      complain = say
+      trouble = troubleLog('aims server: rollback memory', say)
       timers.push(setInterval(attempt, TICK).unref())
       seal.onChange(() => {
         soon ??= setTimeout(attempt, SOON).unref()

@@ -4,10 +4,12 @@ import { copyFileSync, cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, wri
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, test } from 'node:test'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { type ApiClient, apiClient, type JsonValue, parseJsonObject } from 'aims/base'
 import { parseBundle } from 'aims/credentials'
 import { parseTrustDomain } from 'aims/identifiers'
 import { AuditReader, type AuditRecord } from 'aims/monitoring'
+import { eventuallyTrue } from '../../../../test/support/eventually.ts'
 import { type AdminClient, adminClient } from '../admin-client.ts'
 import { loadConfig } from '../config/config.ts'
 import type { Configuration } from '../config/settings.ts'
@@ -258,4 +260,32 @@ test('the store of a server that runs is not taken back', async () => {
   await run(settings, async () => {
     await assert.rejects(downgradeStore(settings), { code: 'storage.locked' })
   })
+})
+
+test('a memory that cannot be written is told of once, and when it is written again', async () => {
+  const settings = await config()
+  const file = settings['rollback.file']
+  const lines: string[] = []
+  const attempts = (): readonly string[] => lines.filter((line) => line.includes('rollback memory'))
+  await run(
+    settings,
+    async (admin) => {
+      // Where the new one is begun lies something that is not taken away.
+      mkdirSync(`${file}.new`)
+      for (const id of ['a', 'b', 'c']) {
+        await create(id)(admin)
+        await eventuallyTrue(async () => attempts().length > 0)
+        // The next change is a moment of its own.
+        await sleep(300)
+      }
+      rmSync(`${file}.new`, { recursive: true })
+      await create('d')(admin)
+      await eventuallyTrue(async () => attempts().length > 1)
+    },
+    { log: (line) => lines.push(line) },
+  )
+  assert.deepEqual(attempts(), [
+    `aims server: rollback memory: operation.rollback_file_unwritable: ${file}: cannot be written`,
+    'aims server: rollback memory: written again, after operation.rollback_file_unwritable',
+  ])
 })

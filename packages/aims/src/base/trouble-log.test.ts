@@ -1,13 +1,13 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { AimsError } from 'aims/base'
+import { AimsError } from './errors.ts'
 import { troubleLog } from './trouble-log.ts'
 
 const away = (id: string): AimsError => new AimsError('operation.server_unreachable', `no answer (id ${id})`)
 
 test('the same trouble is told once, another one again, and the end of it once', () => {
   const lines: string[] = []
-  const trouble = troubleLog((line) => lines.push(line))
+  const trouble = troubleLog('aims agent', (line) => lines.push(line))
   trouble.over('the server answers again')
   trouble.tell(away('1'), 'cannot reach the server')
   trouble.tell(away('2'), 'cannot reach the server')
