@@ -127,6 +127,7 @@ export const authentication: readonly Requirement[] = [
     ['03', 'OURS', 'implemented', 'proofs carry audience, expiry, jti and the hash of the WIT'],
     ['04', 'OURS', 'implemented', 'HTTP signatures cover method and audience besides the target'],
     ['05', 'MUST', 'implemented', 'relay and replay are countered by lifetime, audience, jti and binding to the request'],
+    ['06', 'MUST NOT', 'implemented', 'MO-5: what was authenticated before goes on after a revocation: streams and WebSockets that are open are cut'],
   ]),
   ...topic('authentication', 'mcp', 'MCP 2026-07-28, Streamable HTTP and authorization; RFC 9728', [
     ['01', 'MUST', 'implemented', 'every request is authenticated: messages, the stream, and the end of a session, each by a proof of its own'],

@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto'
 import type { Authenticator } from '../authentication/authenticate.ts'
 import type { Principal } from '../authentication/principal.ts'
 import { createNotes } from '../base/notes.ts'
+import { endResponseWith } from './end-with.ts'
 import { type AdapterOptions, type NodeRequest, type NodeResponse, sendProblem, toIncomingRequest } from './incoming.ts'
 import { signWhereDemanded } from './signing-response.ts'
 
@@ -29,7 +30,9 @@ export async function admit(
     const answersUnsigned = 'stream' in response
     const principal = await authenticator.authenticate({ ...incoming, answersUnsigned }, options)
     if (!answersUnsigned) signWhereDemanded(response, authenticator, principal, correlationId, options)
-    return rememberCaller(request, { principal, correlationId })
+    const caller = rememberCaller(request, { principal, correlationId })
+    endResponseWith(response, authenticator, caller)
+    return caller
   } catch (error) {
     sendProblem(response, authenticator.problem(error, correlationId, options))
     return undefined

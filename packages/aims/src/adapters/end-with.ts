@@ -1,17 +1,34 @@
-const LONGEST_TIMER = 2_147_483_647
+import type { Authenticator } from '../authentication/authenticate.ts'
+import type { Caller } from './admit.ts'
+import type { NodeResponse } from './incoming.ts'
 
 /** Something open that a caller has: a response that streams, a WebSocket. */
 export interface Open {
+  readonly destroyed: boolean
   destroy(): unknown
   once(event: 'close', listener: () => void): unknown
 }
 
-/**
- * Ends what a caller has open when its credential ends: it was proven when that was opened, and nobody asks again.
- *
- * @param expiresAt - Seconds since the epoch, as is `now`.
- */
-export function endWith(open: Open, { expiresAt }: { readonly expiresAt: number }, now: number): void {
-  const timer = setTimeout(() => open.destroy(), Math.min((expiresAt - now) * 1000, LONGEST_TIMER)).unref()
-  open.once('close', () => clearTimeout(timer))
+/** Ends what a caller has open when its credential counts no more: it was proven when that was opened, and nobody asks again. */
+export function endWith(
+  open: Open,
+  authenticator: Authenticator,
+  caller: Caller,
+  end: () => void = () => open.destroy(),
+): void {
+  // Nobody would tell that it is closed.
+  if (open.destroyed) return
+  const { stop } = authenticator.watch(caller, end)
+  open.once('close', stop)
 }
+
+/** As {@link endWith}, for a response: with HTTP/2 only its own stream, and so that it does not look complete. */
+export function endResponseWith(response: NodeResponse, authenticator: Authenticator, caller: Caller): void {
+  if ('stream' in response) {
+    const { stream } = response
+    endWith(stream, authenticator, caller, () => stream.close(CANCEL))
+  } else endWith(response, authenticator, caller)
+}
+
+// RFC 9113 section 7.
+const CANCEL = 8

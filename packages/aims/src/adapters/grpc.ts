@@ -4,7 +4,8 @@ import type { Authenticator } from '../authentication/authenticate.ts'
 import type { RawHeaders } from '../authentication/carriage.ts'
 import type { IncomingRequest } from '../authentication/request.ts'
 import type { RouteRequirements } from '../authentication/route.ts'
-import { AimsError } from '../base/errors.ts'
+import type { Watch } from '../authentication/watch.ts'
+import { AimsError, type AimsErrorCode } from '../base/errors.ts'
 import type { WitSource } from '../credentials/wit/source.ts'
 import { rememberCaller } from './admit.ts'
 import { type ProofTokenOptions, tokenProver } from './outgoing.ts'
@@ -21,6 +22,8 @@ export type Grpc = Pick<
  * An interceptor for a gRPC server that authenticates every call: `callerOf(call.metadata)` says who calls. Calls that are
  * refused end with a status, and no handler sees them.
  *
+ * A call ends with `UNAUTHENTICATED` and `authentication.ended` when the credential of its caller expires or was revoked.
+ *
  * A call is a stream of messages: proofs that name a body are refused. There is no mTLS here. grpc-js has dropped all
  * `authorization` but the first before anybody sees them.
  */
@@ -29,25 +32,45 @@ export function authenticatedCalls(
   authenticator: Authenticator,
   options: RouteRequirements = {},
 ): ServerInterceptor {
-  return ({ path }, call) =>
-    new grpc.ServerInterceptingCall(call, {
+  return ({ path }, call) => {
+    let watch: Watch | undefined
+    let isOver = false
+    return new grpc.ServerInterceptingCall(call, {
       start(next) {
         next({
           async onReceiveMetadata(metadata, pass) {
             const correlationId = randomUUID()
             try {
               const principal = await authenticator.authenticate(incoming(path, metadata, correlationId), options)
-              rememberCaller(metadata, { principal, correlationId })
+              const caller = rememberCaller(metadata, { principal, correlationId })
+              // It has gone away meanwhile.
+              if (isOver) return
+              watch = authenticator.watch(caller, () => {
+                isOver = true
+                call.sendStatus({ code: grpc.status.UNAUTHENTICATED, details: ENDED })
+              })
             } catch (error) {
               const { status, body } = authenticator.problem(error, correlationId, options)
               return call.sendStatus({ code: codeOf(grpc.status, status), details: body })
             }
             pass(metadata)
           },
+          // A client that does not take its status may still send.
+          onReceiveMessage(message, pass) {
+            if (!isOver) pass(message)
+          },
+          // Of every call: also when it has got its status.
+          onCancel() {
+            isOver = true
+            watch?.stop()
+          },
         })
       },
     })
+  }
 }
+
+const ENDED: AimsErrorCode = 'authentication.ended'
 
 /** Whom calls prove themselves to, and how. Answers of gRPC come over HTTP/2, where they cannot be signed. */
 export type ProvingCallOptions = ProofTokenOptions

@@ -1,10 +1,13 @@
-import type { IncomingMessage } from 'node:http'
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { Http2ServerResponse } from 'node:http2'
 import { TLSSocket } from 'node:tls'
 import type { Context, MiddlewareHandler } from 'hono'
 import type { Authenticator } from '../authentication/authenticate.ts'
 import { peerCertificatesOf } from '../authentication/mtls/material.ts'
 import type { IncomingRequest } from '../authentication/request.ts'
 import { type Caller, callerOf as callerOfContext, rememberCaller } from './admit.ts'
+import { endResponseWith } from './end-with.ts'
+import { endEventsWith } from './event-stream.ts'
 import { type AdapterOptions, toRawHeaders } from './incoming.ts'
 import { admitWeb, signedWhereDemanded } from './web.ts'
 
@@ -24,13 +27,17 @@ export function authenticated(authenticator: Authenticator, options: AdapterOpti
     if (admitted instanceof Response) return admitted
     c.req.raw = admitted.request
     // By the context: other middleware may replace the request once more.
-    rememberCaller(c, admitted.caller)
+    const { caller } = admitted
+    rememberCaller(c, caller)
+    const outgoing: ServerResponse | Http2ServerResponse | undefined = c.env?.outgoing
+    if (outgoing !== undefined) endResponseWith(outgoing, authenticator, caller)
     await next()
     const signed = await signedWhereDemanded(authenticator, admitted, c.res, options)
-    if (signed === c.res) return undefined
+    const response = outgoing === undefined ? endEventsWith(signed, authenticator, caller) : signed
+    if (response === c.res) return undefined
     // Hono would add the fields of the response that is replaced.
     c.res = undefined
-    c.res = signed
+    c.res = response
     return undefined
   }
 }

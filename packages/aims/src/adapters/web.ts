@@ -3,6 +3,7 @@ import type { Authenticator } from '../authentication/authenticate.ts'
 import type { IncomingRequest } from '../authentication/request.ts'
 import { AimsError } from '../base/errors.ts'
 import { type Caller, rememberCaller } from './admit.ts'
+import { endEventsWith } from './event-stream.ts'
 import { type AdapterOptions, MAX_BODY, REQUEST_REFUSALS, toRawHeaders } from './incoming.ts'
 import { type BodyRefusals, readBefore } from './read-message.ts'
 import { readStream } from './read-stream.ts'
@@ -25,6 +26,9 @@ export type WebHandler<Rest extends readonly unknown[]> = (
  * Such a `Request` has joined header fields. One that was sent twice is no longer a token, and is refused as malformed,
  * unless the server has dropped the second before, as Node does with `Authorization`: then the first is looked at, and nobody
  * sees the second. There is no mTLS here.
+ *
+ * A response of `text/event-stream` breaks off when the credential of its caller expires or was revoked; what streams otherwise
+ * asks `authenticator.watch`.
  */
 export function protect<Rest extends readonly unknown[]>(
   authenticator: Authenticator,
@@ -35,7 +39,8 @@ export function protect<Rest extends readonly unknown[]>(
     const admitted = await admitWeb(authenticator, request, options)
     if (admitted instanceof Response) return admitted
     const answered = await handler(admitted.request, admitted.caller, ...rest)
-    return signedWhereDemanded(authenticator, admitted, answered, options)
+    const signed = await signedWhereDemanded(authenticator, admitted, answered, options)
+    return endEventsWith(signed, authenticator, admitted.caller)
   }
 }
 

@@ -1,5 +1,5 @@
 import type { Check } from '../base/check.ts'
-import type { AimsError } from '../base/errors.ts'
+import type { AimsError, AimsErrorCode } from '../base/errors.ts'
 import type { AuditEvent } from '../base/event.ts'
 import { withoutSecrets } from '../base/secret-text.ts'
 import type { Principal } from './principal.ts'
@@ -31,6 +31,23 @@ export function compatUseOf(request: IncomingRequest, principal: Principal, corr
 /** A caller proved who it is, and its request goes on. */
 export function successOf(request: IncomingRequest, principal: Principal, correlationId: string): AuditEvent {
   return { type: 'authentication.succeeded', ...useOf(request, principal, correlationId), decision: 'allow' }
+}
+
+/** What a caller had open beyond its request was ended: its credential does not count any more. */
+export function endedOf(
+  { id, credential, method }: Principal,
+  reason: AimsErrorCode,
+  correlationId: string,
+): AuditEvent {
+  return {
+    type: 'authentication.ended',
+    agent: { id, credential, method },
+    resource: { type: 'request', id: correlationId },
+    action: 'continue',
+    decision: 'deny',
+    reasons: [reason],
+    correlationId,
+  }
 }
 
 function useOf(

@@ -16,6 +16,7 @@ import { trailOf } from './refusal/trail.ts'
 import type { AuthenticatorOptions, IncomingRequest, Judge } from './request.ts'
 import { bindingOf, methodsOf, type RouteRequirements, requirePeer } from './route.ts'
 import { sharedState } from './shared-state.ts'
+import { createWatcher, type Watch, type WatchedCaller } from './watch.ts'
 import { DEFAULT_MAX_LIFETIME } from './wpt/verify.ts'
 
 /** Tells who calls. */
@@ -37,6 +38,14 @@ export interface Authenticator {
    * service always does. `undefined`: it goes out as it is. The adapters ask.
    */
   responseSigner(principal: Principal): ResponseSigner | undefined
+  /**
+   * For what goes on beyond its request, a WebSocket or a stream: calls `onEnd`, once, when a new request with the same
+   * credential would be refused, because it was revoked or has expired, its authority has gone, or no current list says
+   * anything. That is noticed within a second, and recorded (`authentication.ended`). The adapters do this themselves.
+   *
+   * Stop it when what is open was closed.
+   */
+  watch(caller: WatchedCaller, onEnd: (reason: AimsError) => void): Watch
   /** What to answer when `authenticate` has thrown `error` for the request with this id, under the same route. */
   problem(error: unknown, id: string, route?: RouteRequirements): ProblemResponse
 }
@@ -70,6 +79,7 @@ export function createAuthenticator(options: AuthenticatorOptions): Authenticato
   return {
     methods,
     responseSigner: (principal) => signers.get(principal),
+    watch: createWatcher({ clock, observer }),
     problem: (error, id, route = {}) => problemFor(error, id, route.accept ?? methods),
     async authenticate(request, route = {}) {
       const id = request.id ?? randomUUID()

@@ -1,4 +1,5 @@
 import { AimsError } from '../base/errors.ts'
+import type { VerifiedX509Svid } from '../credentials/x509-svid/x509-svid.ts'
 import { forwardedPrincipal, proxiesOf } from './by-forwarding.ts'
 import { requireLiveCertificate, verifyChain } from './mtls/chain.ts'
 import { certificatePrincipal } from './principal.ts'
@@ -13,9 +14,12 @@ export function certificateJudge(options: AuthenticatorOptions): Judge {
   return (given) => {
     const { request, accepted, now } = given
     const { peerCertificates: chain = [] } = request
-    const svid = verifyChain(chain, { bundles, mode, ed25519, now })
-    requireLiveCertificate(revocations, svid, now)
-    const peer = certificatePrincipal(svid)
+    const judge = (at: number): VerifiedX509Svid => {
+      const svid = verifyChain(chain, { bundles, mode, ed25519, now: at })
+      requireLiveCertificate(revocations, svid, at)
+      return svid
+    }
+    const peer = certificatePrincipal(judge(now), judge)
     const proxies = proxiesOf(options, peer)
     const method = proxies.length > 0 ? 'forwarded' : 'mtls'
     if (!accepted.includes(method)) {

@@ -3,7 +3,7 @@ import { requireNotRevoked } from '../credentials/revocation/require.ts'
 import type { IdMatcher } from '../identifiers/matcher.ts'
 import { trustDomainOf } from '../identifiers/spiffe-id.ts'
 import { readForwardedCertificate } from './forwarded-certificate.ts'
-import { makePrincipal, type Principal } from './principal.ts'
+import { makePrincipal, type Principal, type PrincipalFacts, requireStanding } from './principal.ts'
 import type { AuthenticatorOptions, Case } from './request.ts'
 
 /** A proxy that ends TLS in front of this service, and whom it may speak for. */
@@ -42,13 +42,19 @@ export function forwardedPrincipal(
     throw new AimsError('proof.binding_missing', 'what a proxy says names nothing of the request')
   }
   // Of its certificate nothing is known but whose it was, so any revocation of its identity counts.
-  requireNotRevoked(revocations, { kind: 'x509-svid', subject: id, issuedAt: undefined }, now)
-  return makePrincipal({
+  const requireLive = (at: number): void =>
+    requireNotRevoked(revocations, { kind: 'x509-svid', subject: id, issuedAt: undefined }, at)
+  requireLive(now)
+  const facts: PrincipalFacts = {
     id,
     method: 'forwarded',
     via: peer.id,
     credential: { type: 'x509-svid', id: hash ?? 'unknown' },
     covers: { method: false, target: false, body: false },
     expiresAt: peer.expiresAt,
+  }
+  return makePrincipal(facts, (at) => {
+    requireStanding(peer, at)
+    requireLive(at)
   })
 }

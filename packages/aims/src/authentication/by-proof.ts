@@ -1,9 +1,9 @@
 import type { Clock } from '../base/clock.ts'
 import { AimsError } from '../base/errors.ts'
-import { requireNotRevoked } from '../credentials/revocation/require.ts'
+import { requireLiveWit } from '../credentials/revocation/require.ts'
 import { compatUseOf } from './audit.ts'
 import { type RawHeaders, singleField } from './carriage.ts'
-import { makePrincipal } from './principal.ts'
+import { makePrincipal, type PrincipalFacts } from './principal.ts'
 import { DEFAULT_PROFILES, requireProfile, requireProfileFor } from './profile-policy.ts'
 import { type AuthenticatorOptions, type Judge, judgeAfter, readBody, timeAfter } from './request.ts'
 import type { SharedState } from './shared-state.ts'
@@ -44,10 +44,8 @@ export function proofJudge(options: AuthenticatorOptions, { verifyWit, marks }: 
     const consuming = consumeProof(proof, replays, later)
     if (consuming !== undefined) await consuming
     // Last of all, because the body may have taken its time.
-    const { subject, issuedAt, confirmation } = wit
-    const keyThumbprint = () => confirmation.thumbprint
-    requireNotRevoked(revocations, { kind: 'wit', subject, issuedAt, id: wit.id, keyThumbprint }, later)
-    const principal = makePrincipal({
+    requireLiveWit(revocations, wit, later)
+    const facts: PrincipalFacts = {
       id: wit.subject,
       method: 'wit+wpt',
       profile,
@@ -56,7 +54,8 @@ export function proofJudge(options: AuthenticatorOptions, { verifyWit, marks }: 
       expiresAt: wit.expiresAt,
       ...(wit.attested === undefined ? {} : { attested: wit.attested }),
       ...(wit.delegation === undefined ? {} : { delegation: wit.delegation }),
-    })
+    }
+    const principal = makePrincipal(facts, (at) => requireLiveWit(revocations, verifyWit(profile, carried.wit, at), at))
     if (profile !== 'wimse') await observer.record(compatUseOf(request, principal, id))
     return principal
   }

@@ -1,5 +1,5 @@
 import { AimsError } from '../base/errors.ts'
-import { requireNotRevoked } from '../credentials/revocation/require.ts'
+import { requireLiveWit } from '../credentials/revocation/require.ts'
 import { compatUseOf } from './audit.ts'
 import { checkSignedBody } from './http-signature/check.ts'
 import { type ResponseSigner, responseSigner } from './http-signature/responses.ts'
@@ -9,7 +9,7 @@ import {
   consumeNonce,
   type RequestSignatureExpectations,
 } from './http-signature/verify-request.ts'
-import { makePrincipal, type Principal } from './principal.ts'
+import { makePrincipal, type Principal, type PrincipalFacts } from './principal.ts'
 import { DEFAULT_PROFILES, requireProfile, requireProfileFor } from './profile-policy.ts'
 import { type AuthenticatorOptions, type Judge, judgeAfter, readBody, timeAfter } from './request.ts'
 import type { SharedState } from './shared-state.ts'
@@ -49,19 +49,18 @@ export function signatureJudge(
     const consuming = consumeNonce(checked, replays, later)
     if (consuming !== undefined) await consuming
     // Last of all, because the body may have taken its time.
-    const { subject, issuedAt, confirmation } = wit
-    const keyThumbprint = () => confirmation.thumbprint
-    requireNotRevoked(revocations, { kind: 'wit', subject, issuedAt, id: wit.id, keyThumbprint }, later)
-    const principal = makePrincipal({
-      id: subject,
+    requireLiveWit(revocations, wit, later)
+    const facts: PrincipalFacts = {
+      id: wit.subject,
       method: 'http-signature',
       profile,
-      credential: { type: 'wit', id: wit.id ?? confirmation.thumbprint },
+      credential: { type: 'wit', id: wit.id ?? wit.confirmation.thumbprint },
       covers: { method: true, target: true, body, response: signer !== undefined },
       expiresAt: wit.expiresAt,
       ...(wit.attested === undefined ? {} : { attested: wit.attested }),
       ...(wit.delegation === undefined ? {} : { delegation: wit.delegation }),
-    })
+    }
+    const principal = makePrincipal(facts, (at) => requireLiveWit(revocations, verifyWit('wimse', carried.wit, at), at))
     if (signer !== undefined) signers.set(principal, signer)
     if (profile !== 'wimse') await observer.record(compatUseOf(request, principal, id))
     return principal

@@ -92,6 +92,7 @@ export type { ReplayStore } from './replay/replay-store.ts'
 export { openSqliteReplayStore, type SqliteReplayStore, type SqliteReplayStoreOptions } from './replay/sqlite.ts'
 export type { AuthenticatorOptions, IncomingRequest, UnseenBody } from './request.ts'
 export type { RouteRequirements } from './route.ts'
+export type { Watch, WatchedCaller } from './watch.ts'
 export { BODY_DIGEST_CLAIM, bodyDigest } from './wpt/body-digest.ts'
 export {
   createWpt,

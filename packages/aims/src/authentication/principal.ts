@@ -1,3 +1,5 @@
+import { AimsError } from '../base/errors.ts'
+import { createNotes } from '../base/notes.ts'
 import { createSealer, type Sealed, type Unsealed } from '../base/seal.ts'
 import type { AttestedFacts } from '../credentials/attested.ts'
 import type { Delegation } from '../credentials/delegation/delegation.ts'
@@ -76,21 +78,22 @@ export type PrincipalFacts = Omit<Unsealed<Principal>, 'kind' | 'trustDomain' | 
   readonly covers: Omit<Covers, 'response'> & { readonly response?: boolean }
 }
 
-const sealer = createSealer<Principal>()
+/** Judges once more, at a later time, what a principal was made by. @throws {@link AimsError} what a new request with it gets */
+export type JudgeAgain = (now: number) => void
 
-/** Makes a principal. For the judges of this layer, once nothing is left to check. */
-export function makePrincipal({
-  id,
-  method,
-  profile,
-  via,
-  credential,
-  covers,
-  expiresAt,
-  attested,
-  delegation,
-}: PrincipalFacts): Principal {
-  return sealer.seal({
+const sealer = createSealer<Principal>()
+const judges = createNotes<JudgeAgain>()
+
+/**
+ * Makes a principal. For the judges of this layer, once nothing is left to check.
+ *
+ * @param judgeAgain - For what goes on beyond its request. Default: until the credential expires.
+ */
+export function makePrincipal(
+  { id, method, profile, via, credential, covers, expiresAt, attested, delegation }: PrincipalFacts,
+  judgeAgain?: JudgeAgain,
+): Principal {
+  const principal: Unsealed<Principal> = {
     kind: 'principal',
     id,
     trustDomain: trustDomainOf(id),
@@ -108,7 +111,22 @@ export function makePrincipal({
     expiresAt,
     ...(attested === undefined ? {} : { attested }),
     ...(delegation === undefined ? {} : { delegation: frozen(delegation) }),
-  })
+  }
+  // Before it is frozen, when a note is cheap.
+  if (judgeAgain !== undefined) judges.put(principal, judgeAgain)
+  return sealer.seal(principal)
+}
+
+/**
+ * Refuses a principal whose credential would not be accepted for a new request: it has expired, was revoked, its authority has
+ * gone, or nobody knows.
+ *
+ * @throws {@link AimsError} `credential.*`, `x509.*`
+ */
+export function requireStanding(principal: Principal, now: number): void {
+  const judgeAgain = judges.get(principal)
+  if (judgeAgain !== undefined) judgeAgain(now)
+  else if (!(now < principal.expiresAt)) throw new AimsError('credential.expired', 'the credential has expired')
 }
 
 function frozen({ parent, rights }: Delegation): Delegation {
@@ -116,14 +134,18 @@ function frozen({ parent, rights }: Delegation): Delegation {
 }
 
 /** The principal at the other end of a connection whose certificate was verified. */
-export function certificatePrincipal({ subject, serialNumber, expiresAt }: VerifiedX509Svid): Principal {
-  return makePrincipal({
+export function certificatePrincipal(
+  { subject, serialNumber, expiresAt }: VerifiedX509Svid,
+  judgeAgain?: JudgeAgain,
+): Principal {
+  const facts: PrincipalFacts = {
     id: subject,
     method: 'mtls',
     credential: { type: 'x509-svid', id: serialNumber },
     covers: { method: true, target: true, body: true, response: true },
     expiresAt,
-  })
+  }
+  return makePrincipal(facts, judgeAgain)
 }
 
 /** True for a principal that `authenticate` or {@link assumePrincipal} has made. */

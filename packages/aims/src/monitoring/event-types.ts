@@ -46,6 +46,10 @@ export const EVENT_TYPES: { readonly [type: string]: EventType } = {
   },
   'authentication.succeeded': { description: 'a caller proved who it is', agent: true },
   'authentication.refused': { description: 'a caller did not prove who it is', agent: false },
+  'authentication.ended': {
+    description: 'something that a caller had open was closed, because its credential counts no more',
+    agent: true,
+  },
   'authentication.replayed': { description: 'a proof was used a second time', agent: false },
   'authentication.compat-profile-used': { description: 'a caller still uses an older profile', agent: true },
   'authorization.decided': { description: 'an action was allowed or denied', agent: true },

@@ -5,7 +5,7 @@ import { AimsError, refuseAs } from '../../base/errors.ts'
 import { isJsonObject, type JsonObject, type JsonValue, parseJsonObject } from '../../base/json.ts'
 import type { VerificationKey } from '../../base/keys.ts'
 import type { BundleSource } from '../../credentials/bundle/bundle.ts'
-import { requireNotRevoked } from '../../credentials/revocation/require.ts'
+import { requireLiveWit } from '../../credentials/revocation/require.ts'
 import type { RevocationSource } from '../../credentials/revocation/revocation.ts'
 import { verifyWit } from '../../credentials/wit/verify.ts'
 import type { IdMatcher } from '../../identifiers/matcher.ts'
@@ -126,12 +126,12 @@ function selectSignature(
 }
 
 function byWit(token: string, { kid }: Signature, { bundles, revocations, now }: CardExpectations): Signer {
-  const { subject, confirmation, issuedAt, id, expiresAt } = verifyWit(token, { bundles, now, profile: 'wimse' })
+  const wit = verifyWit(token, { bundles, now, profile: 'wimse' })
+  const { subject, confirmation, expiresAt } = wit
   if (kid !== confirmation.thumbprint) {
     throw new AimsError('a2a.unknown_key', 'kid is not the thumbprint of the key in the WIT')
   }
-  const keyThumbprint = (): string => confirmation.thumbprint
-  requireNotRevoked(revocations, { kind: 'wit', subject, issuedAt, id, keyThumbprint }, now)
+  requireLiveWit(revocations, wit, now)
   return { spiffeId: subject, key: confirmation, expiresAt }
 }
 

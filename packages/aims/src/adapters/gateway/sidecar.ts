@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { IncomingRequest } from '../../authentication/request.ts'
+import { endWith } from '../end-with.ts'
 import { MAX_BODY, sendProblem, toIncomingRequest } from '../incoming.ts'
 import { signWhereDemanded } from '../signing-response.ts'
 import { forward } from './forward.ts'
@@ -74,6 +75,7 @@ async function answer(
     if (caller !== undefined) {
       const limit = maxSignedBody === undefined ? {} : { maxSignedBody }
       signWhereDemanded(response, gate.authenticator, caller, id, limit)
+      endWith(response, gate.authenticator, { principal: caller, correlationId: id })
     }
     const headers = [...endToEnd(verdict.headers, remove), ...add]
     await forward(request, response, headers, service)

@@ -6,7 +6,6 @@ import type { RawHeaders } from '../../authentication/carriage.ts'
 import type { Principal } from '../../authentication/principal.ts'
 import type { ProblemResponse } from '../../authentication/problem.ts'
 import type { IncomingRequest } from '../../authentication/request.ts'
-import { systemClock } from '../../base/clock.ts'
 import { AimsError } from '../../base/errors.ts'
 import { answerOnSocket } from '../answer-socket.ts'
 import { endWith } from '../end-with.ts'
@@ -23,7 +22,7 @@ export interface Upgrades {
   close(): void
 }
 
-/** Lets WebSockets through whose opening a gate admits, until the credential of its caller ends. No other protocol: h2c would carry requests that nobody judges. */
+/** Lets WebSockets through whose opening a gate admits, until the credential of its caller counts no more. No other protocol: h2c would carry requests that nobody judges. */
 export function upgrades(server: Server, gate: Gate, service: Service): Upgrades {
   const open = new Set<Duplex>()
   server.on('upgrade', (request: IncomingMessage, socket: Duplex, head: Buffer) => {
@@ -51,7 +50,8 @@ async function openSocket(
   try {
     const opening = await judged(request, id, gate)
     if ('problem' in opening) return answerOnSocket(socket, opening.problem)
-    if (opening.caller !== undefined) endWith(socket, opening.caller, systemClock())
+    const { caller: principal } = opening
+    if (principal !== undefined) endWith(socket, gate.authenticator, { principal, correlationId: id })
     await tunnel(request, socket, head, opening.headers, service)
   } catch (error) {
     answerOnSocket(socket, problemOf(gate.authenticator, error, id))

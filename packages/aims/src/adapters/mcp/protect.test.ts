@@ -8,8 +8,10 @@ import { testDomain } from '../../../../../test/support/identities.ts'
 import { buildServer, sessionHandler } from '../../../../../test/support/mcp-server.ts'
 import { createAuthenticator } from '../../authentication/authenticate.ts'
 import { createMemoryReplayStore } from '../../authentication/replay/memory.ts'
+import type { AuthenticatorOptions } from '../../authentication/request.ts'
 import { type ProofRequest, proofHeaders } from '../../authentication/wpt/create.ts'
 import type { Authorizer } from '../../authorization/authorizer.ts'
+import { systemClock } from '../../base/clock.ts'
 import type { AuditEvent } from '../../base/event.ts'
 import type { Wit } from '../../credentials/wit/source.ts'
 import { parseWorkloadSpiffeId } from '../../identifiers/spiffe-id.ts'
@@ -41,12 +43,15 @@ after(() => {
   }
 })
 
-async function start(more: Partial<ProtectMcpOptions> = {}): Promise<number> {
+type Given = Partial<ProtectMcpOptions> & Pick<Partial<AuthenticatorOptions>, 'clock'>
+
+async function start({ clock = systemClock, ...more }: Given = {}): Promise<number> {
   const authenticator = createAuthenticator({
     bundles: domain.bundles,
     audiences: [AUDIENCE],
     replays: createMemoryReplayStore({ capacity: 1000 }),
     observer,
+    clock,
   })
   const handler = sessionHandler(() => withAims(buildServer(), { id, authorizer }))
   const listener = protectMcp(authenticator, handler, { resource: AUDIENCE, observer, ...more })
@@ -277,12 +282,16 @@ test('a call without an id is not done, since nobody decides about it [authoriza
 })
 
 test("the stream is the owner's, and ends with the credential of its caller [authentication.mcp.06]", async () => {
-  const other = await start({ clock: () => alice.expiresAt - 0.3 })
+  let time = now
+  const other = await start({ clock: () => time })
   const own = await open(other, alice)
   const stream = await send(other, { method: 'GET', wit: alice, session: own })
   assert.equal(stream.status, 200)
   assert.match(String(stream.headers['content-type']), /event-stream/)
+  time = alice.expiresAt
   await assert.rejects(stream.text(), { code: 'ECONNRESET' })
+  assert.equal(events.at(-1)?.type, 'authentication.ended')
+  assert.equal(reasonOf(events.at(-1)), 'credential.expired')
 })
 
 test('an ended session is gone, also for its owner [authentication.mcp.02]', async () => {

@@ -3,7 +3,6 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 import { refusalOf } from '../../authentication/audit.ts'
 import type { Authenticator } from '../../authentication/authenticate.ts'
 import type { Principal } from '../../authentication/principal.ts'
-import { type Clock, systemClock } from '../../base/clock.ts'
 import { AimsError } from '../../base/errors.ts'
 import type { Observer } from '../../base/event.ts'
 import type { Caller } from '../admit.ts'
@@ -29,8 +28,6 @@ export interface ProtectMcpOptions extends AdapterOptions, MetadataOptions, Reac
   readonly rules?: WithAimsOptions
   /** Sessions that one caller may have; its oldest is forgotten for another. Default 100. */
   readonly maxSessionsPerCaller?: number
-  /** Default: the machine's. */
-  readonly clock?: Clock
 }
 
 /** A request whose caller is known, as the SDK takes it. */
@@ -51,7 +48,7 @@ export type McpListener = (request: IncomingMessage, response: ServerResponse) =
  * - `Host` and `Origin` are those of `resource`, or of `hosts` and `origins`: a web page that reaches a server on this
  *   machine by rebinding its name is refused (403).
  * - Answers the request for the metadata of the resource, which needs no proof, and points to it with 401.
- * - A stream ends when the credential of its caller expires; the SDK opens another one, with a new proof.
+ * - A stream ends when the credential of its caller expires or was revoked; the SDK opens another one, with a new proof.
  *
  * Who calls is `callerOf(context)` in handlers. Does not ask what a caller may do: that is {@link withAims}.
  *
@@ -62,7 +59,7 @@ export function protectMcp(
   handler: McpHttpHandler,
   options: ProtectMcpOptions,
 ): McpListener {
-  const { observer, clock = systemClock } = options
+  const { observer } = options
   const resource = parseResource(options.resource)
   const metadata = resourceMetadata(options)
   const route: AdapterOptions = { ...options, requireBinding: { method: true, target: true, body: true } }
@@ -126,7 +123,7 @@ export function protectMcp(
       const problem = mcpProblem(error, id) ?? withMetadata(authenticator.problem(error, id, route), metadata.url)
       return sendProblem(response, problem)
     }
-    endWith(response, principal, clock())
+    endWith(response, authenticator, { principal, correlationId: id })
     const { method = '', url = '' } = request
     await handler(Object.assign(request, { method, url, auth: toAuthInfo(principal, id, resource) }), response)
   }

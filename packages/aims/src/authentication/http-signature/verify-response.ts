@@ -2,7 +2,7 @@ import { AimsError } from '../../base/errors.ts'
 import { type Sealed, sealInTypes } from '../../base/seal.ts'
 import type { BundleSource } from '../../credentials/bundle/bundle.ts'
 import { DEFAULT_CLOCK_SKEW } from '../../credentials/lifetime.ts'
-import { requireNotRevoked } from '../../credentials/revocation/require.ts'
+import { requireLiveWit } from '../../credentials/revocation/require.ts'
 import type { RevocationSource } from '../../credentials/revocation/revocation.ts'
 import { verifyWit } from '../../credentials/wit/verify.ts'
 import type { IdMatcher } from '../../identifiers/matcher.ts'
@@ -88,11 +88,9 @@ export function verifyResponse(
   if (answers !== nonce) throw new AimsError('signature.request_mismatch', 'the response answers another request')
   const body = checkSignedBody(checked, response.body)
   requirePeer(wit.subject, peer)
-  const { subject, issuedAt, confirmation } = wit
-  const keyThumbprint = () => confirmation.thumbprint
-  requireNotRevoked(revocations, { kind: 'wit', subject, issuedAt, id: wit.id, keyThumbprint }, now)
+  requireLiveWit(revocations, wit, now)
   const covers = { status: true, request: true, body } as const
-  return sealInTypes<VerifiedResponse>({ kind: 'verified-response', id: subject, covers })
+  return sealInTypes<VerifiedResponse>({ kind: 'verified-response', id: wit.subject, covers })
 }
 
 function witOf(headers: RawHeaders): string {

@@ -3,7 +3,7 @@ import { AimsError } from '../../base/errors.ts'
 import type { Observer } from '../../base/event.ts'
 import type { BundleSource } from '../../credentials/bundle/bundle.ts'
 import { DEFAULT_CLOCK_SKEW, requireTimeOptions } from '../../credentials/lifetime.ts'
-import { requireNotRevoked } from '../../credentials/revocation/require.ts'
+import { requireLiveWit } from '../../credentials/revocation/require.ts'
 import type { RevocationSource } from '../../credentials/revocation/revocation.ts'
 import { cachingWitVerifier } from '../../credentials/wit/cache.ts'
 import type { IdMatcher } from '../../identifiers/matcher.ts'
@@ -97,10 +97,9 @@ export function createMessageVerifier(options: MessageVerifierOptions): MessageV
     const wit = verifyWit(carried.wit, now)
     const expected = { wit, topic, now, maxLifetime, clockSkew, nonce, unboundHeaders }
     const proof = checkMessageProof(message, carried.proof, expected)
-    const { subject, issuedAt, id, confirmation } = wit
+    const { subject, id, confirmation } = wit
     requirePeer(subject, peer)
-    const keyThumbprint = (): string => confirmation.thumbprint
-    requireNotRevoked(revocations, { kind: 'wit', subject, issuedAt, id, keyThumbprint }, now)
+    requireLiveWit(revocations, wit, now)
     const principal = makePrincipal({
       id: subject,
       method: 'wit+wpt',

@@ -82,5 +82,7 @@ export const AUTHENTICATION_CODES = {
     'what a caller is told: the proof of identity was not accepted; the record with the id says why',
   'authentication.unavailable':
     'what a caller is told: proofs cannot be checked at the moment; repeat with a new proof',
+  'authentication.ended':
+    'what a caller is told when something that it has open is closed: its credential does not count any more; open it again with a new proof',
   'authentication.resumed_session': 'a resumed TLS session is not accepted in place of a fresh handshake',
 } as const

@@ -1,4 +1,5 @@
 import { AimsError } from '../../base/errors.ts'
+import type { VerifiedWit } from '../wit/wit.ts'
 import type { RevocableCredential, RevocationSource } from './revocation.ts'
 
 /**
@@ -19,4 +20,14 @@ export function requireNotRevoked(
   if (status !== 'good') {
     throw new AimsError('credential.revocation_unknown', 'no current revocation list says whether it was revoked')
   }
+}
+
+/** Refuses a WIT that was revoked. @throws {@link AimsError} `credential.revoked`, `credential.revocation_unknown` */
+export function requireLiveWit(
+  source: RevocationSource | undefined,
+  { subject, issuedAt, id, confirmation }: VerifiedWit,
+  now: number,
+): void {
+  const keyThumbprint = (): string => confirmation.thumbprint
+  requireNotRevoked(source, { kind: 'wit', subject, issuedAt, id, keyThumbprint }, now)
 }
