@@ -4,7 +4,7 @@ import { requireTimeOptions } from '../../credentials/lifetime.ts'
 import type { RawHeaders } from '../carriage.ts'
 import { type Component, component } from '../message-signatures/components.ts'
 import { checkContentDigest } from '../message-signatures/content-digest.ts'
-import { fieldLines } from '../message-signatures/fields.ts'
+import { fieldText } from '../message-signatures/fields.ts'
 import type { Message } from '../message-signatures/message.ts'
 import { integerParameter, stringParameter, type UnverifiedSignature } from '../message-signatures/signature.ts'
 import { checkBytes, requireCovered } from '../message-signatures/verify.ts'
@@ -49,7 +49,7 @@ export function checkSignature(
   requireCovered(signature, required)
   requireCovered(signature, presentFields(message.headers, contextTokens))
   checkBytes(message, signature, key)
-  return { nonce, expiresAt, contentDigest: digestOf(message.headers) }
+  return { nonce, expiresAt, contentDigest: fieldText(message.headers, 'content-digest') }
 }
 
 /**
@@ -114,9 +114,4 @@ function presentFields(headers: RawHeaders, contextTokens: readonly string[]): r
 function hasField(headers: RawHeaders, field: string): boolean {
   for (const [name] of headers) if (name.length === field.length && name.toLowerCase() === field) return true
   return false
-}
-
-function digestOf(headers: RawHeaders): string | undefined {
-  const lines = fieldLines(headers, 'content-digest')
-  return lines.length === 0 ? undefined : lines.join(', ')
 }

@@ -66,6 +66,7 @@ const PARAMETERS: { readonly [name: string]: 'boolean' | 'string' } = {
  */
 export function componentValue(covered: Component, message: Message): string {
   const { parameters } = covered
+  if (parameters.size === 0) return valueIn(covered, message)
   for (const [key, { type, value }] of parameters) {
     const expected = Object.hasOwn(PARAMETERS, key) ? PARAMETERS[key] : undefined
     if (expected !== type || value === false) invalid('it has a parameter that is not defined')

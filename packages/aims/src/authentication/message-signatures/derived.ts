@@ -35,7 +35,7 @@ const OF_REQUESTS: { readonly [name: string]: (request: RequestMessage) => strin
 const ABSOLUTE = /^([A-Za-z][A-Za-z0-9+.-]*):\/\/([^/?#]*)(.*)$/
 
 function pathAndQuery({ method, target }: RequestMessage): { readonly path: string; readonly query?: string } {
-  const rest = ABSOLUTE.exec(target)?.[3] ?? target
+  const rest = target.startsWith('/') ? target : (ABSOLUTE.exec(target)?.[3] ?? target)
   // `CONNECT host:443` and `OPTIONS *` have neither path nor query.
   if (method === 'CONNECT' || (rest !== '' && !/^[/?]/.test(rest)) || target.includes('#')) {
     return missing('the target has no path')

@@ -62,6 +62,7 @@ const STRUCTURED_FIELDS: { readonly [field: string]: StructuredType } = {
 
 /** The value of a field as a signature covers it. @see RFC 9421 section 2.1 */
 export function fieldValue(name: string, parameters: Parameters, message: Message): string {
+  if (parameters.size === 0) return fieldText(message.headers, name) ?? missing('a field')
   if (parameters.has('name')) invalid('name is for @query-param')
   const lines = fieldLines(parameters.has('tr') ? (message.trailers ?? []) : message.headers, name)
   if (lines.length === 0) missing('a field')
@@ -77,6 +78,12 @@ export function fieldValue(name: string, parameters: Parameters, message: Messag
       String(key.value),
     )
   return parameters.has('sf') ? canonical(name, joined) : joined
+}
+
+/** A field as one line, or nothing where the message does not have it. */
+export function fieldText(headers: RawHeaders, name: string): string | undefined {
+  const lines = fieldLines(headers, name)
+  return lines.length > 1 ? lines.join(', ') : lines[0]
 }
 
 /** Every line of a field, without the blanks around it, folded lines on one. */

@@ -4,7 +4,7 @@ import { type BareItem, type InnerList, type Parameters, parseDictionary } from 
 import { serializeMember } from '../../base/structured-fields-writer.ts'
 import type { RawHeaders } from '../carriage.ts'
 import { type Component, componentOf, componentValue } from './components.ts'
-import { fieldLines } from './fields.ts'
+import { fieldText } from './fields.ts'
 import type { Message } from './message.ts'
 import { readUsualForm } from './usual-form.ts'
 
@@ -59,7 +59,7 @@ export function readDictionaries(inputField: string, signatureField: string): re
 }
 
 function fieldOf(headers: RawHeaders, field: string): string {
-  const text = fieldLines(headers, field).join(', ')
+  const text = fieldText(headers, field) ?? ''
   if (text.length > MAX_LENGTH)
     throw new AimsError('signature.too_large', `${field} has more than ${MAX_LENGTH} characters`)
   return text

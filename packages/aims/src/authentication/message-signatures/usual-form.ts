@@ -5,7 +5,7 @@ import type { UnverifiedSignature } from './signature.ts'
 
 // What nearly all messages have: one signature, over components without parameters, written as the RFC writes it.
 const INPUT = /^([a-z*][a-z0-9_\-.*]*)=(\("[@a-z0-9-]+"(?: "[@a-z0-9-]+")*\))((?:;.*)?)$/
-const PARAMETER = /;([a-z*][a-z0-9_\-.*]*)(?:=(?:"([\x20\x21\x23-\x5b\x5d-\x7e]*)"|(0|[1-9][0-9]{0,14})))?(?=;|$)/y
+const PARAMETER = /;[a-z*][a-z0-9_\-.*]*(?:=(?:"[\x20\x21\x23-\x5b\x5d-\x7e]*"|0|[1-9][0-9]{0,14}))?(?=;|$)/y
 const MAX_COMPONENTS = 64
 
 /**
@@ -36,15 +36,18 @@ function readParameters(text: string): Parameters | undefined {
   let count = 0
   for (let at = 0; at < text.length; count += 1) {
     PARAMETER.lastIndex = at
-    const found = PARAMETER.exec(text)
-    if (found === null) return undefined
-    const [, key = '', string, integer] = found
-    if (string !== undefined) parameters.set(key, { type: 'string', value: string })
-    else if (integer !== undefined) parameters.set(key, { type: 'integer', value: Number(integer) })
-    else parameters.set(key, { type: 'boolean', value: true })
+    if (!PARAMETER.test(text)) return undefined
+    const one = text.slice(at + 1, PARAMETER.lastIndex)
+    const equals = one.indexOf('=')
+    if (equals === -1) parameters.set(one, { type: 'boolean', value: true })
+    else parameters.set(one.slice(0, equals), bareItem(one.slice(equals + 1)))
     at = PARAMETER.lastIndex
   }
   return parameters.size === count ? parameters : undefined
+}
+
+function bareItem(text: string): BareItem {
+  return text.startsWith('"') ? { type: 'string', value: text.slice(1, -1) } : { type: 'integer', value: Number(text) }
 }
 
 // Signers cover the same components again and again. Only the reading is kept, by the exact text.
