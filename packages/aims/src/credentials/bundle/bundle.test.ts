@@ -2,9 +2,11 @@ import assert from 'node:assert/strict'
 import { generateKeyPairSync, X509Certificate } from 'node:crypto'
 import { test } from 'node:test'
 import fc from 'fast-check'
+import { buildSvid } from '../../../../../test/support/certificates.ts'
 import { assertRefused } from '../../../../../test/support/tokens.ts'
 import { AimsError } from '../../base/errors.ts'
 import { exportPublicJwk, verificationKey, WorkloadKey } from '../../base/keys.ts'
+import { encodePem } from '../../base/pem.ts'
 import { parseTrustDomain } from '../../identifiers/trust-domain.ts'
 import type { TrustBundle } from './bundle.ts'
 import { parseJwks, serializeJwks } from './jwks.ts'
@@ -188,6 +190,7 @@ const MAPS: readonly (readonly [why: string, text: string, code: string])[] = [
   ['without trust_domains', '{}', 'bundle.malformed'],
   ['whose trust_domains is a list', '{"trust_domains":[]}', 'bundle.malformed'],
   ['with a bundle that is no object', '{"trust_domains":{"example.com":[]}}', 'bundle.malformed'],
+  ['with a bundle that is null', '{"trust_domains":{"example.com":null}}', 'bundle.malformed'],
   ['with a bundle without keys', '{"trust_domains":{"example.com":{}}}', 'bundle.missing_keys'],
   [
     'with a domain twice [credentials.bundle.14]',
@@ -310,6 +313,8 @@ test('PEM is the X.509 part of a bundle, and nothing but CA certificates', () =>
   assertRefused(() => parsePemBundle(pem.replaceAll('CERTIFICATE', 'PUBLIC KEY'), trustDomain), 'bundle.malformed')
   const block = '-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n'
   assertRefused(() => parsePemBundle(pem + block, trustDomain), 'bundle.invalid_key')
+  const leaf = encodePem('CERTIFICATE', buildSvid({}).der)
+  assertRefused(() => parsePemBundle(pem + leaf, trustDomain), 'bundle.invalid_key')
 })
 
 test('the content of a bundle is what it trusts, in any order', () => {

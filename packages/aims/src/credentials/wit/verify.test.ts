@@ -255,9 +255,20 @@ const REFUSED: readonly (readonly [why: string, change: Change, code: string])[]
   ['whose jti is a number', { claims: { jti: 7 } }, 'credential.invalid_claim'],
   ['without cnf [credentials.wit.06]', { claims: { cnf: undefined } }, 'credential.missing_confirmation'],
   ['whose cnf is a string', { claims: { cnf: 'key-1' } }, 'credential.invalid_confirmation'],
+  ['whose cnf is null', { claims: { cnf: null } }, 'credential.invalid_confirmation'],
   ['whose cnf is empty', { claims: { cnf: {} } }, 'credential.invalid_confirmation'],
   ['whose cnf has only a kid', { claims: { cnf: { kid: 'key-1' } } }, 'credential.invalid_confirmation'],
   ['whose cnf.jwk is a list', { claims: { cnf: { jwk: [jwk] } } }, 'credential.invalid_confirmation'],
+  [
+    'whose cnf.jwk is for encryption',
+    { claims: { cnf: { jwk: { ...jwk, use: 'enc' } } } },
+    'credential.invalid_confirmation',
+  ],
+  [
+    'whose cnf.jwk may not verify',
+    { claims: { cnf: { jwk: { ...jwk, key_ops: ['deriveKey'] } } } },
+    'credential.invalid_confirmation',
+  ],
   [
     'whose cnf.jwk has the private key',
     { claims: { cnf: { jwk: { ...jwk, d: jwk.x } } } },

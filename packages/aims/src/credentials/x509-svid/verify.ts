@@ -87,8 +87,8 @@ function readIdentifier({ altNames: { uris } }: Certificate, mode: 'svid' | 'wic
   )
 }
 
-function checkProfile({ isCa, subject, extensions }: Certificate, mode: 'svid' | 'wic'): void {
-  const { keyUsage, extendedKeyUsage, subjectAltName } = extensions
+function checkProfile({ isCa, extensions }: Certificate, mode: 'svid' | 'wic'): void {
+  const { keyUsage, extendedKeyUsage } = extensions
   if (isCa) throw new AimsError('x509.leaf_is_ca', 'a CA certificate does not authenticate')
   if (mode === 'svid' && keyUsage === undefined) throw new AimsError('x509.missing_key_usage', 'keyUsage is absent')
   if (mode === 'svid' && keyUsage?.critical === false) {
@@ -105,9 +105,6 @@ function checkProfile({ isCa, subject, extensions }: Certificate, mode: 'svid' |
     if (!purposes.includes(SERVER_AUTH) || !purposes.includes(CLIENT_AUTH)) {
       throw new AimsError('x509.extended_key_usage', 'extended key usage lacks serverAuth or clientAuth')
     }
-  }
-  if (subject.length === 2 && subjectAltName?.critical !== true) {
-    throw new AimsError('x509.san_not_critical', 'the subject is empty and the SAN is not critical')
   }
 }
 
