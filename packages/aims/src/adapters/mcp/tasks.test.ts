@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
-import { test } from 'node:test'
+import { after, test } from 'node:test'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { InMemoryTaskStore } from '@modelcontextprotocol/sdk/experimental/tasks'
 import { Server } from '@modelcontextprotocol/sdk/server/index.js'
 import { CallToolRequestSchema } from '@modelcontextprotocol/sdk/types.js'
@@ -35,12 +36,24 @@ interface Answer {
   readonly error?: { readonly code: number }
 }
 
+const stores: InMemoryTaskStore[] = []
+// Their timers would keep the process for as long as tasks live.
+after(() => stores.forEach((store) => void store.cleanup()))
+
 /** A server without sessions: one for each request, and one store for all of them. */
 function stateless(options: Partial<WithAimsOptions> = {}) {
-  const taskStore = new InMemoryTaskStore()
+  const taskStore = new (class extends InMemoryTaskStore {
+    // As stores on other machines: more requests come before this one is answered.
+    override async listTasks(...asked: Parameters<InMemoryTaskStore['listTasks']>) {
+      await sleep(50)
+      return await super.listTasks(...asked)
+    }
+  })()
+  stores.push(taskStore)
   const authorizer = allowing()
   const capabilities = { tools: {}, tasks: { list: {}, cancel: {}, requests: { tools: { call: {} } } } }
-  return async (principal: Principal, method: string, params: object): Promise<Answer> => {
+  /** What is answered to some messages that come one after the other. */
+  const askAll = async (principal: Principal, messages: readonly object[], answers: number): Promise<Answer[]> => {
     const server = withAims(new Server({ name: 'bank', version: '1' }, { capabilities, taskStore }), {
       id,
       authorizer,
@@ -51,15 +64,31 @@ function stateless(options: Partial<WithAimsOptions> = {}) {
       return { task, content: [] }
     })
     const [here, there] = InMemoryTransport.createLinkedPair()
-    const answered = new Promise<Answer>((resolve) => Object.assign(here, { onmessage: resolve }))
+    const found: Answer[] = []
+    const answered = new Promise<void>((resolve) => {
+      const onmessage = (answer: Answer): void => {
+        if (found.push(answer) === answers) resolve()
+      }
+      Object.assign(here, { onmessage })
+    })
     await server.connect(there)
     await here.start()
     const authInfo = { token: '', clientId: 'x', scopes: [], extra: { principal, correlationId: 'request-1' } }
-    await Reflect.apply(here.send, here, [{ jsonrpc: '2.0', id: 1, method, params }, { authInfo }])
-    const answer = await answered
+    for (const message of messages) {
+      await Reflect.apply(here.send, here, [{ jsonrpc: '2.0', ...message }, { authInfo }])
+      // Each is decided before the next one comes.
+      await new Promise(setImmediate)
+    }
+    await answered
     await server.close()
+    return found
+  }
+  const ask = async (principal: Principal, method: string, params: object): Promise<Answer> => {
+    const [answer] = await askAll(principal, [{ id: 1, method, params }], 1)
+    assert.ok(answer)
     return answer
   }
+  return Object.assign(ask, { askAll })
 }
 
 const CALL = { name: 'transfer', arguments: {}, task: { ttl: 60_000 } }
@@ -95,3 +124,21 @@ test('a store that other processes fill is left to the policies where that was a
   assert.ok((await ask(eve, 'tasks/get', { taskId })).result)
   assert.equal((await ask(eve, 'tasks/list', {})).result?.tasks?.length, 1)
 })
+
+// One row per way to make an answer one to nobody.
+const LIST = { id: 1, method: 'tasks/list', params: {} }
+const CANCEL = { method: 'notifications/cancelled', params: { requestId: 1 } }
+for (const [what, messages, answers] of [
+  ['two requests have one id', [LIST, LIST], 2],
+  ['one of them is cancelled', [LIST, LIST, CANCEL], 1],
+] as const) {
+  test(`tasks of others are in no answer, also when ${what} [authorization.mcp.02]`, async () => {
+    const ask = stateless()
+    assert.ok((await ask(alice, 'tools/call', CALL)).result?.task)
+    const found = await ask.askAll(eve, messages, answers)
+    assert.deepEqual(
+      found.map(({ result }) => result?.tasks),
+      found.map(() => []),
+    )
+  })
+}

@@ -15,14 +15,19 @@ export function tasksOf(authorizer: object): Owned {
   return tasks
 }
 
-/** The answer as its caller may have it: a task that it hands out is noted, and tasks of others are not in its list. */
-export function answerWithTasks(answer: McpMessage, caller: WorkloadId, tasks: Owned): McpMessage {
+/**
+ * The answer as its caller may have it: a task that it hands out is noted, and tasks of others are not in its list.
+ *
+ * @param caller - Absent: nobody knows whose answer it is, and no task is its.
+ */
+export function answerWithTasks(answer: McpMessage, caller: WorkloadId | undefined, tasks: Owned): McpMessage {
   const { result } = answer
   if (result === undefined) return answer
   const made = taskIdOf(result.task)
-  if (made !== undefined) tasks.open(made, caller)
+  if (made !== undefined && caller !== undefined) tasks.open(made, caller)
   if (!Array.isArray(result.tasks)) return answer
-  const own = result.tasks.filter((task) => tasks.ownerOf(taskIdOf(task) ?? '') === caller)
+  const isOwn = (task: unknown): boolean => caller !== undefined && tasks.ownerOf(taskIdOf(task) ?? '') === caller
+  const own = result.tasks.filter(isOwn)
   return { ...answer, result: { ...result, tasks: own } }
 }
 

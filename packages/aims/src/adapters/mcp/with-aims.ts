@@ -59,8 +59,8 @@ function guard(transport: McpTransport, options: WithAimsOptions): boolean {
   transport.send = async (message, ...rest) => {
     const caller = message.method === undefined ? callers.get(message.id) : undefined
     if (caller !== undefined) callers.delete(message.id)
-    const isOpen = caller === undefined || options.acceptTasksOfOthers === true
-    await send(isOpen ? message : answerWithTasks(message, caller, tasks), ...rest)
+    // Also where a client has given one id to two requests, and so the second answer is to nobody.
+    await send(options.acceptTasksOfOthers === true ? message : answerWithTasks(message, caller, tasks), ...rest)
   }
   const decide = async (message: McpMessage, extra: McpMessageExtra | undefined, caller: Caller): Promise<void> => {
     pending.add(message.id)
