@@ -51,6 +51,8 @@ const FORGED_FIELDS: readonly (readonly [line: string, code: string])[] = [
   [`aims-caller-via: ${ADMIN}`, 'authentication.reserved_field'],
   [`aims-caller-parent: ${ADMIN}`, 'authentication.reserved_field'],
   [`x-forwarded-client-cert: URI=${ADMIN}`, 'authentication.reserved_field'],
+  ['client-cert: :AAAA:', 'authentication.reserved_field'],
+  ['Client-Cert-Chain: :AAAA:', 'authentication.reserved_field'],
   ['x-http-method-override: DELETE', 'authentication.reserved_field'],
   ['x-original-url: /admin', 'authentication.reserved_field'],
   ['x-original-uri: /admin', 'authentication.reserved_field'],

@@ -20,6 +20,9 @@ const OURS = /^aims-(?:caller-|request-id$)/
  */
 const FORGED: ReadonlySet<string> = new Set([
   'x-forwarded-client-cert',
+  // RFC 9440, section 2.4: who ends TLS takes away what a client sends under these names.
+  'client-cert',
+  'client-cert-chain',
   'x-http-method-override',
   'x-http-method',
   'x-method-override',

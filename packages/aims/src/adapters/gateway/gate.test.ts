@@ -198,6 +198,8 @@ test('which fields are reserved, in every spelling that a server behind may read
     'aims.caller.id',
     "aims!caller'via",
     'X-HTTP-Method-Override',
+    'client-cert',
+    'Client_Cert_Chain',
     'x-original-url',
     'x-original-method',
     'x-forwarded-uri',
