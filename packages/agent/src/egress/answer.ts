@@ -40,6 +40,7 @@ export async function returnAnswer(
   const fields = pairsOf(answer.rawHeaders)
   const coding = (answer.headers['content-encoding'] ?? 'identity').trim().toLowerCase()
   const decoder = decoderOf(coding)
+  requireOnlyChunks(answer)
   const length = coding === 'identity' ? answer.headers['content-length'] : undefined
   if (Number(length ?? 0) > rule.maxResponse) throw tooLarge()
   const shown = shownFields(fields, tables)
@@ -112,6 +113,12 @@ async function decode(decoder: Duplex, body: Buffer): Promise<Buffer> {
     chunks.push(chunk)
   }
   return Buffer.concat(chunks)
+}
+
+// Node undoes chunks alone, and no field would tell the caller of another transfer coding.
+function requireOnlyChunks({ headers: { 'transfer-encoding': coding = 'chunked' } }: IncomingMessage): void {
+  if (coding.toLowerCase() === 'chunked') return
+  throw new AimsError('egress.response_invalid', 'the answer has a transfer coding besides chunked')
 }
 
 function decoderOf(coding: string): (() => Duplex) | undefined {

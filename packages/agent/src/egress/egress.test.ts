@@ -494,6 +494,17 @@ for (const [what, answer, code, rule = 'weather'] of [
     (response: ServerResponse) => void response.setHeader('content-length', '1000001').write('x'),
     'egress.response_too_large',
   ],
+  [
+    'that is compressed on the way',
+    (response: ServerResponse) => {
+      const head = 'HTTP/1.1 200 OK\r\nConnection: close\r\nTransfer-Encoding: gzip, chunked\r\n\r\n'
+      const body = gzipSync(`<${API_KEY}>`)
+      response.socket?.write(`${head}${body.length.toString(16)}\r\n`)
+      response.socket?.write(body)
+      response.socket?.end('\r\n0\r\n\r\n')
+    },
+    'egress.response_invalid',
+  ],
   ['that breaks off', (response: ServerResponse) => void response.socket?.destroy(), 'outbound.unreachable'],
   ['that does not come', () => undefined, 'outbound.timeout', 'patient'],
   [
