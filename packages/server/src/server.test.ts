@@ -5,7 +5,17 @@ import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, test } from 'node:test'
-import { apiClient, isJsonObject, type JsonObject, type JsonValue, systemClock, WorkloadKey } from 'aims/base'
+import {
+  type AuditEvent,
+  apiClient,
+  isJsonObject,
+  type JsonObject,
+  type JsonValue,
+  systemClock,
+  WorkloadKey,
+} from 'aims/base'
+import { limitRefusals, remoteObserver } from 'aims/monitoring'
+import { adminClient } from './admin-client.ts'
 import { loadConfig } from './config/config.ts'
 import type { Configuration } from './config/settings.ts'
 import { type RunningServer, startServer } from './server.ts'
@@ -187,6 +197,38 @@ test('a rotation publishes the new key, signs with it when told to, and keeps th
   await assert.rejects(api(server, 'POST', '/v1/keys/rotate', { purpose: 'audit-log' }), {
     code: 'operation.request_malformed',
   })
+  await stop(server)
+})
+
+// As a gateway or an agent bounds what strangers make it refuse.
+test('a service that reports tells also how many refusals it has left out', async () => {
+  const server = await start(await config())
+  const client = apiClient({ socketPath: server.socketPath })
+  let now = 1_700_000_000
+  const observer = limitRefusals(remoteObserver(client), { name: 'events-api', clock: () => now, perWindow: 2 })
+  const refused = (n: number): AuditEvent => ({
+    type: 'authentication.refused',
+    resource: { type: 'http', id: '/' },
+    action: 'GET',
+    decision: 'deny',
+    reasons: ['proof.expired'],
+    correlationId: `refused-${n}`,
+  })
+  for (let n = 0; n < 5; n += 1) await observer.record(refused(n))
+  now += 61
+  await observer.flush()
+  const told = await Promise.all(
+    ['authentication.refused', 'monitoring.refusals-limited', 'monitoring.refusals-omitted'].map((type) =>
+      adminClient(client).listRecords({ type }),
+    ),
+  )
+  assert.deepEqual(
+    told.map(({ length }) => length),
+    [2, 1, 1],
+  )
+  const [omitted] = told[2] ?? []
+  assert.deepEqual([omitted?.details?.omitted, omitted?.details?.reporter], [3, `unix:uid:${process.geteuid?.()}`])
+  client.close()
   await stop(server)
 })
 

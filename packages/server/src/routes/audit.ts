@@ -5,7 +5,15 @@ import { objectBody } from './read.ts'
 
 /** Which events a caller may report, by area or by type. The server's own facts come from the server alone. */
 const REPORTABLE: { readonly [access in Exclude<Access, 'public'>]: readonly string[] } = {
-  reporter: ['authentication', 'authorization', 'agent', 'service'],
+  reporter: [
+    'authentication',
+    'authorization',
+    'agent',
+    'service',
+    // What it has left out, and that it has begun to.
+    'monitoring.refusals-limited',
+    'monitoring.refusals-omitted',
+  ],
   registrar: [],
   // What an agent refuses never reaches the issuer.
   agent: ['attestation', 'provisioning.refused', 'provisioning.rejected'],
