@@ -92,6 +92,15 @@ for (const profile of PROFILES) {
     await assert.rejects(verifyWpt(proof, expected), { code: 'proof.replayed' })
   })
 
+  test(`${profile}: whoever knows neither method nor target nor body learns that nothing was compared`, async () => {
+    const wit = witOf(profile)
+    const request: ProofRequest = { method: 'POST', target: TARGET, audience: AUDIENCE, body: BODY }
+    const { body: _, ...known } = expectation(wit)
+    const expected = { ...known, method: undefined, target: undefined }
+    const { covers } = await verifyWpt(createWpt(wit, request, { now: NOW }), expected)
+    assert.deepEqual(covers, { method: false, target: false, body: false })
+  })
+
   // [authentication.wpt.27] [authentication.aims.05]
   test(`${profile}: our own proof covers method, target and body, and is accepted once`, async () => {
     const wit = witOf(profile)
@@ -210,6 +219,20 @@ const REFUSED: readonly (readonly [string, Profile, Change, string])[] = [
     { expected: { otherTokens: { ctx: 'c' } } },
     'proof.other_token_mismatch',
   ],
+  [
+    'E12 the second of two context tokens is one that oth does not cover',
+    'wimse',
+    { claims: { oth: { ctx: hash('c') } }, expected: { otherTokens: { ctx: 'c', more: 'm' } } },
+    'proof.other_token_mismatch',
+  ],
+  [
+    'E12 an oth that covers nothing',
+    'wimse',
+    { claims: { oth: {} }, expected: { otherTokens: { ctx: 'c' } } },
+    'proof.other_token_mismatch',
+  ],
+  ['oth that is null', 'wimse', { claims: { oth: null } }, 'proof.other_token_mismatch'],
+  ['oth that is a list', 'wimse', { claims: { oth: [hash('c')] } }, 'proof.other_token_mismatch'],
   [
     'oth as text in a profile that has it as an object',
     'wimse',
