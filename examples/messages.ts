@@ -23,14 +23,17 @@ const { principal } = await verifier.verify(fromQueue(first), { topic })
 assert.equal(principal.id, agent)
 await assert.rejects(verifier.verify(fromQueue(first), { topic }), { code: 'proof.replayed' })
 
-// At least once: it is used up when the work is done. A copy is found out by `use` only, so the work is keyed by the id of the proof.
+// At least once: it is used up when the work is done. Two copies that are worked on at once are found out by `use`, so the work is
+// keyed by the id of the proof.
 const done = new Set<string>()
 const checked = await verifier.check(fromQueue(second), { topic })
 done.add(checked.id)
-await checked.use()
 const copy = await verifier.check(fromQueue(second), { topic })
 assert.ok(done.has(copy.id))
+await checked.use()
 await assert.rejects(copy.use(), { code: 'proof.replayed' })
+// A later one before anybody works on it.
+await assert.rejects(verifier.check(fromQueue(second), { topic }), { code: 'proof.replayed' })
 
 // What somebody has changed, or carried to another queue, or written himself.
 const changed = fromQueue(third.replace('low', 'high'))

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
 import type { ReplayStore } from '../../packages/aims/src/authentication/replay/replay-store.ts'
+import { answerOf } from './eventually.ts'
 
 /** What every replay store keeps, whatever it is made of. `open` makes an empty one. */
 export function replayStoreContract(
@@ -16,6 +17,17 @@ export function replayStoreContract(
     for (const now of [10, 50, 99.9, 100]) assert.equal(await store.consume('a', 100, now), false)
     assert.equal(await store.consume('a', 200, 101), true)
     assert.equal(await store.consume('a', 200, 102), false)
+  })
+
+  test(`${name}: a look tells whether a key was used, and uses nothing up`, { skip }, async () => {
+    const store = await open()
+    for (const now of [10, 11]) assert.equal(await store.isFresh('a', 100, now), true)
+    assert.equal(await store.consume('a', 100, 12), true)
+    for (const now of [12, 50, 99.9, 100]) assert.equal(await store.isFresh('a', 100, now), false)
+    assert.equal(await store.isFresh('b', 100, 50), true)
+    assert.equal(await store.isFresh('a', 200, 101), true)
+    assert.equal(await store.consume('a', 200, 102), true)
+    assert.equal(await store.isFresh('a', 200, 103), false)
   })
 
   test(`${name}: keys are told apart by every character and by nothing else`, { skip }, async () => {
@@ -49,10 +61,10 @@ export function replayStoreContract(
     assert.equal(await store.consume('old', 100, 10), true)
     for (let i = 0; i < 200; i += 1) await store.consume(`later ${i}`, 10_100, 10_000)
     for (let attempt = 0; attempt < 3; attempt += 1) {
-      const answer = await Promise.resolve()
-        .then(() => store.consume('old', 100, 11))
-        .catch((error: { code?: string }) => error.code)
-      assert.ok(answer === false || answer === 'proof.replay_store_unavailable', String(answer))
+      for (const ask of ['isFresh', 'consume'] as const) {
+        const answer = await answerOf(async () => store[ask]('old', 100, 11))
+        assert.ok(answer === false || answer === 'proof.replay_store_unavailable', String(answer))
+      }
     }
   })
 
@@ -70,7 +82,9 @@ export function replayStoreContract(
         for (const { key, ttl, wait } of steps) {
           now += wait
           const fresh = (model.get(key) ?? 0) < now
+          assert.equal(await store.isFresh(`key ${key}`, now + ttl, now), fresh)
           assert.equal(await store.consume(`key ${key}`, now + ttl, now), fresh)
+          assert.equal(await store.isFresh(`key ${key}`, now + ttl, now), false)
           if (fresh) model.set(key, now + ttl)
         }
       }),

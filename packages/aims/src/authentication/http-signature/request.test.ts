@@ -487,7 +487,9 @@ test('a store that is away refuses, and so does one that knows the nonce', async
     [() => Promise.reject(new Error('away')), 'proof.replay_store_unavailable'],
     [() => Promise.resolve(false), 'signature.replayed'],
   ] as const) {
-    await assert.rejects(service({ replays: { consume } }).authenticator.authenticate(forge()), { code })
+    await assert.rejects(service({ replays: { consume, isFresh: consume } }).authenticator.authenticate(forge()), {
+      code,
+    })
   }
 })
 

@@ -9,6 +9,7 @@ import { WorkloadKey } from '../../base/keys.ts'
 import type { Wit } from '../../credentials/wit/source.ts'
 import { createAuthenticator } from '../authenticate.ts'
 import { createMemoryReplayStore } from '../replay/memory.ts'
+import type { ReplayStore } from '../replay/replay-store.ts'
 import { BODY_DIGEST_CLAIM, bodyDigest } from '../wpt/body-digest.ts'
 import { createWpt } from '../wpt/create.ts'
 import { ENVELOPE_CLAIM, envelopeDigest, MESSAGE_PROOF_TYP, type MessageHeader, type QueuedMessage } from './message.ts'
@@ -90,6 +91,48 @@ test('a message that is checked first is used up when it was worked on', async (
   await first.use()
   await assert.rejects(again.use(), { code: 'proof.replayed' })
 })
+
+const ALL_FRESH: ReplayStore = { consume: () => true, isFresh: () => true }
+
+// [authentication.message.02]
+test('a message that was used is refused before anybody works on it', async () => {
+  const { check, verify, events } = consumer()
+  const message = proven()
+  const { use } = await check(message, { topic: TOPIC })
+  // A look uses nothing up.
+  await (await check(message, { topic: TOPIC })).use()
+  await assert.rejects(check(message, { topic: TOPIC }), { code: 'proof.replayed' })
+  await assert.rejects(verify(message, { topic: TOPIC }), { code: 'proof.replayed' })
+  await assert.rejects(use(), { code: 'proof.replayed' })
+  assert.deepEqual(
+    events.map(({ reasons }) => reasons),
+    [['proof.replayed'], ['proof.replayed'], ['proof.replayed']],
+  )
+  await check(proven(), { topic: TOPIC })
+})
+
+const LOOKS: readonly (readonly [string, string, ReplayStore['isFresh']])[] = [
+  ['is away', 'proof.replay_store_unavailable', () => Promise.reject(new Error('away'))],
+  [
+    'fails at once',
+    'proof.replay_store_unavailable',
+    () => {
+      throw new Error('closed')
+    },
+  ],
+  ['says something odd', 'proof.replayed', () => Promise.resolve('yes' as never)],
+  ['says nothing', 'proof.replayed', () => Promise.resolve(undefined as never)],
+]
+for (const [what, code, isFresh] of LOOKS) {
+  test(`a message is not worked on when the store ${what}`, async () => {
+    const { check, events } = consumer({ replays: { ...ALL_FRESH, isFresh } })
+    await assert.rejects(check(proven(), { topic: TOPIC }), { name: 'AimsError', code })
+    assert.deepEqual(
+      events.map(({ reasons }) => reasons),
+      [[code]],
+    )
+  })
+}
 
 test('work that takes longer than the store remembers does not make a proof good twice', async () => {
   let now = NOW
@@ -248,13 +291,13 @@ const REFUSED: readonly (readonly [
     'when the store is away',
     'proof.replay_store_unavailable',
     proven,
-    { replays: { consume: () => Promise.reject(new Error('away')) } },
+    { replays: { ...ALL_FRESH, consume: () => Promise.reject(new Error('away')) } },
   ],
   [
     'when the store says something odd',
     'proof.replayed',
     proven,
-    { replays: { consume: () => Promise.resolve('yes' as never) } },
+    { replays: { ...ALL_FRESH, consume: () => Promise.resolve('yes' as never) } },
   ],
 ]
 

@@ -9,10 +9,10 @@ import { cachingWitVerifier } from '../../credentials/wit/cache.ts'
 import type { IdMatcher } from '../../identifiers/matcher.ts'
 import { makePrincipal, type Principal } from '../principal.ts'
 import { randomId } from '../random-id.ts'
-import { consume } from '../replay/consume.ts'
+import { consume, requireUnused } from '../replay/consume.ts'
 import type { ReplayStore } from '../replay/replay-store.ts'
 import { requirePeer } from '../route.ts'
-import { checkMessageProof } from './check.ts'
+import { type CheckedMessageProof, checkMessageProof } from './check.ts'
 import { headerValues, MESSAGE_FIELDS, type QueuedMessage } from './message.ts'
 import { messageTrailOf } from './trail.ts'
 
@@ -67,8 +67,9 @@ export interface MessageVerifier {
   verify(message: QueuedMessage, source: MessageSource): Promise<VerifiedMessage>
   /**
    * As `verify`, and the proof is used up by `use` only: call it when the message has been worked on, before it is
-   * acknowledged. A crash in between lets the broker deliver again. **A used message passes `check`**, and `use` refuses it
-   * (`proof.replayed`): key the work by `id`, which a copy has as well, or undo it when `use` rejects.
+   * acknowledged. A crash in between lets the broker deliver again. A message that was used is refused (`proof.replayed`), by `check`
+   * already. Of two copies that are worked on at once both pass it, and `use` refuses the second: key the work by `id`, which a copy has
+   * as well, or undo it when `use` rejects.
    * Once the proof has expired `use` is refused as well (`proof.expired`).
    */
   check(message: QueuedMessage, source: MessageSource): Promise<VerifiedMessage & { use(): Promise<void> }>
@@ -137,25 +138,28 @@ export function createMessageVerifier(options: MessageVerifierOptions): MessageV
     }
   }
 
-  const check = async (message: QueuedMessage, source: MessageSource): ReturnType<MessageVerifier['check']> => {
-    const { proof, principal } = await recorded(message, source, () => judge(message, source))
-    const { id, expiresAt, replayKey, retainUntil } = proof
-    const use = (): Promise<void> =>
-      recorded(message, source, () => {
-        const now = clock()
-        // The store remembers it no longer, and would take it once more.
-        if (retainUntil <= now) throw new AimsError('proof.expired', 'it has expired before it was used up')
-        return consume(replays, replayKey, retainUntil, now, 'proof.replayed')
-      })
-    return { principal, id, expiresAt, use }
+  const useUp = ({ replayKey, retainUntil }: CheckedMessageProof): void | Promise<void> => {
+    const now = clock()
+    // The store remembers it no longer, and would take it once more.
+    if (retainUntil <= now) throw new AimsError('proof.expired', 'it has expired before it was used up')
+    return consume(replays, replayKey, retainUntil, now, 'proof.replayed')
   }
 
   return {
-    check,
-    async verify(message, source) {
-      const { use, ...verified } = await check(message, source)
-      await use()
-      return verified
+    check(message, source) {
+      return recorded(message, source, async () => {
+        const { proof, principal } = judge(message, source)
+        const { id, expiresAt, replayKey, retainUntil } = proof
+        await requireUnused(replays, replayKey, retainUntil, clock(), 'proof.replayed')
+        return { principal, id, expiresAt, use: () => recorded(message, source, () => useUp(proof)) }
+      })
+    },
+    verify(message, source) {
+      return recorded(message, source, async () => {
+        const { proof, principal } = judge(message, source)
+        await useUp(proof)
+        return { principal, id: proof.id, expiresAt: proof.expiresAt }
+      })
     },
   }
 }

@@ -13,12 +13,32 @@ export function consume(
   now: number,
   replayed: AimsErrorCode,
 ): void | Promise<void> {
+  return ask(replays, 'consume', [key, retainUntil, now], replayed)
+}
+
+/** As {@link consume}, and uses nothing up: whoever has the key may come again. @throws {@link AimsError} as `consume` */
+export function requireUnused(
+  replays: ReplayStore,
+  key: string,
+  retainUntil: number,
+  now: number,
+  replayed: AimsErrorCode,
+): void | Promise<void> {
+  return ask(replays, 'isFresh', [key, retainUntil, now], replayed)
+}
+
+function ask(
+  replays: ReplayStore,
+  question: keyof ReplayStore,
+  [key, retainUntil, now]: readonly [string, number, number],
+  replayed: AimsErrorCode,
+): void | Promise<void> {
   // `true` and nothing else: a store that answers anything odd has not said that the proof is fresh.
   const requireFresh = (isFresh: boolean): void => {
     if (isFresh !== true) throw new AimsError(replayed, 'it was used before')
   }
   try {
-    const answer = replays.consume(key, retainUntil, now)
+    const answer = replays[question](key, retainUntil, now)
     return typeof answer === 'boolean' ? requireFresh(answer) : answer.then(requireFresh).catch(failedStore)
   } catch (error) {
     failedStore(error)

@@ -51,6 +51,10 @@ test('agrees with a plain map when buckets are full, while keys expire and other
         now += wait
         for (let key = from; key < from + count; key += 1) {
           const known = (model.get(key) ?? 0) >= now
+          assert.equal(
+            attempt(() => store.isFresh(`key ${key}`, now + ttl, now)),
+            !known,
+          )
           const answer = attempt(() => store.consume(`key ${key}`, now + ttl, now))
           if (answer === 'proof.replay_store_full') {
             refused += 1
@@ -75,7 +79,10 @@ test('capacity that is no capacity is a mistake of the caller', () => {
 test('a bucket whose holder died answers no more, rather than yes', () => {
   const { memory } = createMemoryReplayStore({ capacity: 1 })
   new Int32Array(memory)[4] = 1
-  assert.throws(() => openMemoryReplayStore(memory).consume('key', 100, 10), { code: 'proof.replay_store_unavailable' })
+  const store = openMemoryReplayStore(memory)
+  for (const ask of ['consume', 'isFresh'] as const) {
+    assert.throws(() => store[ask]('key', 100, 10), { code: 'proof.replay_store_unavailable' })
+  }
 })
 
 test('threads that share the memory use up keys for each other: each key has one winner', async () => {

@@ -27,6 +27,7 @@ export interface MemoryReplayStoreOptions {
 /** A replay store that its owner may hand to worker threads. */
 export interface MemoryReplayStore extends ReplayStore {
   consume(key: string, expiresAt: number, now: number): boolean
+  isFresh(key: string, expiresAt: number, now: number): boolean
   /** Pass it to a worker and there to {@link openMemoryReplayStore}: both then use up keys for each other. */
   readonly memory: SharedArrayBuffer
 }
@@ -71,19 +72,21 @@ export function openMemoryReplayStore(memory: SharedArrayBuffer): MemoryReplaySt
   const table: Table = { words, locks, spill }
   const hash = new Int32Array(4)
   const print = new Uint32Array(hash.buffer)
+  const inBucket = (ask: typeof consumeIn, key: string, expiresAt: number, now: number): boolean => {
+    fingerprint(key, secret, hash)
+    const at = SECRET_WORDS + Math.floor((word(print, 3) / 2 ** 32) * buckets) * BUCKET_WORDS
+    const bucket: Bucket = { at, slots: SLOTS }
+    lock(locks, bucket)
+    try {
+      return ask(table, bucket, print, Math.ceil(expiresAt), now)
+    } finally {
+      unlock(locks, bucket)
+    }
+  }
   return {
     memory,
-    consume(key, expiresAt, now) {
-      fingerprint(key, secret, hash)
-      const at = SECRET_WORDS + Math.floor((word(print, 3) / 2 ** 32) * buckets) * BUCKET_WORDS
-      const bucket: Bucket = { at, slots: SLOTS }
-      lock(locks, bucket)
-      try {
-        return consumeIn(table, bucket, print, Math.ceil(expiresAt), now)
-      } finally {
-        unlock(locks, bucket)
-      }
-    },
+    consume: (key, expiresAt, now) => inBucket(consumeIn, key, expiresAt, now),
+    isFresh: (key, expiresAt, now) => inBucket(isFreshIn, key, expiresAt, now),
   }
 }
 
@@ -123,6 +126,22 @@ function consumeIn(table: Table, bucket: Bucket, hash: Uint32Array, expiresAt: n
   } finally {
     unlock(locks, spill)
   }
+}
+
+function isFreshIn(table: Table, bucket: Bucket, hash: Uint32Array, expiresAt: number, now: number): boolean {
+  const { words, locks, spill } = table
+  if (look(words, bucket, hash, now) === undefined) return false
+  if (hasSpilt(words, bucket, now)) {
+    lock(locks, spill)
+    try {
+      if (look(words, spill, hash, now) === undefined) return false
+      requireRemembered(words, spill, expiresAt)
+    } finally {
+      unlock(locks, spill)
+    }
+  }
+  requireRemembered(words, bucket, expiresAt)
+  return true
 }
 
 // Synchronous, so one per thread is enough.

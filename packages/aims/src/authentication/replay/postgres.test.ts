@@ -105,7 +105,9 @@ test('expired keys are deleted, and what was forgotten never becomes fresh', { s
     return n <= 2
   })
   await assert.rejects(store.consume('old 1', 1060, 1001), AWAY)
-  await assert.rejects(store.consume('another of that time', 1060, 1001), AWAY)
+  for (const ask of ['isFresh', 'consume'] as const) {
+    await assert.rejects(store[ask]('another of that time', 1060, 1001), AWAY)
+  }
   assert.equal(await store.consume('new', 1061, 1001), true)
 })
 
@@ -126,7 +128,8 @@ test('after a failover or a restore, keys that could have been used before it ar
   assert.equal(await store.consume('old', 1090, 1000), true)
   // What a promoted replica looks like: the row was replicated, the timeline is another, the last key was not.
   await postgresStatement("UPDATE aims_replay_store SET timeline = 'FFFFFFFF'; TRUNCATE aims_replays", place)
-  await assert.rejects(store.consume('old', 1090, 1000), { ...AWAY, message: /changed its server/ })
+  await assert.rejects(store.isFresh('old', 1090, 1000), { ...AWAY, message: /changed its server/ })
+  await assert.rejects(store.isFresh('old', 1090, 1000), AWAY)
   await assert.rejects(store.consume('old', 1090, 1000), AWAY)
   await assert.rejects(store.consume('at the limit', 1100, 1000), AWAY)
   assert.equal(await store.consume('made after', 1101, 1001), true)
@@ -154,6 +157,7 @@ test('a server that is away, slow, or lost in the middle refuses in time', { ski
   const slow = await Promise.allSettled([store.consume('slow', 100, 10), store.consume('slower', 100, 10)])
   for (const one of slow) assert.equal(one.status === 'rejected' && one.reason.code, AWAY.code)
   proxy.cut()
+  await assert.rejects(store.isFresh('cut', 100, 10), AWAY)
   await assert.rejects(store.consume('cut', 100, 10), AWAY)
   proxy.pass()
   let tries = 0
@@ -170,6 +174,7 @@ test('a server that crashes keeps what it answered', { skip }, async () => {
   const store = await open({ port: own.port, database: 'postgres' }, { timeout: 2000 })
   await eventuallyTrue(() => store.consume('before', 100, 10))
   await own.kill()
+  await assert.rejects(store.isFresh('before', 100, 10), AWAY)
   await assert.rejects(store.consume('other', 100, 10), AWAY)
   await own.start()
   let tries = 0

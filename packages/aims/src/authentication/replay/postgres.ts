@@ -44,6 +44,9 @@ const CONSUME = `
     ON CONFLICT (key) DO UPDATE SET expires_at = excluded.expires_at WHERE used.expires_at < $3::float8
     RETURNING key)
   SELECT store.same, store.forgotten::float8, (SELECT array_agg(encode(key, 'hex')) FROM fresh) AS fresh FROM store`
+const LOOK = `
+  SELECT timeline = ${TIMELINE} AS same, forgotten::float8,
+    EXISTS (SELECT FROM aims_replays WHERE key = $1::bytea AND expires_at >= $2::float8) AS used FROM aims_replay_store`
 const ADOPT = `
   UPDATE aims_replay_store SET timeline = ${TIMELINE}, forgotten = greatest(forgotten, $1) WHERE timeline <> ${TIMELINE}`
 // What is forgotten is announced one round earlier than it is: no statement that read the table before is still running.
@@ -101,6 +104,10 @@ export async function openPostgresReplayStore(options: PostgresReplayStoreOption
       if (isFull) throw full('the replay store holds all the keys it may')
       return consume({ key: settings.hash(key), expiresAt: Math.ceil(expiresAt), now })
     },
+    isFresh: (key, expiresAt, now) =>
+      inSession(pool, (client) =>
+        isFreshIn(client, { key: settings.hash(key), expiresAt: Math.ceil(expiresAt), now }, settings),
+      ),
     close: () => pool.end(),
   }
 }
@@ -169,34 +176,55 @@ async function prepare(client: PoolClient, { check }: RemoteSettings): Promise<v
   await client.query('COMMIT')
 }
 
-interface Answer {
+interface Known {
+  /** The server is the one of the last time. */
   readonly same: boolean
   readonly forgotten: number
+}
+
+interface Answer extends Known {
   readonly fresh: readonly string[] | null
 }
 
 async function consumeAll(
   client: PoolClient,
   uses: readonly Use[],
-  { timeout, longestLife, clock }: RemoteSettings,
+  settings: RemoteSettings,
 ): Promise<(use: Use) => boolean> {
   const keys = uses.map(({ key }) => key)
   const expiries = uses.map(({ expiresAt }) => expiresAt)
   const earliest = Math.min(...uses.map(({ now }) => now))
   const asked = client.query<Answer>(CONSUME, [keys, expiries, earliest])
-  const answer = (await within(timeout, asked)).rows[0]
-  if (answer?.same !== true) {
-    await client.query(ADOPT, [Math.ceil(clock() + longestLife)])
-    throw unavailable('the replay store has changed its server and may have lost what it knew')
-  }
+  const answer = await requireSame(client, (await within(settings.timeout, asked)).rows[0], settings)
   const fresh = new Set(answer.fresh)
-  const { forgotten } = answer
   return ({ key, expiresAt }) => {
     if (fresh.has(key.toString('hex'))) return true
-    // After a failover, or when the clock of a replica jumped ahead, keys that were forgotten would look new.
-    if (expiresAt <= forgotten) throw unavailable('the replay store has already forgotten that time')
+    requireRemembered(answer, expiresAt)
     return false
   }
+}
+
+async function isFreshIn(client: PoolClient, { key, expiresAt, now }: Use, settings: RemoteSettings): Promise<boolean> {
+  const asked = client.query<Known & { readonly used: boolean }>(LOOK, [key, now])
+  const answer = await requireSame(client, (await within(settings.timeout, asked)).rows[0], settings)
+  if (answer.used !== false) return false
+  requireRemembered(answer, expiresAt)
+  return true
+}
+
+async function requireSame<T extends Known>(
+  client: PoolClient,
+  answer: T | undefined,
+  { clock, longestLife }: RemoteSettings,
+): Promise<T> {
+  if (answer?.same === true) return answer
+  await client.query(ADOPT, [Math.ceil(clock() + longestLife)])
+  throw unavailable('the replay store has changed its server and may have lost what it knew')
+}
+
+// After a failover, or when the clock of a replica jumped ahead, keys that were forgotten would look new.
+function requireRemembered({ forgotten }: Known, expiresAt: number): void {
+  if (!(expiresAt > forgotten)) throw unavailable('the replay store has already forgotten that time')
 }
 
 function refusalOf(error: unknown): AimsError {

@@ -86,7 +86,8 @@ test('a server that lost everything refuses what could have been used before, an
   const store = await open(server.port, { longestLife: 100, clock: () => now })
   assert.equal(await store.consume('old', 1060, now), true)
   await redisCommand(server.port, 'FLUSHALL')
-  await assert.rejects(store.consume('old', 1060, now), AWAY)
+  await assert.rejects(store.isFresh('old', 1060, now), AWAY)
+  await assert.rejects(store.isFresh('old', 1060, now + 1), AWAY)
   await assert.rejects(store.consume('old', 1060, now + 1), AWAY)
   await assert.rejects(store.consume('at the limit', 1100, now + 1), AWAY)
   assert.equal(await store.consume('made after', 1101, now + 1), true)
@@ -132,6 +133,7 @@ test('a server that is full, may evict, or is a replica refuses', { skip: withou
     },
     { code: 'proof.replay_store_full' },
   )
+  assert.equal(await store.isFresh('key 0', 100, 10), false)
   assert.equal(await store.consume('key 0', 100, 10), false, 'a full store still knows what it has')
 
   const forgetful = await redis('--maxmemory-policy', 'volatile-ttl')
@@ -143,6 +145,7 @@ test('a server that is full, may evict, or is a replica refuses', { skip: withou
   const demoted = await redis()
   const before = await open(demoted.port)
   await redisCommand(demoted.port, 'REPLICAOF', '127.0.0.1', `${small.port}`)
+  await assert.rejects(before.isFresh('key', 100, 10), AWAY)
   await assert.rejects(before.consume('key', 100, 10), AWAY)
 })
 
@@ -170,6 +173,7 @@ test('a server that is away, slow, or lost in the middle refuses in time', { ski
   const store = await open(proxy.port, { timeout: 400 })
   assert.equal(await store.consume('before', 100, 10), true)
   proxy.hold()
+  await assert.rejects(store.isFresh('slow', 100, 10), AWAY)
   await assert.rejects(store.consume('slow', 100, 10), AWAY)
   proxy.cut()
   await assert.rejects(store.consume('cut', 100, 10), AWAY)
@@ -177,6 +181,7 @@ test('a server that is away, slow, or lost in the middle refuses in time', { ski
   await eventuallyTrue(() => store.consume('after', 100, 10))
   assert.equal(await answerOf(() => store.consume('before', 100, 10)), false)
   await store.close()
+  await assert.rejects(store.isFresh('closed', 100, 10), AWAY)
   await assert.rejects(store.consume('closed', 100, 10), AWAY)
 })
 

@@ -41,6 +41,7 @@ if known[2] ~= ARGV[2] or ARGV[5] == 'again' then
   redis.call('HSET', KEYS[1], 'check', ARGV[1], 'run', ARGV[2], 'until', from)
 end
 return 'ok'`
+// With nothing to keep it is a look, and writes only so that a replica, which may know too little, refuses it.
 const CONSUME = `
 local at = tonumber(redis.call('TIME')[1])
 local known = redis.call('HMGET', KEYS[1], 'run', 'until')
@@ -48,7 +49,8 @@ if known[1] ~= ARGV[1] then return {'lost', at} end
 local used = redis.call('GET', KEYS[2])
 if used and tonumber(used) >= tonumber(ARGV[3]) then return {'used', at} end
 if tonumber(ARGV[2]) <= tonumber(known[2]) then return {'forgotten', at} end
-redis.call('SET', KEYS[2], ARGV[2], 'PX', ARGV[4])
+if ARGV[4] == '' then redis.call('PERSIST', KEYS[1])
+else redis.call('SET', KEYS[2], ARGV[2], 'PX', ARGV[4]) end
 return {'fresh', at}`
 
 /** The connection and what it was found to be. */
@@ -107,37 +109,42 @@ export async function openRedisReplayStore(options: RedisReplayStoreOptions): Pr
     client.destroy()
     throw refusalOf(error)
   }
+  const ask = async (key: string, until: number, now: number, kept: number | ''): Promise<boolean> => {
+    if (session === undefined) throw unavailable('the replay store is away')
+    const found = await session.catch((error: unknown) => {
+      // Tried again by the next one who asks.
+      greet('')
+      throw error
+    })
+    const name = `${prefix}${settings.hash(key).toString('base64url')}`
+    const asked = ['EVAL', CONSUME, '2', marker, name, found.run, `${until}`, `${now}`, `${kept}`]
+    const [answer, at] = pairOf(await send(...asked))
+    if (answer === 'lost') {
+      greet('')
+      throw unavailable('the replay store has lost what it knew')
+    }
+    if (answer === 'used') return false
+    if (answer === 'forgotten') throw unavailable('the replay store has already forgotten that time')
+    if (answer !== 'fresh') throw unavailable('the replay store gave an answer that is none')
+    const ahead = at - performance.now() / 1000
+    if (Math.abs(ahead - found.ahead) > MARGIN / 2) {
+      greet('again')
+      throw unavailable('the clock of the replay store has jumped')
+    }
+    found.ahead = ahead
+    return true
+  }
   return {
     async consume(key, expiresAt, now) {
-      if (session === undefined) throw unavailable('the replay store is away')
-      const found = await session.catch((error: unknown) => {
-        // Tried again by the next one who asks.
-        greet('')
-        throw error
-      })
-      const name = `${prefix}${settings.hash(key).toString('base64url')}`
       const until = Math.ceil(expiresAt)
       const kept = Math.max(1, Math.ceil((until - now + MARGIN) * 1000))
-      const asked = ['EVAL', CONSUME, '2', marker, name, found.run, `${until}`, `${now}`, `${kept}`]
-      const [answer, at] = pairOf(await send(...asked))
-      if (answer === 'lost') {
-        greet('')
-        throw unavailable('the replay store has lost what it knew')
-      }
-      if (answer === 'used') return false
-      if (answer === 'forgotten') throw unavailable('the replay store has already forgotten that time')
-      if (answer !== 'fresh') throw unavailable('the replay store gave an answer that is none')
-      const ahead = at - performance.now() / 1000
-      if (Math.abs(ahead - found.ahead) > MARGIN / 2) {
-        greet('again')
-        throw unavailable('the clock of the replay store has jumped')
-      }
-      found.ahead = ahead
+      if (!(await ask(key, until, now, kept))) return false
       if (replicas > 0 && Number(await send('WAIT', `${replicas}`, `${settings.timeout}`)) < replicas) {
         throw unavailable('too few replicas of the replay store have the key')
       }
       return true
     },
+    isFresh: (key, expiresAt, now) => ask(key, Math.ceil(expiresAt), now, ''),
     async close() {
       client.destroy()
     },

@@ -44,6 +44,7 @@ export interface RemoteReplayStoreOptions {
 /** A replay store on a server. */
 export interface RemoteReplayStore extends ReplayStore {
   consume(key: string, expiresAt: number, now: number): Promise<boolean>
+  isFresh(key: string, expiresAt: number, now: number): Promise<boolean>
   /** Gives the connections back. Calls that wait are refused. */
   close(): Promise<void>
 }

@@ -14,4 +14,12 @@ export interface ReplayStore {
    *   not passed unchecked
    */
   consume(key: string, expiresAt: number, now: number): boolean | Promise<boolean>
+  /**
+   * What `consume` would answer now, without using anything up: for a look before work is done. Somebody else may use the key
+   * meanwhile, so only `consume` decides.
+   *
+   * @returns `false` for a key that was used.
+   * @throws {@link AimsError} `proof.replay_store_unavailable`: also when the store may have forgotten the key
+   */
+  isFresh(key: string, expiresAt: number, now: number): boolean | Promise<boolean>
 }

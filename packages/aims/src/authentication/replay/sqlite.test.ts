@@ -20,6 +20,7 @@ test('a key that was used stays used after the store is closed and opened again'
   assert.equal(before.consume('key', 100, 10), true)
   before.close()
   const store = openSqliteReplayStore(path)
+  assert.equal(store.isFresh('key', 100, 11), false)
   assert.equal(store.consume('key', 100, 11), false)
   assert.equal(store.consume('key', 200, 150), true)
   store.close()

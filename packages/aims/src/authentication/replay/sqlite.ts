@@ -6,6 +6,7 @@ import type { ReplayStore } from './replay-store.ts'
 /** A replay store in a file. */
 export interface SqliteReplayStore extends ReplayStore {
   consume(key: string, expiresAt: number, now: number): boolean
+  isFresh(key: string, expiresAt: number, now: number): boolean
   close(): void
 }
 
@@ -47,6 +48,7 @@ export function openSqliteReplayStore(path: string, options: SqliteReplayStoreOp
      ON CONFLICT (key) DO UPDATE SET expires_at = excluded.expires_at WHERE used.expires_at < $now`,
   )
   const forgotten = db.prepare('SELECT until FROM forgotten')
+  const find = db.prepare('SELECT 1 FROM used WHERE key = $key AND expires_at >= $now')
   const remember = db.prepare(
     'UPDATE forgotten SET until = max(until, coalesce((SELECT max(expires_at) FROM used WHERE expires_at < $now), 0))',
   )
@@ -59,17 +61,27 @@ export function openSqliteReplayStore(path: string, options: SqliteReplayStoreOp
     forget.run({ now })
     sweptAt = now
   }
+  // After a clock jumped ahead and back, keys that were forgotten meanwhile would look new.
+  const requireRemembered = (expiresAt: number): void => {
+    if (Number(forgotten.get()?.until) >= expiresAt) {
+      throw new AimsError('proof.replay_store_unavailable', 'the replay store has already forgotten that time')
+    }
+  }
   return {
     consume(key, expiresAt, now) {
       return answering(busyTimeout, () => {
         if (Math.abs(now - sweptAt) >= SWEEP_EVERY) sweep(now)
         const row = { key: sha256(key), expiresAt: Math.ceil(expiresAt), now }
         if (insert.run(row).changes === 1) return true
-        // After a clock jumped ahead and back, keys that were forgotten meanwhile would look new.
-        if (Number(forgotten.get()?.until) >= row.expiresAt) {
-          throw new AimsError('proof.replay_store_unavailable', 'the replay store has already forgotten that time')
-        }
+        requireRemembered(row.expiresAt)
         return false
+      })
+    },
+    isFresh(key, expiresAt, now) {
+      return answering(busyTimeout, () => {
+        if (find.get({ key: sha256(key), now }) !== undefined) return false
+        requireRemembered(Math.ceil(expiresAt))
+        return true
       })
     },
     close: () => db.close(),

@@ -9,6 +9,7 @@ import { WorkloadKey } from '../../base/keys.ts'
 import { PROFILES, type Profile } from '../../credentials/profile.ts'
 import type { Wit } from '../../credentials/wit/source.ts'
 import { createMemoryReplayStore } from '../replay/memory.ts'
+import type { ReplayStore } from '../replay/replay-store.ts'
 import { BODY_DIGEST_CLAIM, bodyDigest } from './body-digest.ts'
 import { createWpt, type ProofRequest } from './create.ts'
 import { verifyWpt, type WptExpectations } from './verify.ts'
@@ -461,10 +462,16 @@ test('of a thousand uses of one proof at once, one is accepted', async () => {
 test('a store that fails, or answers something odd, refuses the proof', async () => {
   const wit = witOf('wimse')
   const full = new AimsError('proof.replay_store_full', 'full')
-  await assert.rejects(judge(wit, { expected: { replays: { consume: () => Promise.reject(full) } } }), full)
-  await assert.rejects(judge(wit, { expected: { replays: { consume: () => Promise.resolve(1 as never) } } }), {
-    code: 'proof.replayed',
-  })
+  const isFresh = (): boolean => true
+  const asking = (consume: ReplayStore['consume']) => judge(wit, { expected: { replays: { consume, isFresh } } })
+  await assert.rejects(
+    asking(() => Promise.reject(full)),
+    full,
+  )
+  await assert.rejects(
+    asking(() => Promise.resolve(1 as never)),
+    { code: 'proof.replayed' },
+  )
 })
 
 // [authentication.profile.05]
