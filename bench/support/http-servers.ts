@@ -105,8 +105,15 @@ async function twoThreads(bundle: string): Promise<Server> {
 
 function secondThread({ bundle, memory, port }: { bundle: string; memory: SharedArrayBuffer; port: number }): void {
   const server = aimsServer(bundle, openMemoryReplayStore(memory))
-  server.keepAliveTimeout = 0
+  waitForever(server)
   server.listen({ port, host: '127.0.0.1', reusePort: true }, () => parentPort?.postMessage('listening'))
+}
+
+// Connections wait while the other servers have their turn, the first time for minutes.
+function waitForever(server: Server): void {
+  server.keepAliveTimeout = 0
+  server.headersTimeout = 0
+  server.requestTimeout = 0
 }
 
 function expressServer(more: (app: ReturnType<typeof express>) => unknown): Server {
@@ -170,8 +177,7 @@ if (parentPort === null && process.send !== undefined && isKind(kind)) await run
 
 async function run(which: ServerKind, given: string): Promise<void> {
   const server = await BUILD[which](given)
-  // Its connections wait while the other servers have their turn.
-  server.keepAliveTimeout = 0
+  waitForever(server)
   if (!server.listening) {
     server.listen(0, '127.0.0.1')
     await once(server, 'listening')
