@@ -32,6 +32,8 @@ export function protect<
 ): (request: Incoming, response: Outgoing) => Promise<void> {
   return async (request, response) => {
     const caller = await admit(authenticator, [request, response], options)
-    if (caller !== undefined) await handler(request, response, caller)
+    const handled = caller === undefined ? undefined : handler(request, response, caller)
+    // Many handlers return the response: the engine takes long to find out that it is no promise.
+    if (handled !== response) await handled
   }
 }

@@ -89,7 +89,8 @@ export function createAuthenticator(options: AuthenticatorOptions): Authenticato
         const carried = readCarriage(request.headers)
         const method = chooseMethod(carried, request, accepted)
         const binding = bindingOf(options.requireBinding, route)
-        const principal = await byMethod[method]({ request, carried, accepted, binding, now, id })
+        const judged = byMethod[method]({ request, carried, accepted, binding, now, id })
+        const principal = judged instanceof Promise ? await judged : judged
         requirePeer(principal.id, options.peer, route.peer)
         return principal
       } catch (error) {
