@@ -1,4 +1,3 @@
-import { randomUUID } from 'node:crypto'
 import { once } from 'node:events'
 import type { IncomingHttpHeaders } from 'node:http2'
 import type { AddressInfo } from 'node:net'
@@ -18,7 +17,15 @@ import {
   rotatingServer,
   serverTlsOptions,
 } from 'aims/authentication'
-import { AimsError, type BoundSocket, bindSocket, type Clock, type Observer, systemClock } from 'aims/base'
+import {
+  AimsError,
+  type BoundSocket,
+  bindSocket,
+  type Clock,
+  createCorrelationId,
+  type Observer,
+  systemClock,
+} from 'aims/base'
 import type { BundleSource, RevocationSource, X509SvidSource } from 'aims/credentials'
 import type { IdMatcher } from 'aims/identifiers'
 import {
@@ -231,7 +238,7 @@ export class BrokerServer {
       action,
       decision: 'deny',
       reasons: [code],
-      correlationId: randomUUID(),
+      correlationId: createCorrelationId(),
     })
     throw new GrpcError(GRPC_STATUS.permissionDenied, code)
   }

@@ -1,4 +1,3 @@
-import { randomUUID } from 'node:crypto'
 import { createServer, type IncomingMessage, type Server, type ServerOptions, type ServerResponse } from 'node:http'
 import type { AddressInfo, Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
@@ -8,7 +7,7 @@ import {
   type PeerCredentialProvider,
   type PeerCredentials,
 } from 'aims/attestation'
-import { AimsError, bindSocket, type Clock, type Observer } from 'aims/base'
+import { AimsError, bindSocket, type Clock, createCorrelationId, type Observer } from 'aims/base'
 import { limitRefusals } from 'aims/monitoring'
 import { Census } from '../workload-api/census.ts'
 import { Peer } from '../workload-api/peer.ts'
@@ -196,7 +195,7 @@ async function refuseStranger(
   error: unknown,
   context: ExchangeContext,
 ): Promise<void> {
-  const id = randomUUID()
+  const id = createCorrelationId()
   response.setHeader('x-request-id', id)
   const event = {
     type: 'authorization.brokered',

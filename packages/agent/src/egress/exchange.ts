@@ -1,7 +1,6 @@
-import { randomUUID } from 'node:crypto'
 import { type ClientRequest, type IncomingMessage, request as requestHttp, type ServerResponse } from 'node:http'
 import type { AttestationResult } from 'aims/attestation'
-import { AimsError, type AuditEvent, type Observer, withoutSecrets } from 'aims/base'
+import { AimsError, type AuditEvent, createCorrelationId, type Observer, withoutSecrets } from 'aims/base'
 import { bundleSource } from 'aims/credentials'
 import type { WorkloadSnapshot } from '../workload-backend.ts'
 import { returnAnswer } from './answer.ts'
@@ -40,7 +39,7 @@ export async function passOn(
   caller: BrokerCaller,
   context: ExchangeContext,
 ): Promise<void> {
-  const id = randomUUID()
+  const id = createCorrelationId()
   response.setHeader('x-request-id', id)
   let known: Known = {}
   try {

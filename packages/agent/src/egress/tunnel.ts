@@ -1,8 +1,7 @@
-import { randomUUID } from 'node:crypto'
 import type { IncomingMessage } from 'node:http'
 import { connect as connectTcp, type Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
-import { AimsError, ERROR_CODES } from 'aims/base'
+import { AimsError, createCorrelationId, ERROR_CODES } from 'aims/base'
 import type { BrokerCaller } from './caller.ts'
 import { decideTunnel } from './decide.ts'
 import { type ExchangeContext, identitiesOf, recordRefusal } from './exchange.ts'
@@ -28,7 +27,7 @@ const IDLE = 300_000
  */
 export async function openTunnel(tunnel: TunnelRequest, context: ExchangeContext): Promise<void> {
   const { request, socket, head } = tunnel
-  const id = randomUUID()
+  const id = createCorrelationId()
   socket.on('error', () => socket.destroy())
   const about = { resource: request.url?.slice(0, 512) ?? '', facts: {}, agent: undefined, rule: undefined }
   let known: Known = about

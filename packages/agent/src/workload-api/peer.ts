@@ -1,6 +1,5 @@
-import { randomUUID } from 'node:crypto'
 import { type AttestationResult, type Attestor, type PeerCredentials, releasePeerCredentials } from 'aims/attestation'
-import { AimsError, type AuditEvent, type Clock, type Observer } from 'aims/base'
+import { AimsError, type AuditEvent, type Clock, createCorrelationId, type Observer } from 'aims/base'
 import { postureOf } from '../posture.ts'
 import type { WorkloadBackend } from '../workload-backend.ts'
 
@@ -19,7 +18,7 @@ export interface PeerContext {
 export class Peer {
   readonly credentials: PeerCredentials
   /** Ties the records of this connection together. */
-  readonly correlationId: string = randomUUID()
+  readonly correlationId: string = createCorrelationId()
   readonly #context: PeerContext
   #running: Promise<AttestationResult> | undefined
   #last: AttestationResult | undefined

@@ -1,6 +1,6 @@
-import { randomUUID } from 'node:crypto'
 import type { Authenticator } from '../authentication/authenticate.ts'
 import type { Principal } from '../authentication/principal.ts'
+import { createCorrelationId } from '../base/correlation-id.ts'
 import { createNotes } from '../base/notes.ts'
 import { endResponseWith } from './end-with.ts'
 import { type AdapterOptions, type NodeRequest, type NodeResponse, sendProblem, toIncomingRequest } from './incoming.ts'
@@ -23,7 +23,7 @@ export async function admit(
   [request, response]: readonly [NodeRequest, NodeResponse],
   options: AdapterOptions,
 ): Promise<Caller | undefined> {
-  const correlationId = randomUUID()
+  const correlationId = createCorrelationId()
   try {
     const incoming = toIncomingRequest(request, correlationId, options)
     // Only a response of HTTP/1 is one that can be kept until it is complete.

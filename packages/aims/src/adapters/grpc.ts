@@ -1,10 +1,10 @@
-import { randomUUID } from 'node:crypto'
 import type { CallCredentials, Interceptor, Metadata, ServerInterceptor, status } from '@grpc/grpc-js'
 import type { Authenticator } from '../authentication/authenticate.ts'
 import type { RawHeaders } from '../authentication/carriage.ts'
 import type { IncomingRequest } from '../authentication/request.ts'
 import type { RouteRequirements } from '../authentication/route.ts'
 import type { Watch } from '../authentication/watch.ts'
+import { createCorrelationId } from '../base/correlation-id.ts'
 import { AimsError, type AimsErrorCode } from '../base/errors.ts'
 import type { WitSource } from '../credentials/wit/source.ts'
 import { rememberCaller } from './admit.ts'
@@ -39,7 +39,7 @@ export function authenticatedCalls(
       start(next) {
         next({
           async onReceiveMetadata(metadata, pass) {
-            const correlationId = randomUUID()
+            const correlationId = createCorrelationId()
             try {
               const principal = await authenticator.authenticate(incoming(path, metadata, correlationId), options)
               const caller = rememberCaller(metadata, { principal, correlationId })

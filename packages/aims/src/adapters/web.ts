@@ -1,6 +1,6 @@
-import { randomUUID } from 'node:crypto'
 import type { Authenticator } from '../authentication/authenticate.ts'
 import type { IncomingRequest } from '../authentication/request.ts'
+import { createCorrelationId } from '../base/correlation-id.ts'
 import { AimsError } from '../base/errors.ts'
 import { type Caller, rememberCaller } from './admit.ts'
 import { endEventsWith } from './event-stream.ts'
@@ -61,7 +61,7 @@ export async function admitWeb(
   options: AdapterOptions,
   wire: () => Partial<IncomingRequest> = () => ({}),
 ): Promise<Response | AdmittedRequest> {
-  const correlationId = randomUUID()
+  const correlationId = createCorrelationId()
   let again = request
   const body = async (): Promise<Uint8Array> => {
     if (request.bodyUsed) throw readBefore()

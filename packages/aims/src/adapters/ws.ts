@@ -1,8 +1,8 @@
-import { randomUUID } from 'node:crypto'
 import type { IncomingMessage } from 'node:http'
 import type { Duplex } from 'node:stream'
 import type { WebSocketServer } from 'ws'
 import type { Authenticator } from '../authentication/authenticate.ts'
+import { createCorrelationId } from '../base/correlation-id.ts'
 import type { AimsErrorCode } from '../base/errors.ts'
 import { type Caller as AdmittedCaller, rememberCaller } from './admit.ts'
 import { answerOnSocket } from './answer-socket.ts'
@@ -25,7 +25,7 @@ export function authenticatedUpgrade(
   options: AdapterOptions = {},
 ): (request: IncomingMessage, socket: Duplex, head: Buffer) => Promise<void> {
   return async (request, socket, head) => {
-    const correlationId = randomUUID()
+    const correlationId = createCorrelationId()
     // Nobody else listens yet, and a client may go away meanwhile.
     const onError = (): void => void socket.destroy()
     socket.on('error', onError)

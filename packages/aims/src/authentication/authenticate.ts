@@ -1,5 +1,5 @@
-import { randomUUID } from 'node:crypto'
 import { systemClock } from '../base/clock.ts'
+import { createCorrelationId } from '../base/correlation-id.ts'
 import { AimsError } from '../base/errors.ts'
 import { DEFAULT_CLOCK_SKEW, requireTimeOptions } from '../credentials/lifetime.ts'
 import { refusalOf } from './audit.ts'
@@ -82,7 +82,7 @@ export function createAuthenticator(options: AuthenticatorOptions): Authenticato
     watch: createWatcher({ clock, observer }),
     problem: (error, id, route = {}) => problemFor(error, id, route.accept ?? methods),
     async authenticate(request, route = {}) {
-      const id = request.id ?? randomUUID()
+      const id = request.id ?? createCorrelationId()
       const now = clock()
       try {
         const accepted = methodsOf(methods, route)

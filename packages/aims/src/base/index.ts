@@ -3,6 +3,7 @@ export { type ApiAddress, type ApiClient, type ApiRequest, apiClient } from './a
 export { decodeBase64, decodeBase64url, encodeBase64url, equalConstantTime, sha256, sha256Base64url } from './bytes.ts'
 export { type Check, type CheckFacts, checkOf } from './check.ts'
 export { type Clock, systemClock } from './clock.ts'
+export { createCorrelationId } from './correlation-id.ts'
 export { type Deadline, startDeadline } from './deadline.ts'
 export { createDirectory, printMode } from './directory.ts'
 export { ERROR_CODES } from './error-codes/index.ts'

@@ -1,5 +1,5 @@
-import { randomUUID } from 'node:crypto'
 import type { Clock } from '../base/clock.ts'
+import { createCorrelationId } from '../base/correlation-id.ts'
 import type { AuditEvent, Observer } from '../base/event.ts'
 
 /** How many refusals become records. */
@@ -47,7 +47,7 @@ export function limitRefusals(observer: Observer, limits: RefusalLimits): Limite
     resource: { type: 'listener', id: name },
     action: 'limit',
     decision: 'none',
-    correlationId: randomUUID(),
+    correlationId: createCorrelationId(),
     details: { group: key, ...details },
   })
   const end = async (key: string, one: Window): Promise<void> => {

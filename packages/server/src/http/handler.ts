@@ -1,7 +1,6 @@
-import { randomUUID } from 'node:crypto'
 import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
-import { AimsError, type AimsErrorCode } from 'aims/base'
+import { AimsError, type AimsErrorCode, createCorrelationId } from 'aims/base'
 import { RateLimited } from '../limits/rate-limited.ts'
 import { problemFor } from './problem.ts'
 import { readBody, readQuery, readTarget } from './request-reader.ts'
@@ -91,7 +90,7 @@ export function createHandler(options: HandlerOptions): RequestListener {
   }
 
   return (request, response) => {
-    const id = randomUUID()
+    const id = createCorrelationId()
     response.setHeader('x-request-id', id)
     answer(request, response, id).then(
       (path) => options.answered(path, response.statusCode),

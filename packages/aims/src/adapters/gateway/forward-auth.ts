@@ -1,8 +1,8 @@
-import { randomUUID } from 'node:crypto'
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { RawHeaders } from '../../authentication/carriage.ts'
 import type { ProblemResponse } from '../../authentication/problem.ts'
 import type { IncomingRequest, UnseenBody } from '../../authentication/request.ts'
+import { createCorrelationId } from '../../base/correlation-id.ts'
 import { AimsError } from '../../base/errors.ts'
 import { sendProblem, toRawHeaders } from '../incoming.ts'
 import { CALLER_FIELDS, RESERVED_FIELDS } from './fields.ts'
@@ -84,7 +84,7 @@ export async function startForwardAuth(options: ForwardAuthOptions): Promise<Run
 
 async function answer(request: IncomingMessage, response: ServerResponse, options: ForwardAuthOptions): Promise<void> {
   const { gate, proxy } = options
-  const id = randomUUID()
+  const id = createCorrelationId()
   const refuse = (problem: ProblemResponse): void => sendProblem(response, asUnderstood(problem, ASKING[proxy]))
   try {
     // What a proxy sends along is not looked at, and must not be waited for.

@@ -1,4 +1,3 @@
-import { randomUUID } from 'node:crypto'
 import type { IncomingMessage } from 'node:http'
 import { refusalOf, successOf } from '../../authentication/audit.ts'
 import type { Authenticator } from '../../authentication/authenticate.ts'
@@ -10,6 +9,7 @@ import type { RouteRequirements } from '../../authentication/route.ts'
 import type { Authorizer } from '../../authorization/authorizer.ts'
 import { canonicalPath } from '../../authorization/path.ts'
 import { httpAction, serviceResource } from '../../authorization/request.ts'
+import { createCorrelationId } from '../../base/correlation-id.ts'
 import { AimsError } from '../../base/errors.ts'
 import type { Observer } from '../../base/event.ts'
 import type { WorkloadId } from '../../identifiers/spiffe-id.ts'
@@ -102,8 +102,8 @@ export function createGate(options: GateOptions): Gate {
 
   return {
     authenticator,
-    judge: (request) => judge(request, request.id ?? randomUUID()),
-    refuse: (request, error) => refuse(request, request.id ?? randomUUID(), error),
+    judge: (request) => judge(request, request.id ?? createCorrelationId()),
+    refuse: (request, error) => refuse(request, request.id ?? createCorrelationId(), error),
   }
 }
 

@@ -1,6 +1,6 @@
-import { randomUUID } from 'node:crypto'
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { IncomingRequest } from '../../authentication/request.ts'
+import { createCorrelationId } from '../../base/correlation-id.ts'
 import { endWith } from '../end-with.ts'
 import { MAX_BODY, sendProblem, toIncomingRequest } from '../incoming.ts'
 import { signWhereDemanded } from '../signing-response.ts'
@@ -67,7 +67,7 @@ async function answer(
   service: Service,
 ): Promise<void> {
   const { gate, maxBody = MAX_BODY, maxSignedBody } = options
-  const id = randomUUID()
+  const id = createCorrelationId()
   try {
     const verdict = await judged(gate, request, id, maxBody)
     if (verdict.effect === 'refuse') return refuse(request, response, verdict.response)

@@ -1,4 +1,3 @@
-import { randomUUID } from 'node:crypto'
 import { type IncomingMessage, type Server, STATUS_CODES } from 'node:http'
 import { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
@@ -6,6 +5,7 @@ import type { RawHeaders } from '../../authentication/carriage.ts'
 import type { Principal } from '../../authentication/principal.ts'
 import type { ProblemResponse } from '../../authentication/problem.ts'
 import type { IncomingRequest } from '../../authentication/request.ts'
+import { createCorrelationId } from '../../base/correlation-id.ts'
 import { AimsError } from '../../base/errors.ts'
 import { answerOnSocket } from '../answer-socket.ts'
 import { endWith } from '../end-with.ts'
@@ -46,7 +46,7 @@ async function openSocket(
   gate: Gate,
   service: Service,
 ): Promise<void> {
-  const id = randomUUID()
+  const id = createCorrelationId()
   try {
     const opening = await judged(request, id, gate)
     if ('problem' in opening) return answerOnSocket(socket, opening.problem)

@@ -1,8 +1,8 @@
-import { randomUUID } from 'node:crypto'
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { refusalOf } from '../../authentication/audit.ts'
 import type { Authenticator } from '../../authentication/authenticate.ts'
 import type { Principal } from '../../authentication/principal.ts'
+import { createCorrelationId } from '../../base/correlation-id.ts'
 import { AimsError } from '../../base/errors.ts'
 import type { Observer } from '../../base/event.ts'
 import type { Caller } from '../admit.ts'
@@ -113,7 +113,7 @@ export function protectMcp(
   }
 
   return async (request, response) => {
-    const id = randomUUID()
+    const id = createCorrelationId()
     let principal: Principal
     try {
       await judged(request, id, () => requireReachable(request, options))

@@ -1,7 +1,7 @@
-import { randomUUID } from 'node:crypto'
 import type { Server, TLSSocket, TlsOptions } from 'node:tls'
 import type { Check } from '../../base/check.ts'
 import { systemClock } from '../../base/clock.ts'
+import { createCorrelationId } from '../../base/correlation-id.ts'
 import { AimsError } from '../../base/errors.ts'
 import type { Observer } from '../../base/event.ts'
 import type { X509Svid, X509SvidSource } from '../../credentials/x509-svid/source.ts'
@@ -78,7 +78,7 @@ export function rotatingServer(server: Server, source: X509SvidSource, options: 
       decision: 'deny',
       reasons: [error.code],
       checks: checksOf(error, socket, options),
-      correlationId: randomUUID(),
+      correlationId: createCorrelationId(),
     })
     record.catch((cause: unknown) => server.emit('tlsClientError', cause, socket))
   }

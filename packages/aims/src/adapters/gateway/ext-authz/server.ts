@@ -1,10 +1,10 @@
-import { randomUUID } from 'node:crypto'
 import type { IncomingHttpHeaders } from 'node:http2'
 import type { Socket } from 'node:net'
 import { TLSSocket } from 'node:tls'
 import type { RawHeaders } from '../../../authentication/carriage.ts'
 import { peerCertificatesOf } from '../../../authentication/mtls/material.ts'
 import type { IncomingRequest, UnseenBody } from '../../../authentication/request.ts'
+import { createCorrelationId } from '../../../base/correlation-id.ts'
 import { AimsError } from '../../../base/errors.ts'
 import { isSpiffeId } from '../../../identifiers/spiffe-id.ts'
 import { GrpcError, type GrpcStream } from '../../../provisioning/grpc/grpc-stream.ts'
@@ -123,7 +123,7 @@ function toIncoming(asked: CheckRequest, socket: Socket, options: ExtAuthzOption
   const { method, path, headers } = asked
   const fields = headers.fields.filter(([name]) => !name.startsWith(':') && name !== PARTIAL_BODY)
   return {
-    id: randomUUID(),
+    id: createCorrelationId(),
     method,
     target: path,
     body: bodyOf(asked, options),
