@@ -48,6 +48,8 @@ interface World {
   readonly records: AuditEvent[]
   readonly confirmations: ConfirmationKey[]
   readonly entries: Map<string, RegistrationEntry>
+  /** By thumbprint. */
+  readonly bound: Map<string, { readonly subject: string; readonly expiresAt: number }>
 }
 
 // Fakes of what is outside: the log and the store.
@@ -74,10 +76,19 @@ function world(change: Partial<IssuerOptions> = {}, first: RegistrationEntry = e
     issuer: 'https://example.com',
     ...change,
   })
-  return { issuer, records, confirmations, entries }
+  return { issuer, records, confirmations, entries, bound }
 }
 
 const newKey = (): KeyObject => WorkloadKey.generate().publicKey
+
+test('a key is bound until the second in which its credential ends', async () => {
+  const { issuer, bound } = world({ clock: () => now + 0.4 })
+  const publicKey = newKey()
+  const { expiresAt } = await issuer.issueWit({ ...request, publicKey })
+  assert.equal(bound.get(jwkThumbprint(publicKey))?.expiresAt, expiresAt)
+  const { notAfter } = await issuer.issueX509({ ...request, publicKey })
+  assert.equal(bound.get(jwkThumbprint(publicKey))?.expiresAt, notAfter)
+})
 
 // [credentials.aims.01] [monitoring.log.02]
 test('an X.509-SVID names the workload, begins 10 s ago, and is in the log before it is handed out', async () => {
