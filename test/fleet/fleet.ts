@@ -1,10 +1,10 @@
 import type { ChildProcess } from 'node:child_process'
 import { chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
-import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { type ApiClient, apiClient, isJsonObject } from 'aims/base'
 import { type AdminClient, adminClient } from 'aims-server'
+import { freePort } from '../support/free-port.ts'
 import type { FleetOptions } from './options.ts'
 import { compileOnce, startAims, startCrew, stop, userOf } from './processes.ts'
 import { orderOf, type Peer } from './protocol.ts'
@@ -149,14 +149,4 @@ async function register(admin: AdminClient, crews: readonly PlannedCrew[]): Prom
     return spiffeIds.map((spiffeId) => ({ spiffeId, selectors: [`unix:uid:${uid}`], agents }))
   })
   await admin.applyEntries(entries.map((entry) => ({ action: 'create', entry })))
-}
-
-function freePort(): Promise<number> {
-  return new Promise((resolve, reject) => {
-    const probe = createServer().once('error', reject)
-    probe.listen(0, '127.0.0.1', () => {
-      const address = probe.address()
-      probe.close(() => resolve(typeof address === 'object' && address !== null ? address.port : 0))
-    })
-  })
 }

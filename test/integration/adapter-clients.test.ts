@@ -23,8 +23,8 @@ import { encodePem } from '../../packages/aims/src/base/pem.ts'
 import { AUDIENCE, testDomain } from '../support/identities.ts'
 import { extendedUsage, makeCertificate, makeRoot, newKey, subjectAltDns } from '../support/vendor-pki.ts'
 
-const now = Math.floor(Date.now() / 1000)
-const domain = testDomain('example.com', { now })
+const now = (): number => Math.floor(Date.now() / 1000)
+const domain = testDomain('example.com', { now: now() })
 const wit = await domain.wit()
 const wits: WitSource = { wit: () => wit }
 const events: AuditEvent[] = []
@@ -352,7 +352,7 @@ test('gRPC: a call is known by its proof, and no handler sees one that was refus
   twice.add('workload-identity-token', wit.token)
   await assert.rejects(call(proven(AUDIENCE), twice), { code: grpc.status.UNAUTHENTICATED })
   const request = { method: 'POST', target: echo.echo.path, audience: AUDIENCE, headers: [], signResponse: true }
-  const demanding = grpc.Metadata.fromHttp2Headers({ ...signRequest(wit, request, { now }).headers })
+  const demanding = grpc.Metadata.fromHttp2Headers({ ...signRequest(wit, request, { now: now() }).headers })
   await assert.rejects(call(tls, demanding), { code: grpc.status.UNIMPLEMENTED })
   assert.deepEqual(
     events.slice(count).map(({ reasons }) => reasons),

@@ -14,8 +14,8 @@ import { WebSocket, WebSocketServer } from 'ws'
 import { eventuallyTrue } from '../support/eventually.ts'
 import { AUDIENCE, testDomain } from '../support/identities.ts'
 
-const now = Math.floor(Date.now() / 1000)
-const domain = testDomain('example.com', { now })
+const now = (): number => Math.floor(Date.now() / 1000)
+const domain = testDomain('example.com', { now: now() })
 const wit = await domain.wit()
 const events: AuditEvent[] = []
 const closers: (() => unknown)[] = []
@@ -38,13 +38,13 @@ interface Proof {
 
 function proven(change: Proof = {}): readonly (readonly [string, string])[] {
   const request = { method: 'POST', target: '/api?x=1', audience: AUDIENCE, ...change }
-  return Object.entries(proofHeaders(wit, request, { now }))
+  return Object.entries(proofHeaders(wit, request, { now: now() }))
 }
 
 // Signed, and with the demand that the answer is so too.
 function demanding(method: string, target: string): { readonly [name: string]: string } {
   const request = { method, target, audience: AUDIENCE, headers: [], signResponse: true }
-  return { ...signRequest(wit, request, { now }).headers }
+  return { ...signRequest(wit, request, { now: now() }).headers }
 }
 
 const handled = { times: 0 }

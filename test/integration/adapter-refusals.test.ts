@@ -11,8 +11,8 @@ import { ADAPTER_SERVERS, MAX_BODY } from '../support/adapter-servers.ts'
 import { eventuallyTrue } from '../support/eventually.ts'
 import { AUDIENCE, testDomain } from '../support/identities.ts'
 
-const now = Math.floor(Date.now() / 1000)
-const domain = testDomain('example.com', { now })
+const now = (): number => Math.floor(Date.now() / 1000)
+const domain = testDomain('example.com', { now: now() })
 const wit = await domain.wit()
 const compat = await domain.wit({ profile: 'wimse-wpt-01' })
 const events: AuditEvent[] = []
@@ -35,7 +35,7 @@ interface Proof {
 }
 
 function fields(change: Proof = {}): { readonly [name: string]: string } {
-  return { ...proofHeaders(wit, { method: 'POST', target: TARGET, audience: AUDIENCE, ...change }, { now }) }
+  return { ...proofHeaders(wit, { method: 'POST', target: TARGET, audience: AUDIENCE, ...change }, { now: now() }) }
 }
 
 function lines(change: Proof = {}): string[] {
@@ -110,15 +110,15 @@ const ROWS: { readonly [title: string]: () => Row } = {
   'with artefacts of two profiles': () => ({
     lines: [
       ...lines(),
-      `Workload-Proof-Token: ${proofHeaders(compat, { method: 'POST', target: TARGET, audience: AUDIENCE }, { now })['workload-proof-token']}`,
+      `Workload-Proof-Token: ${proofHeaders(compat, { method: 'POST', target: TARGET, audience: AUDIENCE }, { now: now() })['workload-proof-token']}`,
     ],
     status: 400,
     reason: 'authentication.mixed_profiles',
   }),
   'with a profile that is off': () => ({
-    lines: Object.entries(proofHeaders(compat, { method: 'POST', target: TARGET, audience: AUDIENCE }, { now })).map(
-      ([name, value]) => `${name}: ${value}`,
-    ),
+    lines: Object.entries(
+      proofHeaders(compat, { method: 'POST', target: TARGET, audience: AUDIENCE }, { now: now() }),
+    ).map(([name, value]) => `${name}: ${value}`),
     status: 401,
     reason: 'authentication.profile_disabled',
   }),

@@ -3,7 +3,6 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, describe, test } from 'node:test'
-import { setTimeout as sleep } from 'node:timers/promises'
 import { type ApiClient, apiClient, isJsonObject } from 'aims/base'
 import {
   type BundleSource,
@@ -15,6 +14,7 @@ import { parseSpiffeId, parseTrustDomain, type SpiffeId } from 'aims/identifiers
 import { connectWorkload, followRevocations, type Workload, WorkloadApiClient } from 'aims/provisioning'
 import { type RunningAgent, startAgent, WorkloadApiServer } from 'aims-agent'
 import { type AdminClient, adminClient, loadConfig, type RunningServer, startServer } from 'aims-server'
+import { eventually } from '../support/eventually.ts'
 import { IssuingBackend } from '../support/issuing-backend.ts'
 
 // The agent is on another host than the server, as far as it knows; its workloads reach nothing but its socket.
@@ -71,13 +71,6 @@ const connect = (spiffeId: SpiffeId): Promise<Workload> =>
 const revoke = (type: string, value: string): Promise<unknown> =>
   api.send({ method: 'POST', path: '/v1/revocations', body: { type, value } })
 
-async function eventually(what: string, check: () => boolean | Promise<boolean>): Promise<void> {
-  for (let tries = 0; tries < 3000; tries += 1) {
-    if (await check()) return
-    await sleep(10)
-  }
-  assert.fail(`never happened: ${what}`)
-}
 const codeOf = (run: Promise<unknown>): Promise<string> =>
   run.then(
     () => 'none',

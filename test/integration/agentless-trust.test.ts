@@ -3,7 +3,6 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, describe, test } from 'node:test'
-import { setTimeout as sleep } from 'node:timers/promises'
 import { type ApiClient, apiClient, isJsonObject, type JsonObject } from 'aims/base'
 import { serializeBundle, verifyX509Svid } from 'aims/credentials'
 import { parseTrustDomain } from 'aims/identifiers'
@@ -11,6 +10,7 @@ import { type ConnectedIdentity, connectByEvidence, type IdentityServer, identit
 import { type AdminClient, adminClient, loadConfig, type RunningServer, startServer } from 'aims-server'
 import { readTrust } from '../../packages/aims/src/provisioning/evidence/trust.ts'
 import { type FederatedDomain, federatedDomain } from '../support/bundle-endpoint.ts'
+import { eventually } from '../support/eventually.ts'
 import { testPlatform } from '../support/platform.ts'
 
 const trustDomain = parseTrustDomain('example.com')
@@ -74,14 +74,6 @@ const connect = (name: string): Promise<ConnectedIdentity> =>
     backoff: 20,
     maxBackoff: 100,
   })
-
-async function eventually(what: string, check: () => boolean): Promise<void> {
-  for (let tries = 0; tries < 3000; tries += 1) {
-    if (check()) return
-    await sleep(10)
-  }
-  assert.fail(`never happened: ${what}`)
-}
 
 const isUsable = (read: () => unknown): boolean => {
   try {

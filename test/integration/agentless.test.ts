@@ -63,7 +63,7 @@ before(async () => {
       },
     })
   await entry('bot', 'gcp:image:bot', { x509Ttl: 600, witTtl: 600 })
-  await entry('short', 'gcp:image:short', { x509Ttl: 2, witTtl: 2 })
+  await entry('short', 'gcp:image:short', { x509Ttl: 6, witTtl: 6 })
   await entry('hard', 'tpm:image:hard')
   await entry('bearer', 'aws-iid:image:bearer')
   await entry('gone', 'gcp:image:gone')
@@ -85,7 +85,7 @@ function options(change: Partial<EvidenceConnectOptions> = {}): EvidenceConnectO
     bundle: bundle(),
     collectors: [platform.collector('gcp', bot)],
     clock,
-    readyTimeout: 5000,
+    readyTimeout: 30_000,
     ...change,
   }
 }

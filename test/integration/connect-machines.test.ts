@@ -55,7 +55,7 @@ after(async () => {
 const connectWith = (env: { readonly [name: string]: string }): Promise<Connected> =>
   connect({
     agentSocket: join(root, 'no-agent.sock'),
-    readyTimeout: 2000,
+    readyTimeout: 30_000,
     env: { AIMS_SERVER: `https://127.0.0.1:${server.port}`, AIMS_BUNDLE: join(root, 'bundle.json'), ...env },
   })
 const certified = ({ certificate, key }: ReturnType<typeof machine>): { readonly [name: string]: string } => ({

@@ -4,7 +4,6 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { after, before, test } from 'node:test'
-import { setTimeout as sleep } from 'node:timers/promises'
 import {
   type AimsErrorCode,
   type ApiClient,
@@ -41,6 +40,7 @@ import {
   type RunningServer,
   startServer,
 } from 'aims-server'
+import { eventually } from '../support/eventually.ts'
 import { startGithub } from '../support/platform-services.ts'
 import { GITHUB, jwks, platformKey } from '../support/platform-tokens.ts'
 
@@ -85,14 +85,6 @@ async function stopSite({ api, agent, server }: Site): Promise<void> {
   api.close()
   await agent.close()
   await server.close()
-}
-
-async function eventually(what: string, check: () => boolean | Promise<boolean>): Promise<void> {
-  for (let tries = 0; tries < 600; tries += 1) {
-    if (await check()) return
-    await sleep(50)
-  }
-  assert.fail(`never happened: ${what}`)
 }
 
 let above: Site

@@ -10,10 +10,10 @@ import { adminClient, loadSettings } from 'aims-server'
 import { GATEWAY_SETTINGS } from '../../packages/cli/src/gateway/settings.ts'
 import { startGateway } from '../../packages/cli/src/gateway/start.ts'
 import { answerOf, eventuallyTrue } from '../support/eventually.ts'
+import { freePort } from '../support/free-port.ts'
 import { exchange, proofLines, requestText, startEcho, statusOf } from '../support/gateways.ts'
 import { AUDIENCE } from '../support/identities.ts'
 import {
-  freePort,
   postgresStatement,
   startPostgres,
   startRedis,

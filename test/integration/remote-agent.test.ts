@@ -19,6 +19,7 @@ import {
   type RunningServer,
   startServer,
 } from 'aims-server'
+import { eventually as eventuallySo } from '../support/eventually.ts'
 import { makeCertificate, makeRoot } from '../support/vendor-pki.ts'
 
 // Server and agent meet over TLS alone; the agent does not know where the server's files are.
@@ -118,14 +119,8 @@ const newestAgent = async (): Promise<string> => {
   return String(agents.toSorted((a, b) => Number(b.firstSeen) - Number(a.firstSeen))[0]?.id)
 }
 
-async function eventually(what: string, check: () => boolean | Promise<boolean>): Promise<void> {
-  // An agent that was refused asks ever more rarely.
-  for (let tries = 0; tries < 6000; tries += 1) {
-    if (await check()) return
-    await sleep(10)
-  }
-  assert.fail(`never happened: ${what}; ${lines.join('\n')}`)
-}
+const eventually = (what: string, isSo: () => boolean | Promise<boolean>): Promise<void> =>
+  eventuallySo(() => `${what}; ${lines.join('\n')}`, isSo)
 function serial(workload: Workload): string {
   return Buffer.from(workload.x509.x509Svid().certificates[0] ?? []).toString('hex')
 }
@@ -298,7 +293,7 @@ function isTrusted({ bundles }: Workload, leaf: string): boolean {
 
 test('its own SVID is renewed at half of its life, with a new key, and the former one is worth nothing', async () => {
   await server.close()
-  server = await startServer({ ...config, 'agents.ttl': 2 }, { log: () => undefined })
+  server = await startServer({ ...config, 'agents.ttl': 6 }, { log: () => undefined })
   const directory = join(root, 'renewing')
   const agent = await startRemote({ token: await makeToken(), change: { 'agent.dataDirectory': directory } })
   const kept = (): JsonObject => JSON.parse(readFileSync(join(directory, 'agent.json'), 'utf8'))
@@ -306,7 +301,7 @@ test('its own SVID is renewed at half of its life, with a new key, and the forme
   await eventually('a renewal', () => kept().key !== before.key)
   using workload = await connect(agent)
   // Its first SVID has ended long ago.
-  await sleep(2500)
+  await sleep(6500)
   const { id: _, revision, ...entry } = await admin.showEntry('bot')
   const old = serial(workload)
   await admin.updateEntry('bot', { ...entry, x509Ttl: 1700 }, revision)

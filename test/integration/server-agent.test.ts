@@ -3,7 +3,6 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
-import { setTimeout as sleep } from 'node:timers/promises'
 import { type ApiClient, apiClient, systemClock } from 'aims/base'
 import { verifyJwtSvid, verifyWit, verifyX509Svid } from 'aims/credentials'
 import { connectWorkload, type Workload } from 'aims/provisioning'
@@ -17,6 +16,7 @@ import {
   type RunningServer,
   startServer,
 } from 'aims-server'
+import { eventually } from '../support/eventually.ts'
 
 const root = mkdtempSync(join(tmpdir(), 'aims-integration-'))
 const me = `unix:uid:${process.geteuid?.()}`
@@ -50,14 +50,6 @@ after(async () => {
 })
 
 const connect = (): Promise<Workload> => connectWorkload({ address: agent.address, backoff: 20, maxBackoff: 50 })
-
-async function eventually(what: string, check: () => boolean): Promise<void> {
-  for (let tries = 0; tries < 3000; tries += 1) {
-    if (check()) return
-    await sleep(10)
-  }
-  assert.fail(`never happened: ${what}`)
-}
 
 function isReady(read: () => unknown): boolean {
   try {

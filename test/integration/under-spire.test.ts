@@ -3,13 +3,13 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
-import { setTimeout as sleep } from 'node:timers/promises'
 import { type ApiClient, apiClient, type JsonObject } from 'aims/base'
 import { serializeBundle, verifyX509Svid, type X509Svid } from 'aims/credentials'
 import { parseTrustDomain } from 'aims/identifiers'
 import { connectWorkload, type Workload } from 'aims/provisioning'
 import { type AgentConfiguration, type RunningAgent, startAgent } from 'aims-agent'
 import { loadConfig, type RunningServer, startServer } from 'aims-server'
+import { eventually as eventuallySo } from '../support/eventually.ts'
 import { FakeWorkloadApi } from '../support/fake-workload-api.ts'
 import { type TestCa, testCa } from '../support/x509-identities.ts'
 
@@ -105,13 +105,8 @@ async function startRemote(change: Partial<AgentConfiguration> = {}): Promise<Ru
 const connect = (agent: RunningAgent): Promise<Workload> =>
   connectWorkload({ address: agent.address, backoff: 20, maxBackoff: 50, onWaiting: () => undefined })
 
-async function eventually(what: string, check: () => boolean | Promise<boolean>): Promise<void> {
-  for (let tries = 0; tries < 3000; tries += 1) {
-    if (await check()) return
-    await sleep(10)
-  }
-  assert.fail(`never happened: ${what}; ${lines.join('\n')}`)
-}
+const eventually = (what: string, isSo: () => boolean | Promise<boolean>): Promise<void> =>
+  eventuallySo(() => `${what}; ${lines.join('\n')}`, isSo)
 
 // [provisioning.aims.05]
 test('an agent that SPIRE knows serves its workloads, and nobody gave it a bundle or a token', async () => {

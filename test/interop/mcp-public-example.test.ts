@@ -10,7 +10,7 @@ import { Client, StreamableHTTPClientTransport } from '@modelcontextprotocol/cli
 import { parseSpiffeId } from 'aims/identifiers'
 import { provingTransport } from 'aims/mcp'
 import { connect } from 'aims/provisioning'
-import { freePort } from '../support/servers.ts'
+import { freePort } from '../support/free-port.ts'
 import { startTrustDomain } from '../support/trust-domain.ts'
 
 const modules = fileURLToPath(new URL('../../node_modules', import.meta.url))

@@ -140,10 +140,12 @@ export class FakeSpire {
 }
 
 const now = (): number => Math.floor(Date.now() / 1000)
+// A test may stop its clock when it begins: what is certified minutes later is good then as well.
+const BEGUN = now()
 
 async function certifyBelow({ authority }: TestCa, subjectKey: KeyObject, ttl: number): Promise<readonly Uint8Array[]> {
   const { trustDomain } = authority
-  const times = { notBefore: now() - 10, notAfter: now() + ttl }
+  const times = { notBefore: BEGUN - 10, notAfter: now() + ttl }
   return [await issueCaCertificate({ trustDomain, issuer: authority, subjectKey, ...times })]
 }
 

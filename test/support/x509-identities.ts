@@ -28,13 +28,15 @@ export interface TestSvidOptions {
 }
 
 const now = (): number => Math.floor(Date.now() / 1000)
+// A test may stop its clock when it begins: what is issued minutes later is good then as well.
+const BEGUN = now()
 
 export async function testCa(
   name = 'example.com',
   options: { readonly intermediate?: boolean; readonly signer?: WorkloadKey } = {},
 ): Promise<TestCa> {
   const trustDomain = parseTrustDomain(name)
-  const times = { notBefore: now() - 60, notAfter: now() + 3600 }
+  const times = { notBefore: BEGUN - 60, notAfter: now() + 3600 }
   const { signer = WorkloadKey.generate() } = options
   const certificate = await issueCaCertificate({ trustDomain, signer, ...times })
   const root = createX509Authority({ trustDomain, signer, certificate })
@@ -45,7 +47,7 @@ export async function testCa(
     bundle: { ...emptyBundle(trustDomain), x509Authorities: [certificate] },
     async svid(path, { dnsNames = [], ttl = 600, key = WorkloadKey.generate() } = {}) {
       const spiffeId = parseSpiffeId(`spiffe://${name}${path}`)
-      const validity = { notBefore: now() - 30, notAfter: now() + ttl }
+      const validity = { notBefore: BEGUN - 30, notAfter: now() + ttl }
       const { certificates } = await issueX509Svid(
         { spiffeId, publicKey: key.publicKey, dnsNames, ...validity },
         authority,

@@ -378,7 +378,7 @@ test('before the server was reached nothing is known, and the backend keeps tryi
     random: () => 0,
   })
   await assert.rejects(backend.snapshot(workload), { code: 'operation.server_unreachable' })
-  await Promise.race([backend.ready, sleep(5000, undefined, { ref: false })])
+  await Promise.race([backend.ready, sleep(30_000, undefined, { ref: false })])
   assert.equal((await backend.snapshot(workload)).identities.length, 1)
   assert.deepEqual(lines, [
     'aims agent: operation.server_unreachable: away',

@@ -8,6 +8,7 @@ import { after, test } from 'node:test'
 import { serve } from '@hono/node-server'
 import express from 'express'
 import { Hono } from 'hono'
+import { eventuallyTrue } from '../../../../test/support/eventually.ts'
 import { AUDIENCE, testDomain } from '../../../../test/support/identities.ts'
 import { mutableBundles, mutableSvid, testCa } from '../../../../test/support/x509-identities.ts'
 import { type Authenticator, createAuthenticator } from '../authentication/authenticate.ts'
@@ -24,8 +25,8 @@ import { callerOf as callerOfHono, authenticated as honoAuthenticated } from './
 import { toIncomingRequest } from './incoming.ts'
 import { protect, provingRequest } from './node.ts'
 
-const now = Math.floor(Date.now() / 1000)
-const domain = testDomain('example.com', { now })
+const now = (): number => Math.floor(Date.now() / 1000)
+const domain = testDomain('example.com', { now: now() })
 const wit = await domain.wit()
 const wits: WitSource = { wit: () => wit }
 const opened: (() => unknown)[] = []
@@ -131,7 +132,7 @@ async function raw(
 
 function proofLines(change: { readonly body?: Uint8Array; readonly target?: string } = {}): readonly string[] {
   const request = { method: 'POST', target: '/api/events?x=1', audience: AUDIENCE, ...change }
-  return Object.entries(proofHeaders(wit, request, { now })).map(([name, value]) => `${name}: ${value}`)
+  return Object.entries(proofHeaders(wit, request, { now: now() })).map(([name, value]) => `${name}: ${value}`)
 }
 
 for (const [name, start] of Object.entries(SERVERS)) {
@@ -243,11 +244,11 @@ test('node:http: a client that goes away in the middle of its body is refused, a
   const count = events.length
   const socket = connect(port, '127.0.0.1')
   const request = { method: 'POST', target: '/', audience: AUDIENCE, body: Buffer.from('abc') }
-  const lines = Object.entries(proofHeaders(wit, request, { now })).map(([name, value]) => `${name}: ${value}`)
+  const lines = Object.entries(proofHeaders(wit, request, { now: now() })).map(([name, value]) => `${name}: ${value}`)
   socket.write(`POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\n${lines.join('\r\n')}\r\n\r\na`)
   await new Promise((resolve) => setTimeout(resolve, 50))
   socket.destroy()
-  await new Promise((resolve) => setTimeout(resolve, 50))
+  await eventuallyTrue(async () => events.length > count)
   assert.equal(handled.times, 0)
   assert.deepEqual(
     events.slice(count).map(({ reasons }) => reasons),
@@ -291,7 +292,7 @@ test('hono without node: joined fields are refused when one was sent twice, and 
   app.post('/api/*', async (c) => c.text(`${callerOfHono(c).principal.id} ${await c.req.text()}`))
   const body = Buffer.from('hello')
   const request = { method: 'POST', target: '/api/events?x=1', audience: AUDIENCE, body }
-  const headers = (): Headers => new Headers(proofHeaders(wit, request, { now }) as Record<string, string>)
+  const headers = (): Headers => new Headers(proofHeaders(wit, request, { now: now() }) as Record<string, string>)
   const ask = async (given: Headers): Promise<Response> =>
     app.request('https://api.example.com/api/events?x=1', { method: 'POST', headers: given, body })
   assert.equal(await (await ask(headers())).text(), `${wit.subject} hello`)

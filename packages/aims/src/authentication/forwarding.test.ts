@@ -14,9 +14,9 @@ import type { AuthenticatorOptions } from './request.ts'
 import type { RouteRequirements } from './route.ts'
 import { proofHeaders } from './wpt/create.ts'
 
-const now = Math.floor(Date.now() / 1000)
+const now = (): number => Math.floor(Date.now() / 1000)
 const ca = await testCa()
-const domain = testDomain('example.com', { now })
+const domain = testDomain('example.com', { now: now() })
 const bundle = { ...domain.bundle, x509Authorities: ca.bundle.x509Authorities }
 const proxy = await ca.svid('/gateway/envoy')
 const agent = await ca.svid('/agent/calendar-bot')
@@ -73,7 +73,7 @@ test('everybody else may send the field, and it says nothing', async () => {
   const { authenticator } = service()
   const direct = await authenticator.authenticate(request(field(XFCC), agent.certificates))
   assert.deepEqual([direct.id, direct.method, direct.via], [agent.spiffeId, 'mtls', undefined])
-  const proof = Object.entries(proofHeaders(wit, { method: 'GET', target: '/', audience: AUDIENCE }, { now }))
+  const proof = Object.entries(proofHeaders(wit, { method: 'GET', target: '/', audience: AUDIENCE }, { now: now() }))
   const proven = await authenticator.authenticate(request([...field(XFCC), ...proof], proxy.certificates))
   assert.deepEqual([proven.id, proven.method], [wit.subject, 'wit+wpt'])
 })

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
+import { cpuTime } from '../../../../test/support/cpu-time.ts'
 import { isBlankAt, trimBlanks, trimBlanksEnd } from './blanks.ts'
 
 const texts = fc.array(fc.constantFrom(' ', '\t', 'a', '\n', '\u00a0', '\ufeff')).map((pieces) => pieces.join(''))
@@ -17,8 +18,6 @@ test('spaces and tabs around a text go, and nothing else does', () => {
 
 test('a million blanks inside a text take no time', () => {
   const text = `x${' '.repeat(1_000_000)}y`
-  const start = performance.now()
-  assert.equal(trimBlanks(text), text)
   // The pattern takes minutes.
-  assert.ok(performance.now() - start < 2000)
+  assert.ok(cpuTime(() => assert.equal(trimBlanks(text), text)) < 2000)
 })

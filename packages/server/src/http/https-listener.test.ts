@@ -9,6 +9,6 @@ test('a client that connects and says nothing is not waited for', async () => {
   const listener = await listenHttps(() => undefined, { host: '127.0.0.1', port: 0, handshakeTimeout: 100 }, svid)
   const socket = connect(listener.port, '127.0.0.1')
   socket.on('error', () => undefined).resume()
-  await once(socket, 'close', { signal: AbortSignal.timeout(10_000) })
+  await once(socket, 'close', { signal: AbortSignal.timeout(30_000) })
   listener.server.close()
 })

@@ -15,8 +15,8 @@ import { callerFields, fieldsToRemove, isReservedField } from './fields.ts'
 import { createGate, type Gate, type GateOptions } from './gate.ts'
 import type { GatewayRoute } from './routes.ts'
 
-const now = Math.floor(Date.now() / 1000)
-const domain = testDomain('example.com', { now })
+const now = (): number => Math.floor(Date.now() / 1000)
+const domain = testDomain('example.com', { now: now() })
 const wit = await domain.wit()
 const service = parseWorkloadSpiffeId('spiffe://example.com/service/events-api')
 
@@ -27,7 +27,7 @@ function asked(
 ): IncomingRequest {
   const request = { method: 'GET', target: '/api/events?day=1', ...change }
   const { method, target } = request
-  const proof = proofHeaders(wit, { method, target, audience: AUDIENCE, ...proven }, { now })
+  const proof = proofHeaders(wit, { method, target, audience: AUDIENCE, ...proven }, { now: now() })
   return { ...request, headers: [...Object.entries(proof), ...more], ...change }
 }
 
@@ -222,7 +222,7 @@ function principal(change: Partial<Parameters<typeof assumePrincipal>[0]> = {}):
     method: 'jwt-svid',
     credential: { type: 'jwt-svid', id: 'x' },
     covers: { method: false, target: false, body: false },
-    expiresAt: now,
+    expiresAt: now(),
     ...change,
   })
 }

@@ -32,8 +32,8 @@ import { provingRequest } from '../node.ts'
 import { createGate } from './gate.ts'
 import { type SidecarOptions, startSidecar } from './sidecar.ts'
 
-const now = Math.floor(Date.now() / 1000)
-const domain = testDomain('example.com', { now })
+const now = (): number => Math.floor(Date.now() / 1000)
+const domain = testDomain('example.com', { now: now() })
 const wit = await domain.wit()
 const wits = { wit: () => wit }
 const opened: (() => unknown)[] = []
@@ -56,7 +56,7 @@ async function start(options: Partial<SidecarOptions> = {}, rules: Partial<Authe
 }
 
 const proven = (method: string, target: string): Record<string, string> => ({
-  ...proofHeaders(wit, { method, target, audience: AUDIENCE }, { now }),
+  ...proofHeaders(wit, { method, target, audience: AUDIENCE }, { now: now() }),
 })
 
 test('a proven request reaches the service as it was, with its caller, and the answer comes back', async () => {
@@ -195,7 +195,7 @@ for (const [name, reply, expected] of [
 ] as const) {
   test(`an answer ${name} does not end the gateway, and is no answer to its client`, async () => {
     const service = await startRaw(reply)
-    const { port } = await start({ service: { address: service, timeout: 1000 } })
+    const { port } = await start({ service: { address: service, timeout: 3000 } })
     const ask = requestText('GET / HTTP/1.1', proofLines(wit, { method: 'GET', target: '/' }))
     assert.match(await exchange(port, ask), expected)
     assert.equal(statusOf(await exchange(port, requestText('GET / HTTP/1.1', []))), 401)
@@ -204,7 +204,7 @@ for (const [name, reply, expected] of [
 
 test('a service that refuses a WebSocket and then stops does not get a second head into its answer', async () => {
   const service = await startRaw('HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf')
-  const { port } = await start({ service: { address: service, timeout: 1000 } })
+  const { port } = await start({ service: { address: service, timeout: 3000 } })
   const lines = [...proofLines(wit, { method: 'GET', target: '/' }), 'Upgrade: websocket', 'Connection: Upgrade']
   const ask = ['GET / HTTP/1.1', 'Host: api.example.com', ...lines].join('\r\n')
   const answer = await exchange(port, `${ask}\r\n\r\n`)
@@ -308,7 +308,7 @@ test('a WebSocket ends when the credential does by which it was opened', { timeo
     },
   )
   const address = { host: '127.0.0.1', port: (behind.address() as { port: number }).port }
-  const time = Math.floor(Date.now() / 1000)
+  const time = now()
   const fresh = testDomain('example.com', { now: time })
   const short = await fresh.wit({ ttl: 8 })
   const { port } = await start({ service: { address } }, { bundles: fresh.bundles })

@@ -18,8 +18,8 @@ import { parseWorkloadSpiffeId } from '../../identifiers/spiffe-id.ts'
 import { type ProtectMcpOptions, protectMcp } from './protect.ts'
 import { withAims } from './with-aims.ts'
 
-const now = Math.floor(Date.now() / 1000)
-const domain = testDomain('example.com', { now })
+const now = (): number => Math.floor(Date.now() / 1000)
+const domain = testDomain('example.com', { now: now() })
 const alice = await domain.wit({ path: '/agent/alice' })
 const bob = await domain.wit({ path: '/agent/bob' })
 const AUDIENCE = 'https://bank.example.com/mcp'
@@ -91,7 +91,7 @@ async function send(port: number, sent: Sent): Promise<Answer> {
     accept: 'application/json, text/event-stream',
     ...(bytes === undefined ? {} : { 'content-type': 'application/json', 'content-length': String(bytes.length) }),
     ...(session === undefined ? {} : { 'mcp-session-id': session, 'mcp-protocol-version': '2025-11-25' }),
-    ...(wit === undefined ? {} : proofHeaders(wit, proved, { now })),
+    ...(wit === undefined ? {} : proofHeaders(wit, proved, { now: now() })),
     ...proof,
     ...sent.headers,
   }
@@ -263,7 +263,7 @@ test('what was refused has harmed nobody: the session is still there', async () 
 
 test('a proof is good for one call [authentication.mcp.01]', async () => {
   const sent = { method: 'POST', target: '/mcp', audience: AUDIENCE, body: Buffer.from(JSON.stringify(CALL)) }
-  const proof = { ...proofHeaders(alice, sent, { now }) }
+  const proof = { ...proofHeaders(alice, sent, { now: now() }) }
   assert.equal((await send(port, { body: CALL, session, proof })).status, 200)
   assert.equal((await send(port, { body: CALL, session, proof })).status, 401)
   assert.equal(reasonOf(events.at(-1)), 'proof.replayed')

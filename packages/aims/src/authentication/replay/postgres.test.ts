@@ -2,10 +2,10 @@ import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
 import { after, test } from 'node:test'
 import { answerOf, eventuallyTrue } from '../../../../../test/support/eventually.ts'
+import { freePort } from '../../../../../test/support/free-port.ts'
 import { relay } from '../../../../../test/support/relay.ts'
 import { replayStoreContract } from '../../../../../test/support/replay-store-contract.ts'
 import {
-  freePort,
   postgresStatement,
   startPostgres,
   type TestServer,
@@ -151,7 +151,7 @@ test('a server that is away, slow, or lost in the middle refuses in time', { ski
   const place = await database()
   const proxy = await relay(place.port)
   cleanup.push(() => proxy.close())
-  const store = await open({ ...place, port: proxy.port }, { timeout: 1000, connections: 1 })
+  const store = await open({ ...place, port: proxy.port }, { timeout: 3000, connections: 1 })
   await eventuallyTrue(() => store.consume('before', 100, 10))
   proxy.hold()
   const slow = await Promise.allSettled([store.consume('slow', 100, 10), store.consume('slower', 100, 10)])
@@ -171,7 +171,7 @@ test('a server that is away, slow, or lost in the middle refuses in time', { ski
 test('a server that crashes keeps what it answered', { skip }, async () => {
   const own = await startPostgres()
   cleanup.push(() => own.remove())
-  const store = await open({ port: own.port, database: 'postgres' }, { timeout: 2000 })
+  const store = await open({ port: own.port, database: 'postgres' }, { timeout: 5000 })
   await eventuallyTrue(() => store.consume('before', 100, 10))
   await own.kill()
   await assert.rejects(store.isFresh('before', 100, 10), AWAY)

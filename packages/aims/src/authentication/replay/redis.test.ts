@@ -2,15 +2,10 @@ import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
 import { after, test } from 'node:test'
 import { answerOf, eventuallyTrue } from '../../../../../test/support/eventually.ts'
+import { freePort } from '../../../../../test/support/free-port.ts'
 import { relay } from '../../../../../test/support/relay.ts'
 import { replayStoreContract } from '../../../../../test/support/replay-store-contract.ts'
-import {
-  freePort,
-  redisCommand,
-  startRedis,
-  type TestServer,
-  withoutRedis,
-} from '../../../../../test/support/servers.ts'
+import { redisCommand, startRedis, type TestServer, withoutRedis } from '../../../../../test/support/servers.ts'
 import { openRedisReplayStore, type RedisReplayStoreOptions } from './redis.ts'
 import type { RemoteReplayStore } from './remote.ts'
 
@@ -108,7 +103,7 @@ test('a server that is killed and comes back empty, or with its data, accepts no
     const store = await open(server.port, {
       longestLife: 100,
       clock: () => 1000,
-      timeout: 2000,
+      timeout: 5000,
       acceptEmpty: undefined as never,
     })
     assert.equal(await store.consume('old', 1150, 1050), true)
@@ -151,7 +146,7 @@ test('a server that is full, may evict, or is a replica refuses', { skip: withou
 
 test('with replicas asked for, a key counts when they have it', { skip: withoutRedis }, async () => {
   const primary = await redis()
-  const alone = await open(primary.port, { replicas: 1, timeout: 1500 })
+  const alone = await open(primary.port, { replicas: 1, timeout: 3000 })
   await assert.rejects(alone.consume('key', 100, 10), { ...AWAY, message: /replicas|in time/ })
   const replica = await redis('--replicaof', `127.0.0.1 ${primary.port}`)
   const store = await open(primary.port, { replicas: 1 })
@@ -170,7 +165,7 @@ test('a server that is away, slow, or lost in the middle refuses in time', { ski
   const real = await redis()
   const proxy = await relay(real.port)
   cleanup.push(() => proxy.close())
-  const store = await open(proxy.port, { timeout: 400 })
+  const store = await open(proxy.port, { timeout: 3000 })
   assert.equal(await store.consume('before', 100, 10), true)
   proxy.hold()
   await assert.rejects(store.isFresh('slow', 100, 10), AWAY)

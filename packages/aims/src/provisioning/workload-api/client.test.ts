@@ -81,7 +81,7 @@ beforeEach(async () => {
   dir = mkdtempSync(join(tmpdir(), 'aims-client-'))
   address = `unix://${join(dir, 's')}`
   api = await FakeWorkloadApi.start(address)
-  client = new WorkloadApiClient({ address, timeout: 2000 })
+  client = new WorkloadApiClient({ address, timeout: 30_000 })
 })
 
 afterEach(() => {
@@ -384,7 +384,7 @@ test('an AIMS agent says by a code what it could not do; no other text is shown'
       })
       stream.end()
     })
-    using agent = new WorkloadApiClient({ address: `unix://${join(dir, 'says')}`, timeout: 2000 })
+    using agent = new WorkloadApiClient({ address: `unix://${join(dir, 'says')}`, timeout: 30_000 })
     await assert.rejects(agent.fetchX509Svids(), { code: 'provisioning.endpoint_unavailable', message: shown })
     agent.close()
     server.close()
@@ -432,7 +432,7 @@ describe('a server that does not speak gRPC properly is refused', () => {
         stream.respond({ ':status': 200, 'content-type': 'application/grpc', ...headers })
         stream.end(body)
       })
-      using odd = new WorkloadApiClient({ address: `unix://${join(dir, 'odd')}`, timeout: 2000 })
+      using odd = new WorkloadApiClient({ address: `unix://${join(dir, 'odd')}`, timeout: 30_000 })
       await assert.rejects(odd.fetchJwtSvids({ audience: 'a' }), code(expected))
       odd.close()
       server.close()

@@ -20,8 +20,8 @@ import { createGate } from '../gate.ts'
 import { decodeCheckRequest } from './messages.ts'
 import { type ExtAuthzOptions, startExtAuthz } from './server.ts'
 
-const now = Math.floor(Date.now() / 1000)
-const domain = testDomain('example.com', { now })
+const now = (): number => Math.floor(Date.now() / 1000)
+const domain = testDomain('example.com', { now: now() })
 const wit = await domain.wit()
 const directory = mkdtempSync(join(tmpdir(), 'aims-ext-authz-'))
 const opened: (() => unknown)[] = []
@@ -57,7 +57,7 @@ async function start(
 
 function proven(change: Partial<ProofRequest> = {}, more: RawHeaders = []): RawHeaders {
   const request = { method: 'GET', target: '/api/events', audience: AUDIENCE, ...change }
-  const fields = Object.entries(proofHeaders(wit, request, { now }))
+  const fields = Object.entries(proofHeaders(wit, request, { now: now() }))
   return [...fields.map(([name, value]) => [name.toLowerCase(), value] as const), ...more]
 }
 

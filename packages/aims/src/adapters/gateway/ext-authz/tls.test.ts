@@ -18,8 +18,8 @@ import { createGate, type GateOptions } from '../gate.ts'
 import { CHECK_PATH } from './messages.ts'
 import { startExtAuthz } from './server.ts'
 
-const now = Math.floor(Date.now() / 1000)
-const domain = testDomain('example.com', { now })
+const now = (): number => Math.floor(Date.now() / 1000)
+const domain = testDomain('example.com', { now: now() })
 const wit = await domain.wit()
 const ca = await testCa('example.com')
 const impostorCa = await testCa('example.com')
@@ -104,7 +104,7 @@ test('who Envoy says has shown a certificate is the caller, vouched for, and cov
 
 test('a proof counts more than what Envoy says', async () => {
   const { ask } = await start()
-  const fields = proofHeaders(wit, { method: 'GET', target: '/api/events', audience: AUDIENCE }, { now })
+  const fields = proofHeaders(wit, { method: 'GET', target: '/api/events', audience: AUDIENCE }, { now: now() })
   const headers = Object.entries(fields).map(([name, value]): [string, string] => [name.toLowerCase(), value])
   const reply = await ask({ headers, principal: BOT })
   assert.deepEqual(

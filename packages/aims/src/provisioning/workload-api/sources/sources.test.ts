@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { afterEach, beforeEach, test } from 'node:test'
 import { setTimeout as delay } from 'node:timers/promises'
 import { status } from '@grpc/grpc-js'
+import { eventually } from '../../../../../../test/support/eventually.ts'
 import { FakeWorkloadApi } from '../../../../../../test/support/fake-workload-api.ts'
 import { IssuingBackend } from '../../../../../../test/support/issuing-backend.ts'
 import { AimsError } from '../../../base/errors.ts'
@@ -49,13 +50,7 @@ function keep<T extends { close(): void }>(source: T): T {
   return source
 }
 
-async function until(condition: () => boolean): Promise<void> {
-  const deadline = Date.now() + 3000
-  while (!condition()) {
-    assert.ok(Date.now() < deadline, 'the condition was not met in time')
-    await delay(2)
-  }
-}
+const until = (condition: () => boolean): Promise<void> => eventually('what was waited for', condition)
 
 interface Answers {
   readonly x509: {
@@ -113,7 +108,7 @@ async function answerAll(...ids: readonly string[]): Promise<void> {
 }
 
 async function connect(options: object = {}): Promise<Workload> {
-  return keep(await connectWorkload({ address, ...fast, readyTimeout: 2000, onWaiting: () => undefined, ...options }))
+  return keep(await connectWorkload({ address, ...fast, readyTimeout: 30_000, onWaiting: () => undefined, ...options }))
 }
 
 beforeEach(async () => {
@@ -186,7 +181,7 @@ test('a kind of credential that the server does not have is no failure', async (
 })
 
 test('without an agent, or without an entry, connecting fails and says which', async () => {
-  await assert.rejects(connect({ readyTimeout: 50 }), code('provisioning.no_identity'))
+  await assert.rejects(connect({ readyTimeout: 1000 }), code('provisioning.no_identity'))
   api.stop()
   await assert.rejects(connect({ readyTimeout: 50 }), code('provisioning.endpoint_unavailable'))
   await assert.rejects(connect({ address: 'unix://relative' }), code('provisioning.invalid_endpoint'))
