@@ -1,10 +1,12 @@
 import assert from 'node:assert/strict'
+import { once } from 'node:events'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { createServer } from 'node:http'
 import { createConnection } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { AimsError, bindSocket, isJsonObject, parseJson } from 'aims/base'
 import { RateLimited } from '../limits/rate-limited.ts'
 import { createHandler, type HandlerOptions } from './handler.ts'
@@ -288,4 +290,24 @@ test('a refusal says why to callers on this machine; a failure of ours says noth
   assert.equal(failure.status, 500)
   assert.equal(failure.code, 'operation.internal')
   assert.doesNotMatch(failure.body, /secret|detail/)
+})
+
+test('a client that comes later than it was told to finds its connection still', async (t) => {
+  const patient = createServer({ ...HTTP_OPTIONS, keepAliveTimeout: 100 }, handler)
+  const place = join(dir, 'patient')
+  await new Promise<void>((resolve) => void patient.listen(place, resolve))
+  const socket = createConnection(place).setEncoding('latin1')
+  t.after(() => {
+    socket.destroy()
+    patient.close()
+  })
+  const heard = async (): Promise<string> => String((await once(socket, 'data'))[0])
+  const ask = 'GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n'
+  socket.write(ask)
+  assert.match(await heard(), /^HTTP\/1\.1 200 /)
+  // Longer than Node would wait by itself.
+  await sleep(2500)
+  assert.equal(socket.destroyed, false)
+  socket.write(ask)
+  assert.match(await heard(), /^HTTP\/1\.1 200 /)
 })

@@ -9,6 +9,8 @@ export const HTTP_OPTIONS: ServerOptions = {
   headersTimeout: 10_000,
   requestTimeout: 30_000,
   keepAliveTimeout: 5000,
+  // Clients are told of five seconds. One that was busy for longer still finds its connection, and no reset for its request.
+  keepAliveTimeoutBuffer: 20_000,
   connectionsCheckingInterval: 2000,
   // We look at Host ourselves: Node would answer, and then answer again for an error in the same message.
   requireHostHeader: false,
