@@ -282,7 +282,7 @@ test('a call without an id is not done, since nobody decides about it [authoriza
 })
 
 test("the stream is the owner's, and ends with the credential of its caller [authentication.mcp.06]", async () => {
-  let time = now
+  let time = now()
   const other = await start({ clock: () => time })
   const own = await open(other, alice)
   const stream = await send(other, { method: 'GET', wit: alice, session: own })
