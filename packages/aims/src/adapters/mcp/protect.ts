@@ -26,8 +26,10 @@ export interface ProtectMcpOptions extends AdapterOptions, MetadataOptions, Reac
    * may listen.
    */
   readonly rules?: WithAimsOptions
-  /** Sessions that one caller may have; its oldest is forgotten for another. Default 100. */
+  /** Sessions that one caller may have; its oldest is forgotten for another. Default 100. There are 10,000 at most of all callers. */
   readonly maxSessionsPerCaller?: number
+  /** Told of a session that was forgotten for another and that nobody can use any more: close its transport, which would stay for ever. */
+  readonly onSessionForgotten?: (session: string) => void
 }
 
 /** A request whose caller is known, as the SDK takes it. */
@@ -63,7 +65,10 @@ export function protectMcp(
   const resource = parseResource(options.resource)
   const metadata = resourceMetadata(options)
   const route: AdapterOptions = { ...options, requireBinding: { method: true, target: true, body: true } }
-  const sessions = createOwned(options.maxSessionsPerCaller)
+  const sessions = createOwned({
+    perOwner: options.maxSessionsPerCaller,
+    onForgotten: options.onSessionForgotten,
+  })
 
   // What is refused here, and not by the authenticator, is recorded here.
   const judged = async (request: IncomingMessage, id: string, check: () => void): Promise<void> => {

@@ -10,7 +10,7 @@ const kept = new WeakMap<object, Owned>()
 
 /** Whose the tasks are of all servers that one authorizer decides for: a server without sessions is made for each request. */
 export function tasksOf(authorizer: object): Owned {
-  const tasks = kept.get(authorizer) ?? createOwned(PER_CALLER, TOTAL)
+  const tasks = kept.get(authorizer) ?? createOwned({ perOwner: PER_CALLER, total: TOTAL })
   kept.set(authorizer, tasks)
   return tasks
 }
