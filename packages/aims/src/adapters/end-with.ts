@@ -22,13 +22,34 @@ export function endWith(
   open.once('close', stop)
 }
 
-/** As {@link endWith}, for a response: with HTTP/2 only its own stream, and so that it does not look complete. */
+/**
+ * As {@link endWith}, for a response: with HTTP/2 only its own stream, and so that it does not look complete.
+ *
+ * Begins when the event loop comes round. Nearly all responses are complete by then, and cost no listener and no watch.
+ */
 export function endResponseWith(response: NodeResponse, authenticator: Authenticator, caller: Caller): void {
   if ('stream' in response) {
     const { stream } = response
-    endWith(stream, authenticator, caller, () => stream.close(CANCEL))
-  } else endWith(response, authenticator, caller)
+    afterThisTurn(() => endWith(stream, authenticator, caller, () => stream.close(CANCEL)))
+  } else {
+    afterThisTurn(() => {
+      if (!response.writableFinished) endWith(response, authenticator, caller)
+    })
+  }
 }
 
 // RFC 9113 section 7.
 const CANCEL = 8
+
+// One turn for all that came in the same: one of its own for each would cost as much as is saved.
+let waiting: (() => void)[] = []
+
+function afterThisTurn(begin: () => void): void {
+  waiting.push(begin)
+  if (waiting.length > 1) return
+  setImmediate(() => {
+    const all = waiting
+    waiting = []
+    for (const each of all) each()
+  })
+}
