@@ -144,7 +144,7 @@ export function ecdsaFromDer(der: Uint8Array, half: number): Buffer {
       start += 1
       length -= 1
     }
-    out.set(der.subarray(start, start + length), end - length)
+    for (let from = 0; from < length; from += 1) out[end - length + from] = der[start + from] as number
   }
   return out
 }

@@ -7,6 +7,7 @@ import {
   decodeBase64urlText,
   decodeUtf8,
   encodeBase64url,
+  encodeTextBase64url,
   equalConstantTime,
 } from './bytes.ts'
 
@@ -78,6 +79,15 @@ test('property: the two ways to decode base64url agree', () => {
       assert.deepEqual(Buffer.from(decoded ?? ''), Buffer.from(bytes))
     }),
   )
+})
+
+test('property: text is encoded as its bytes are, however long', () => {
+  const text = fc.oneof(fc.string({ unit: 'binary' }), fc.string({ unit: 'binary', minLength: 2000, maxLength: 4000 }))
+  fc.assert(fc.property(text, (one) => assert.equal(encodeTextBase64url(one), encodeBase64url(Buffer.from(one)))))
+  for (const length of [2730, 2731, 9000]) {
+    const one = '€'.repeat(length)
+    assert.equal(encodeTextBase64url(one), encodeBase64url(Buffer.from(one)))
+  }
 })
 
 test('UTF-8 is decoded strictly', () => {

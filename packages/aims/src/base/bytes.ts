@@ -39,6 +39,13 @@ export function encodeBase64url(bytes: Uint8Array): string {
   return asBuffer(bytes).toString('base64url')
 }
 
+/** Encodes text, as UTF-8, as unpadded base64url. */
+export function encodeTextBase64url(text: string): string {
+  // No letter takes more than three bytes.
+  if (text.length * 3 > scratch.length) return Buffer.from(text).toString('base64url')
+  return scratch.toString('base64url', 0, scratch.write(text))
+}
+
 /** SHA-256 of text (as UTF-8) or bytes, as base64url: the form of `wth`, `ath`, `tth` and thumbprints. */
 export function sha256Base64url(data: string | Uint8Array): string {
   return hash('sha256', data, 'base64url')

@@ -1,5 +1,5 @@
 import { isJwsAlgorithm, type JwsAlgorithm, verifyBytes } from './algorithms.ts'
-import { decodeBase64url, decodeBase64urlText } from './bytes.ts'
+import { decodeBase64url, decodeBase64urlText, encodeTextBase64url } from './bytes.ts'
 import { AimsError } from './errors.ts'
 import { type JsonObject, parseJsonObject } from './json.ts'
 import type { LocalSigner, Signer, VerificationKey } from './keys.ts'
@@ -219,5 +219,5 @@ function signingInput(header: JwsInput, claims: JwsInput, signer: Signer): strin
 }
 
 function encodeJson(value: JwsInput): string {
-  return Buffer.from(JSON.stringify(value)).toString('base64url')
+  return encodeTextBase64url(JSON.stringify(value))
 }
