@@ -159,7 +159,7 @@ async function serve(path: string): Promise<void> {
       }
     },
   }
-  const limits = { maxConnectionsPerUser: 10_000 }
+  const limits = { maxConnectionsPerUser: 10_000, arrivalsPerUser: 1000 }
   await WorkloadApiServer.start({ socketPath: path, backend, observer: noObserver, attestor, ...limits })
   process.on('message', () => {
     const { user, system } = process.cpuUsage()

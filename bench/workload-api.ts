@@ -166,7 +166,7 @@ async function serve(index: number, path: string): Promise<void> {
 async function serveAims(index: number, path: string, backend: IssuingBackend): Promise<() => Promise<void>> {
   const known = { type: 'unix', attest: async () => KNOWN } as const
   const attestor = KINDS[index] === 'aims, attested every time' ? unixAttestor() : known
-  const limits = { maxConnectionsPerUser: 10_000 }
+  const limits = { maxConnectionsPerUser: 10_000, arrivalsPerUser: 1000 }
   await WorkloadApiServer.start({ socketPath: path, backend, observer: noObserver, attestor, ...limits })
   return async () => backend.rotate()
 }

@@ -133,7 +133,7 @@ async function serve(role: string, path: string): Promise<void> {
   backend.set([{ spiffeId: ID }])
   if (role === 'aims') {
     const attestor = unixAttestor()
-    const limits = { maxConnectionsPerUser: 10_000 }
+    const limits = { maxConnectionsPerUser: 10_000, arrivalsPerUser: 1000 }
     await WorkloadApiServer.start({ socketPath: path, backend, observer: noObserver, attestor, ...limits })
   } else {
     const api = await FakeWorkloadApi.start(`unix://${path}`)

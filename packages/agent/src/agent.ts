@@ -1,6 +1,7 @@
 import { AimsError, apiClient, type Clock, systemClock } from 'aims/base'
 import { remoteObserver } from 'aims/monitoring'
 import { startServerBackend } from './backend.ts'
+import { boundedRefusals } from './bounded-refusals.ts'
 import { type BrokerConfiguration, brokerSettings } from './broker/configuration.ts'
 import { startBroker } from './broker/start.ts'
 import { type EgressConfiguration, egressSettings } from './egress/configuration.ts'
@@ -88,8 +89,13 @@ export async function startAgent(config: AgentConfiguration, options: AgentOptio
     foreign?.close()
   }
   const attestor = workloadAttestor(config)
-  const observer = spoolingObserver(remoteObserver(api), log)
-  const running: { close(): Promise<void> }[] = []
+  const observer = boundedRefusals(spoolingObserver(remoteObserver(api), log), {
+    name: 'agent',
+    clock,
+    types: ['attestation.refused', 'provisioning.refused'],
+  })
+  // Closed in this order, the observer last.
+  const running: { close(): Promise<void> }[] = [observer]
   const close = async (): Promise<void> => {
     for (const part of running.splice(0)) await part.close()
     stop()
@@ -108,7 +114,7 @@ export async function startAgent(config: AgentConfiguration, options: AgentOptio
       revocations: backend,
       secrets,
     })
-    running.push(server)
+    running.unshift(server)
     await orLater(firstWord(remote?.attested, backend.ready))
     const broker = brokers && startBroker({ ...shared, settings: brokers, address: server.address, maxStaleness, log })
     if (broker !== undefined) running.unshift(broker)

@@ -7,8 +7,8 @@ import {
   type PeerCredentialProvider,
   type PeerCredentials,
 } from 'aims/attestation'
-import { AimsError, bindSocket, type Clock, createCorrelationId, type Observer } from 'aims/base'
-import { limitRefusals } from 'aims/monitoring'
+import { AimsError, bindSocket, type Clock, createCorrelationId, createTokenBuckets, type Observer } from 'aims/base'
+import { boundedRefusals } from '../bounded-refusals.ts'
 import { Census } from '../workload-api/census.ts'
 import { Peer } from '../workload-api/peer.ts'
 import type { WorkloadBackend } from '../workload-backend.ts'
@@ -71,10 +71,10 @@ const HTTP_OPTIONS: ServerOptions = {
 const MAX_CONNECTIONS = 4096
 /** Of one user. */
 const MAX_OF_ONE = 512
+/** That one user may begin in a second: each leaves a record of who has connected. */
+const ARRIVALS = 200
 /** Milliseconds that requests under way have at the end. */
 const GRACE = 1000
-/** Milliseconds. */
-const FLUSH = 15_000
 
 /**
  * Starts the credential broker: an HTTP proxy on a Unix socket, and on a port of 127.0.0.1 if one is configured. Each
@@ -86,13 +86,7 @@ const FLUSH = 15_000
 export async function startEgress(options: BrokerOptions): Promise<RunningBroker> {
   const { clock, rules, secrets, backend, network } = options
   const peerCredentials = options.peerCredentials ?? (await loadPeerCredentialProvider())
-  const observer = limitRefusals(options.observer, {
-    name: 'egress',
-    clock,
-    // By what the kernel says, not by what callers choose.
-    group: ({ type, decision, details }) =>
-      type === 'authorization.brokered' && decision === 'deny' ? String(details?.uid) : undefined,
-  })
+  const observer = boundedRefusals(options.observer, { name: 'egress', clock, types: ['authorization.brokered'] })
   const destinations = new Destinations(network)
   const given = givenTokens(clock)
   const context: ExchangeContext = {
@@ -107,26 +101,28 @@ export async function startEgress(options: BrokerOptions): Promise<RunningBroker
     hiding: hiding(secrets, given),
   }
   const census = new Census(MAX_OF_ONE)
+  const arrivals = createTokenBuckets({ rate: ARRIVALS })
+  const connections: Pick<Census, 'enter' | 'leave'> = {
+    enter: (uid) => arrivals.take(String(uid)) === 0 && census.enter(uid),
+    leave: (uid) => census.leave(uid),
+  }
   const peerContext = { attestor: options.attestor, observer: options.observer, clock }
-  const unix = listener(context, census, (socket) => {
+  const unix = listener(context, connections, (socket) => {
     const credentials = peerCredentials.read(socket)
     return unixCaller(new Peer(credentials, { ...peerContext, resource: { type: 'egress', id: options.socketPath } }))
   })
-  const tcp = listener(context, census, (socket) => {
+  const tcp = listener(context, connections, (socket) => {
     const { credentials, requireStill } = loopbackPeer(socket)
     const port = socket.localPort ?? 0
     const peer = new Peer(credentials, { ...peerContext, resource: { type: 'egress', id: `127.0.0.1:${port}` } })
     return loopbackCaller(peer, port, requireStill)
   })
   const socket = await bindSocket(unix, { path: options.socketPath, mode: options.socketMode })
-  // How many refusals were left out is told when their minute is over.
-  const flushing = setInterval(() => void observer.flush().catch(() => undefined), FLUSH).unref()
   const close = async (): Promise<void> => {
-    clearInterval(flushing)
     await Promise.all([unix, tcp].map(closeServer))
     destinations.close()
     socket.release()
-    await observer.flush({ all: true }).catch(() => undefined)
+    await observer.close()
   }
   try {
     const port = options.port === undefined ? undefined : await listenOn(tcp, options.port)
@@ -137,7 +133,11 @@ export async function startEgress(options: BrokerOptions): Promise<RunningBroker
   }
 }
 
-function listener(context: ExchangeContext, census: Census, meet: (socket: Socket) => BrokerCaller): Server {
+function listener(
+  context: ExchangeContext,
+  census: Pick<Census, 'enter' | 'leave'>,
+  meet: (socket: Socket) => BrokerCaller,
+): Server {
   const callers = new WeakMap<Duplex, BrokerCaller | AimsError>()
   const callerOf = (socket: Duplex): BrokerCaller => {
     const caller = callers.get(socket)

@@ -478,6 +478,25 @@ test('one user cannot hold more connections or calls than allowed', async () => 
   await client.fetchWits()
 })
 
+// Each connection is recorded: without a limit any user of the socket fills the disk of the log.
+test('one user cannot begin connections without end', async () => {
+  await restart({ arrivalsPerUser: 1 })
+  records.length = 0
+  const begun = performance.now()
+  let refused = 0
+  for (let i = 0; i < 60; i += 1) {
+    const before = records.length
+    const socket = connectSocket(join(dir, 's'))
+    socket.on('error', () => undefined).resume()
+    while (!socket.closed && records.length === before) await delay(2)
+    if (records.length === before) refused += 1
+    socket.destroy()
+  }
+  const refilled = (performance.now() - begun) / 1000
+  assert.ok(records.length <= 10 + refilled + 1, `${records.length} records`)
+  assert.ok(refused > 0 || refilled > 49, `${refused} refused`)
+})
+
 test('a peer the kernel says nothing about is not served', async () => {
   await restart({
     peerCredentials: {

@@ -8,7 +8,16 @@ import {
   releasePeerCredentials,
   unixAttestor,
 } from 'aims/attestation'
-import { AimsError, type BoundSocket, bindSocket, type Clock, type Observer, systemClock } from 'aims/base'
+import {
+  AimsError,
+  type BoundSocket,
+  bindSocket,
+  type Clock,
+  createTokenBuckets,
+  type Observer,
+  systemClock,
+  type TokenBuckets,
+} from 'aims/base'
 import {
   GRPC_STATUS,
   GrpcError,
@@ -53,6 +62,11 @@ export interface WorkloadApiServerOptions {
   readonly clock?: Clock
   /** Connections that one user may hold. Default 1000. */
   readonly maxConnectionsPerUser?: number
+  /**
+   * Connections that one user may begin in a second, and ten times as many at once: each leaves a record of who has
+   * connected. Default 100.
+   */
+  readonly arrivalsPerUser?: number
   /** Calls that one user may have open. Default 10,000. */
   readonly maxStreamsPerUser?: number
 }
@@ -74,6 +88,7 @@ export class WorkloadApiServer {
   readonly #peerContext: PeerContext
   readonly #peerCredentials: PeerCredentialProvider
   readonly #connections: Census
+  readonly #arrivals: TokenBuckets
   readonly #streams: Census
   #socket: BoundSocket | undefined
 
@@ -90,6 +105,7 @@ export class WorkloadApiServer {
       revocations,
     }
     this.#connections = new Census(options.maxConnectionsPerUser ?? 1000)
+    this.#arrivals = createTokenBuckets({ rate: options.arrivalsPerUser ?? 100 })
     this.#streams = new Census(options.maxStreamsPerUser ?? 10_000)
     this.#listener = createServer((socket) => this.#accept(socket))
     this.#listener.maxConnections = MAX_CONNECTIONS
@@ -133,7 +149,7 @@ export class WorkloadApiServer {
       return
     }
     const { uid } = credentials
-    if (!this.#connections.enter(uid)) {
+    if (this.#arrivals.take(String(uid)) > 0 || !this.#connections.enter(uid)) {
       releasePeerCredentials(credentials)
       socket.destroy()
       return

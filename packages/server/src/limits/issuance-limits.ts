@@ -1,6 +1,6 @@
+import { createTokenBuckets } from 'aims/base'
 import type { IssuanceRequest, Issuer } from 'aims/provisioning'
 import { RateLimited } from './rate-limited.ts'
-import { createTokenBuckets } from './token-buckets.ts'
 
 /**
  * An issuer that each entry can ask only so often, through each agent by itself: what is issued and what is refused both

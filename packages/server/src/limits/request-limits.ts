@@ -1,8 +1,8 @@
 import type { Socket } from 'node:net'
+import { createTokenBuckets, type TokenBuckets } from 'aims/base'
 import type { Configuration } from '../config/settings.ts'
 import type { Caller } from '../http/route.ts'
 import { RateLimited } from './rate-limited.ts'
-import { createTokenBuckets, type TokenBuckets } from './token-buckets.ts'
 
 /** Who shares a limit. Each caller of a kind has a bucket of its own. */
 export type LimitedKind = 'anonymous' | 'workload' | 'agent'
