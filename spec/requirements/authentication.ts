@@ -120,6 +120,7 @@ export const authentication: readonly Requirement[] = [
     ['07', 'OURS', 'implemented', 'header lines that a proxy has joined are not judged unless that was asked for'],
     ['08', 'OURS', 'implemented', 'heads that two servers could read differently are refused'],
     ['09', 'OURS', 'implemented', 'proofs go no further than the gateway'],
+    ['10', 'OURS', 'implemented', 'a sub-agent gets no further than its rights, with and without policies; where they cannot be compared it is refused'],
   ]),
   ...topic('authentication', 'aims', 'draft-ietf-wimse-aims-00, Agent Authentication', [
     ['01', 'OURS', 'implemented', 'transport and application layer are both supported, and a route says which it accepts'],

@@ -12,6 +12,7 @@ import {
   startExtAuthz,
   startForwardAuth,
 } from 'aims/gateway'
+import { parseWorkloadSpiffeId } from 'aims/identifiers'
 import { ATTACKS, type GatewayUnderTest, type Habits, usualStatus, withstands } from '../support/gateway-attacks.ts'
 import {
   exchange,
@@ -49,6 +50,7 @@ interface Proxied {
   start(addresses: Addresses): Promise<RunningProxy>
 }
 
+const SERVICE = parseWorkloadSpiffeId('spiffe://example.com/service/events')
 const ROUTES: readonly GatewayRoute[] = [
   { path: '/public', requires: 'public' },
   { path: '/*', requires: {} },
@@ -58,7 +60,7 @@ const forwardAuth =
   (proxy: ForwardAuthProxy): Proxied['ask'] =>
   (path, seen) =>
     startForwardAuth({
-      gate: createGate({ ...seen, routes: ROUTES, refuseReservedFields: true }),
+      gate: createGate({ ...seen, service: SERVICE, routes: ROUTES, refuseReservedFields: true }),
       proxy,
       listen: { path, mode: 0o600 },
     })
@@ -155,7 +157,11 @@ const PROXIES: { readonly [name: string]: Proxied } = {
     seesBodies: true,
     habits: ENVOY,
     ask: (path, seen) =>
-      startExtAuthz({ gate: createGate({ ...seen, routes: ROUTES }), listen: { path, mode: 0o600 }, seesBodies: true }),
+      startExtAuthz({
+        gate: createGate({ ...seen, service: SERVICE, routes: ROUTES }),
+        listen: { path, mode: 0o600 },
+        seesBodies: true,
+      }),
     start: ({ socket, service }) =>
       startEnvoy((port) =>
         documented('Envoy', {

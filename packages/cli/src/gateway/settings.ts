@@ -137,7 +137,7 @@ export const GATEWAY_SETTINGS: SettingsTable<GatewayConfiguration> = {
   'gateway.serviceId': {
     type: optional('SPIFFE ID', (value) => parseWorkloadSpiffeId(readText(value))),
     default: { value: undefined },
-    doc: 'What policies call the service. Without it the SPIFFE ID of the gateway.',
+    doc: 'What policies, and rights of sub-agents, call the service. Without it the SPIFFE ID of the gateway.',
   },
   'gateway.listen': {
     type: listen,

@@ -13,7 +13,7 @@ import {
   startHealth,
   startSidecar,
 } from 'aims/gateway'
-import { type IdMatcher, trustDomainOf } from 'aims/identifiers'
+import { type IdMatcher, trustDomainOf, type WorkloadId } from 'aims/identifiers'
 import { remoteObserver } from 'aims/monitoring'
 import { type FollowedPolicies, followPolicies } from 'aims/policy'
 import { connectWorkload, type FollowedRevocations, followRevocations, type Workload } from 'aims/provisioning'
@@ -167,6 +167,7 @@ async function gateOf(
     authenticator,
     observer,
     refuseReservedFields: mode.kind === 'forward-auth',
+    service: serviceOf(config, me),
     ...(routes === undefined ? {} : { routes }),
     ...(policies === undefined ? {} : { authorization: authorizationBy(policies, config, me, observer) }),
   })
@@ -181,11 +182,15 @@ async function policiesOf({
 
 function authorizationBy(
   engine: PolicyEngine,
-  { 'gateway.serviceId': service }: GatewayConfiguration,
+  config: GatewayConfiguration,
   me: Workload,
   observer: Observer,
 ): NonNullable<GateOptions['authorization']> {
-  return { authorizer: createAuthorizer({ engine, observer }), service: service ?? me.spiffeId }
+  return { authorizer: createAuthorizer({ engine, observer }), service: serviceOf(config, me) }
+}
+
+function serviceOf({ 'gateway.serviceId': service }: GatewayConfiguration, me: Workload): WorkloadId {
+  return service ?? me.spiffeId
 }
 
 function tlsOf(

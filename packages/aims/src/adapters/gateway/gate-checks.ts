@@ -11,6 +11,7 @@ const CHECK_OF: { readonly [code in AimsErrorCode]?: string } = {
   'authorization.path_too_long': 'request.path',
   'authorization.unknown_method': 'request.method',
   'authorization.no_route': 'request.route',
+  'authorization.rights_unchecked': 'access.rights',
 }
 
 /** The one check that a request did not pass at a gateway, for its record. None for what is no fault of the request. */

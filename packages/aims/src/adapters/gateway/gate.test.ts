@@ -9,6 +9,7 @@ import type { IncomingRequest } from '../../authentication/request.ts'
 import { type ProofRequest, proofHeaders } from '../../authentication/wpt/create.ts'
 import { createAuthorizer } from '../../authorization/authorizer.ts'
 import { AimsError } from '../../base/errors.ts'
+import type { Wit } from '../../credentials/wit/source.ts'
 import { isExactly } from '../../identifiers/matcher.ts'
 import { parseWorkloadSpiffeId } from '../../identifiers/spiffe-id.ts'
 import { callerFields, fieldsToRemove, isReservedField } from './fields.ts'
@@ -24,10 +25,11 @@ function asked(
   change: Partial<IncomingRequest> = {},
   proven: Partial<ProofRequest> = {},
   more: RawHeaders = [],
+  by: Wit = wit,
 ): IncomingRequest {
   const request = { method: 'GET', target: '/api/events?day=1', ...change }
   const { method, target } = request
-  const proof = proofHeaders(wit, { method, target, audience: AUDIENCE, ...proven }, { now: now() })
+  const proof = proofHeaders(by, { method, target, audience: AUDIENCE, ...proven }, { now: now() })
   return { ...request, headers: [...Object.entries(proof), ...more], ...change }
 }
 
@@ -175,6 +177,64 @@ test('policies decide after the caller is known, and a no is 403 with nothing of
   assert.equal(unknown.effect === 'refuse' && unknown.response.status, 405)
   const broken = await gate.judge(asked())
   assert.equal(broken.effect === 'refuse' && broken.response.status, 500)
+})
+
+const SUB_AGENTS: readonly (readonly [string, readonly string[], number | undefined, Partial<IncomingRequest>?])[] = [
+  ['the right to this path', [`GET ${service} /api/events`], undefined],
+  ['the right to what is above it', [`read ${service} /api`], undefined],
+  ['the right to all of the service', [`GET ${service}`], undefined],
+  ['no rights', [], 403],
+  ['the right to another path', [`GET ${service} /api/rooms`], 403],
+  ['the right to another method', [`POST ${service} /api/events`], 403],
+  ['the right to another service', ['GET spiffe://example.com/service/other /api/events'], 403],
+  ['the right to a tool', [`call ${service}#events`], 403],
+  ['the right to read, which writes', [`read ${service}`], 403, { method: 'POST' }],
+  ['all rights, and a method that no right can name', [`write ${service}`], 405, { method: 'BREW' }],
+]
+for (const [what, rights, status, change] of SUB_AGENTS) {
+  // [authentication.gateway.10]
+  test(`without policies, a sub-agent with ${what} is ${status === undefined ? 'admitted' : 'refused'}`, async () => {
+    const reader = await domain.wit({ path: '/agent/calendar-bot/sub/reader', rights })
+    const { gate, events } = gateOf({ service })
+    const verdict = await gate.judge(asked(change, {}, [], reader))
+    assert.equal(verdict.effect === 'refuse' ? verdict.response.status : undefined, status)
+    const { type, decision, reasons, agent } = events.at(-1) ?? {}
+    if (status === 405) return assert.deepEqual(reasons, ['authorization.unknown_method'])
+    assert.deepEqual(
+      [type, decision, reasons, agent?.id],
+      status === undefined
+        ? ['authorization.decided', 'allow', ['within-rights'], reader.subject]
+        : ['authorization.decided', 'deny', ['beyond-rights'], reader.subject],
+    )
+    assert.equal(events.length, 1)
+  })
+}
+
+// [authentication.gateway.10]
+test('a gate that has nothing to compare rights with refuses sub-agents, and nobody else', async () => {
+  const reader = await domain.wit({ path: '/agent/calendar-bot/sub/reader', rights: [`GET ${service}`] })
+  const { gate, reason } = gateOf()
+  const verdict = await gate.judge(asked({}, {}, [], reader))
+  assert.equal(verdict.effect === 'refuse' && verdict.response.status, 403)
+  assert.equal(verdict.effect === 'refuse' && JSON.parse(verdict.response.body).code, 'authorization.rights_unchecked')
+  assert.equal(reason(), 'authorization.rights_unchecked')
+  assert.equal((await gate.judge(asked())).effect, 'admit')
+})
+
+// [authentication.gateway.10]
+test('policies do not widen the rights of a sub-agent, and those that say no are heard within them', async () => {
+  for (const [rights, permits, effect] of [
+    [[`GET ${service}`], ['p1'], 'admit'],
+    [[`GET ${service}`], [], 'refuse'],
+    [[], ['p1'], 'refuse'],
+  ] as const) {
+    const reader = await domain.wit({ path: '/agent/calendar-bot/sub/reader', rights })
+    const seen = observed(domain)
+    const engine = { version: 'v1', evaluate: () => ({ permits, forbids: [], failed: [] }) }
+    const authorizer = createAuthorizer({ engine, observer: seen.observer })
+    const gate = createGate({ ...seen, service, authorization: { authorizer, service } })
+    assert.equal((await gate.judge(asked({}, {}, [], reader))).effect, effect)
+  }
 })
 
 test('reserved fields are taken away, or refused where they cannot be', async () => {

@@ -16,6 +16,7 @@ import type { WorkloadId } from '../../identifiers/spiffe-id.ts'
 import { callerFields, fieldsToRemove, isReservedField } from './fields.ts'
 import { gateChecks } from './gate-checks.ts'
 import { problemOf } from './problem.ts'
+import { rightsAlone } from './rights.ts'
 import { EVERY_PATH, findRoute, type GatewayRoute, requireRoutes } from './routes.ts'
 
 /** What a gateway judges by, in whatever form it is asked. */
@@ -26,9 +27,20 @@ export interface GateOptions {
   /** In this order; what none of them names is refused. Default: every path, for every caller of the authenticator. */
   readonly routes?: readonly GatewayRoute[]
   /** Who may do what, asked after the caller is known. Default: every caller that a route accepts may. */
-  readonly authorization?: { readonly authorizer: Authorizer; readonly service: WorkloadId }
+  readonly authorization?: Authorization
+  /**
+   * What the rights of sub-agents call the service, compared where no policies are asked. Without either, a sub-agent is refused:
+   * its parent has given it less than it may do itself, and nobody would look.
+   */
+  readonly service?: WorkloadId
   /** Refuse requests with a reserved field in place of taking it away. For gateways that cannot take anything away. Default false. */
   readonly refuseReservedFields?: boolean
+}
+
+/** Who decides, and what the service is called there. */
+export interface Authorization {
+  readonly authorizer: Authorizer
+  readonly service: WorkloadId
 }
 
 /** What becomes of a request. */
@@ -60,7 +72,7 @@ export interface Gate {
  * @throws TypeError for routes that cannot be meant, or accept a method the authenticator has not
  */
 export function createGate(options: GateOptions): Gate {
-  const { authenticator, observer, authorization, refuseReservedFields = false } = options
+  const { authenticator, observer, authorization, service, refuseReservedFields = false } = options
   const routes = requireRoutes(options.routes ?? EVERY_PATH)
   for (const { requires } of routes) requireKnownMethods(authenticator, requires)
 
@@ -71,6 +83,15 @@ export function createGate(options: GateOptions): Gate {
       (cause: unknown) => problemOf(authenticator, cause, id, route),
     )
     return { effect: 'refuse', id, response } as const
+  }
+
+  const rights = service === undefined ? undefined : { authorizer: rightsAlone(observer), service }
+  const authorizationOf = ({ delegation }: Principal): Authorization | undefined => {
+    if (authorization !== undefined || delegation === undefined) return authorization
+    if (rights === undefined) {
+      throw new AimsError('authorization.rights_unchecked', 'nobody here compares the rights of a sub-agent')
+    }
+    return rights
   }
 
   const judge = async (request: IncomingRequest, id: string): Promise<Verdict> => {
@@ -92,8 +113,9 @@ export function createGate(options: GateOptions): Gate {
       return { effect: 'refuse', id, response: problemOf(authenticator, error, id, requires) }
     }
     try {
-      if (authorization === undefined) await observer.record(successOf(request, caller, id))
-      else await requirePermission(authorization, caller, request, id)
+      const decides = authorizationOf(caller)
+      if (decides === undefined) await observer.record(successOf(request, caller, id))
+      else await requirePermission(decides, caller, request, id)
       return admitted(request, id, caller)
     } catch (error) {
       return await refuse(request, id, error, requires)
@@ -143,7 +165,7 @@ function requireKnownMethods({ methods }: Authenticator, requires: RouteRequirem
 }
 
 async function requirePermission(
-  { authorizer, service }: NonNullable<GateOptions['authorization']>,
+  { authorizer, service }: Authorization,
   principal: Principal,
   { method, target }: IncomingRequest,
   id: string,

@@ -6,7 +6,7 @@ export {
   type ForwardAuthProxy,
   startForwardAuth,
 } from './forward-auth.ts'
-export { createGate, type Gate, type GateOptions, type Verdict } from './gate.ts'
+export { type Authorization, createGate, type Gate, type GateOptions, type Verdict } from './gate.ts'
 export { startHealth } from './health.ts'
 export type { GatewayTls, ListenAddress, RunningGateway } from './listen.ts'
 export type { GatewayRoute } from './routes.ts'

@@ -11,6 +11,7 @@ const ANSWERS: { readonly [code in AimsErrorCode]?: readonly [status: number, ti
   'authorization.path_too_long': [414, 'Path too long'],
   'authorization.unknown_method': [405, 'Method not known'],
   'authorization.no_route': [403, 'Not allowed'],
+  'authorization.rights_unchecked': [403, 'Not allowed'],
   'authorization.denied': [403, 'Not allowed'],
   'operation.service_unreachable': [502, 'Service not reachable'],
   'operation.service_timeout': [504, 'Service did not answer'],

@@ -6,6 +6,8 @@ export const AUTHORIZATION_CODES = {
   'authorization.unknown_method': 'the HTTP method is not one that policies can name',
   'authorization.no_route':
     'no route of the gateway has this method and path: add one to its list, or leave the list out for all paths',
+  'authorization.rights_unchecked':
+    'the caller is a sub-agent, and the gateway knows no service to compare its rights with: give createGate its service, or policies',
   'authorization.denied': 'the policies do not allow this: the record with the id names the policies',
   'authorization.invalid_tool': 'a tool name has 1 to 128 letters, digits, underscores, dashes, dots and slashes',
   'authorization.engine_unavailable': 'the policy engine is not installed: npm install @cedar-policy/cedar-wasm',
