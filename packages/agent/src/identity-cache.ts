@@ -15,7 +15,10 @@ export interface IdentityCache {
    * @throws {@link AimsError} what the server answers; `operation.server_unreachable` when nothing valid is held
    */
   identity(entry: RegistrationEntry, attestation: AttestationResult): Promise<WorkloadIdentity>
-  /** Whether this is what {@link identity} would give for the entry now, without asking anybody. */
+  /**
+   * Whether this is what {@link identity} would give for the entry now, without asking anybody. What waits for its replacement
+   * is; when its turn has come `due` is called.
+   */
   isCurrent(entry: RegistrationEntry, identity: WorkloadIdentity): boolean
   /** Forgets identities of entries that are gone or were changed. */
   retain(entries: readonly RegistrationEntry[]): void
@@ -65,20 +68,22 @@ export function createIdentityCache(options: IdentityCacheOptions): IdentityCach
   const replacements = createReplacements({ clock, random, stands, within })
   const held = new Map<string, Held>()
   const pending = new Map<string, Promise<Held>>()
-  const timers = new Map<string, NodeJS.Timeout>()
+  const wakes = new Map<string, { readonly at: number; readonly timer: NodeJS.Timeout }>()
   const notBefore = new Map<string, number>()
 
   const drop = (id: string): void => {
-    clearTimeout(timers.get(id))
-    timers.delete(id)
+    clearTimeout(wakes.get(id)?.timer)
+    wakes.delete(id)
     held.delete(id)
     notBefore.delete(id)
     replacements.forget(id)
   }
   const isSound = ({ signers }: Held): boolean => signers.every(stands)
   const wakeAt = (id: string, at: number): void => {
-    clearTimeout(timers.get(id))
+    if (wakes.get(id)?.at === at) return
+    clearTimeout(wakes.get(id)?.timer)
     const wake = (): void => {
+      wakes.delete(id)
       const { expiresAt = 0, renewAt = 0 } = held.get(id) ?? {}
       // Whoever uses it asks again now; if nobody does, the keys go when they are worth nothing.
       if (clock() >= expiresAt) drop(id)
@@ -86,7 +91,14 @@ export function createIdentityCache(options: IdentityCacheOptions): IdentityCach
       due()
     }
     const seconds = Math.min(Math.max(at - clock(), 0), MAX_TIMER)
-    timers.set(id, setTimeout(wake, seconds * 1000).unref())
+    wakes.set(id, { at, timer: setTimeout(wake, seconds * 1000).unref() })
+  }
+  /** Whether it has to be renewed or replaced now. While it waits for its replacement it is woken at its turn. */
+  const isDue = (id: string, { signers, renewAt }: Held, now: number): boolean => {
+    const replaceAt = replacements.dueAt(id, signers)
+    if (now >= Math.min(renewAt, replaceAt ?? renewAt)) return true
+    if (replaceAt !== undefined) wakeAt(id, Math.min(replaceAt, renewAt))
+    return false
   }
   const fetch = (entry: RegistrationEntry, attestation: AttestationResult): Promise<Held> => {
     const key = `${entry.id} ${entry.revision}`
@@ -115,12 +127,7 @@ export function createIdentityCache(options: IdentityCacheOptions): IdentityCach
       if (held.get(entry.id)?.credentials.some(isRevoked) === true) drop(entry.id)
       const current = held.get(entry.id)
       const usable = current !== undefined && current.entry.revision === entry.revision && now < current.expiresAt
-      const replaceAt = usable ? replacements.dueAt(entry.id, current.signers) : undefined
-      const isDue = usable && now >= Math.min(current.renewAt, replaceAt ?? current.renewAt)
-      if (usable && (!isDue || now < (notBefore.get(entry.id) ?? 0))) {
-        if (!isDue && replaceAt !== undefined) wakeAt(entry.id, Math.min(replaceAt, current.renewAt))
-        return current.identity
-      }
+      if (usable && (!isDue(entry.id, current, now) || now < (notBefore.get(entry.id) ?? 0))) return current.identity
       try {
         return (await fetch(entry, attestation)).identity
       } catch (error) {
@@ -140,8 +147,7 @@ export function createIdentityCache(options: IdentityCacheOptions): IdentityCach
       if (current?.identity !== identity || current.entry.revision !== entry.revision) return false
       const now = clock()
       if (now >= current.expiresAt || current.credentials.some(isRevoked)) return false
-      const isDue = now >= current.renewAt || !isSound(current)
-      return !isDue || now < (notBefore.get(entry.id) ?? 0)
+      return !isDue(entry.id, current, now) || now < (notBefore.get(entry.id) ?? 0)
     },
     retain(entries) {
       const revisions = new Map(entries.map(({ id, revision }) => [id, revision]))
