@@ -26,7 +26,7 @@ import {
 } from '../../../../test/support/certificates.ts'
 import { assertRefused } from '../../../../test/support/tokens.ts'
 import { AimsError } from './errors.ts'
-import { parseCertificate } from './x509-certificate.ts'
+import { certificateOfTls, parseCertificate } from './x509-certificate.ts'
 
 const root = buildCa({ subject: 'root' })
 const ID = 'spiffe://example.com/agent/calendar-bot'
@@ -180,6 +180,8 @@ test('weak and foreign keys are read, and known as unsupported', () => {
     const certificate = parseCertificate(der)
     assert.equal(certificate.keyType, 'unsupported')
     assertRefused(() => certificate.subjectPublicKey, 'x509.weak_key')
+    const ofTls = parseCertificate(certificateOfTls(new X509Certificate(der)))
+    assertRefused(() => ofTls.subjectPublicKey, 'x509.weak_key')
   }
   const supported = [
     ['RSA', generateKeyPairSync('rsa', { modulusLength: 2048 }).publicKey],
@@ -192,14 +194,20 @@ test('weak and foreign keys are read, and known as unsupported', () => {
     const certificate = parseCertificate(der)
     assert.equal(certificate.keyType, type)
     assert.ok(certificate.subjectPublicKey.equals(key))
+    const ofTls = parseCertificate(certificateOfTls(new X509Certificate(der)))
+    assert.equal(ofTls.keyType, type)
+    assert.ok(ofTls.subjectPublicKey.equals(key))
   }
 })
 
 test('a point off its curve is refused when the key is used', () => {
   const spki = testKey().publicKey.export({ type: 'spki', format: 'der' })
   spki.writeUInt8((spki.readUInt8(90) + 1) % 256, 90)
-  const certificate = parseCertificate(buildSvid({ issuer: root, spki }).der)
-  assertRefused(() => certificate.subjectPublicKey, 'x509.malformed')
+  const { der } = buildSvid({ issuer: root, spki })
+  for (const bytes of [der, certificateOfTls(new X509Certificate(der))]) {
+    const certificate = parseCertificate(bytes)
+    assertRefused(() => certificate.subjectPublicKey, 'x509.malformed')
+  }
 })
 
 test('any certificate with one byte changed is read or refused with a code', () => {

@@ -1,4 +1,4 @@
-import { createPublicKey, type KeyObject } from 'node:crypto'
+import { createPublicKey, type KeyObject, type X509Certificate } from 'node:crypto'
 import { asBuffer } from './bytes.ts'
 import { DerReader, TAG } from './der.ts'
 import { AimsError } from './errors.ts'
@@ -33,10 +33,15 @@ export class Certificate {
   readonly spkiDer: Uint8Array
   readonly keyType: CertificateKeyType
   readonly extensions: Readonly<Extensions>
+  readonly #ofTls: X509Certificate | undefined
   #key: KeyObject | undefined
 
   /** Use {@link parseCertificate}. */
-  constructor(fields: Omit<Certificate, 'subjectPublicKey' | 'isCa' | 'usages' | 'altNames' | 'isSelfIssued'>) {
+  constructor(
+    fields: Omit<Certificate, 'subjectPublicKey' | 'isCa' | 'usages' | 'altNames' | 'isSelfIssued'>,
+    ofTls: X509Certificate | undefined,
+  ) {
+    this.#ofTls = ofTls
     this.raw = fields.raw
     this.tbs = fields.tbs
     this.version = fields.version
@@ -79,7 +84,7 @@ export class Certificate {
    */
   get subjectPublicKey(): KeyObject {
     if (this.keyType === 'unsupported') throw new AimsError('x509.weak_key', 'the key is not of a supported kind')
-    this.#key ??= importSpki(this.spkiDer)
+    this.#key ??= readKey(this.spkiDer, this.#ofTls)
     return this.#key
   }
 }
@@ -94,7 +99,7 @@ export class Certificate {
  */
 export function parseCertificate(der: Uint8Array): Certificate {
   try {
-    return readCertificate(new Uint8Array(der))
+    return readCertificate(new Uint8Array(der), readByTls.get(der))
   } catch (cause) {
     if (AimsError.is(cause) && cause.code.startsWith('der.')) {
       throw new AimsError('x509.malformed', 'a certificate is not strict DER', { cause })
@@ -103,7 +108,19 @@ export function parseCertificate(der: Uint8Array): Certificate {
   }
 }
 
-function readCertificate(raw: Uint8Array): Certificate {
+const readByTls = new WeakMap<Uint8Array, X509Certificate>()
+
+/**
+ * The DER of a certificate that TLS has read. {@link parseCertificate} of this very array takes the key from there:
+ * reading one costs a third of a signature check. The content of the array must not change.
+ */
+export function certificateOfTls(certificate: X509Certificate): Uint8Array {
+  const { raw } = certificate
+  readByTls.set(raw, certificate)
+  return raw
+}
+
+function readCertificate(raw: Uint8Array, ofTls: X509Certificate | undefined): Certificate {
   const input = DerReader.of(raw)
   const outer = input.enter(TAG.sequence)
   input.end()
@@ -132,7 +149,7 @@ function readCertificate(raw: Uint8Array): Certificate {
 
   // So a CA with an empty subject is the issuer of nothing.
   if (issuer.length === 2) throw malformed('the issuer is empty')
-  return new Certificate({
+  const read = {
     raw,
     tbs,
     version,
@@ -146,7 +163,8 @@ function readCertificate(raw: Uint8Array): Certificate {
     spkiDer,
     keyType,
     extensions,
-  })
+  }
+  return new Certificate(read, ofTls)
 }
 
 function readVersion(fields: DerReader): 1 | 2 | 3 {
@@ -176,11 +194,11 @@ function readExtensionField(fields: DerReader): Extensions {
   return readExtensions(list)
 }
 
-function importSpki(spki: Uint8Array): KeyObject {
-  const pem = `-----BEGIN PUBLIC KEY-----\n${asBuffer(spki).toString('base64')}\n-----END PUBLIC KEY-----`
+function readKey(spki: Uint8Array, ofTls: X509Certificate | undefined): KeyObject {
   try {
+    if (ofTls !== undefined) return ofTls.publicKey
     // As PEM text: on Node 24 an options object costs more than twice as much.
-    return createPublicKey(pem)
+    return createPublicKey(`-----BEGIN PUBLIC KEY-----\n${asBuffer(spki).toString('base64')}\n-----END PUBLIC KEY-----`)
   } catch (cause) {
     throw new AimsError('x509.malformed', 'the key of a certificate is not usable', { cause })
   }

@@ -1,6 +1,7 @@
 import { constants } from 'node:crypto'
 import type { SecureContextOptions, TLSSocket } from 'node:tls'
 import { encodePem } from '../../base/pem.ts'
+import { certificateOfTls } from '../../base/x509-certificate.ts'
 import type { X509Svid } from '../../credentials/x509-svid/source.ts'
 
 /** TLS 1.3, and 1.2 with AEAD ciphers for peers that cannot do better. */
@@ -44,7 +45,7 @@ export function peerCertificatesOf(socket: TLSSocket): readonly Uint8Array[] {
   const chain: Uint8Array[] = []
   let certificate = socket.getPeerX509Certificate?.()
   while (certificate !== undefined && chain.length <= MAX_CHAIN) {
-    chain.push(certificate.raw)
+    chain.push(certificateOfTls(certificate))
     certificate = certificate.issuerCertificate
   }
   chains.set(socket, chain)
