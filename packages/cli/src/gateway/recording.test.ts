@@ -53,6 +53,20 @@ test('strangers do not fill the log, and take no place from others in it', async
   )
 })
 
+test('an agent has no larger part of the log by calling through its sub-agents', async () => {
+  const records: AuditEvent[] = []
+  const observer = boundedRecords({ record: async (event) => void records.push(event) }, 'sidecar', () => 1000)
+  const eve = 'spiffe://example.com/agent/eve'
+  const through = (name: string): Promise<void> => observer.record(refusal(['authorization.denied'], 'deny', name))
+  for (let at = 0; at < 50; at += 1) await through(`${eve}/sub/s${at}/sub/deeper`)
+  await through(eve)
+  await through('spiffe://example.com/agent/eve2')
+  await observer.close()
+  const refused = records.filter(({ decision }) => decision === 'deny')
+  assert.equal(refused.length, 21)
+  assert.equal(refused.at(-1)?.agent?.id, 'spiffe://example.com/agent/eve2')
+})
+
 test('what is let through is recorded, however much it is, and what cannot be recorded is told', async () => {
   const records: AuditEvent[] = []
   const observer = boundedRecords({ record: async (event) => void records.push(event) }, 'sidecar')
