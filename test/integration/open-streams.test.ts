@@ -5,14 +5,14 @@ import { createAuthenticator, createMemoryReplayStore } from 'aims/authenticatio
 import { type AuditEvent, systemClock } from 'aims/base'
 import { holdRevocations, type Revocation, signRevocationList } from 'aims/credentials'
 import { AUDIENCE, testDomain } from '../support/identities.ts'
-import { type OpenStream, STREAM_SERVERS, type StreamServer } from '../support/open-streams.ts'
+import { type OpenStream, STREAM_SERVERS, STREAM_SERVICE, type StreamServer } from '../support/open-streams.ts'
 
 const now = Math.floor(Date.now() / 1000)
 const domain = testDomain('example.com', { now })
 const { trustDomain } = domain.bundle
 const [alice, helper, bob] = await Promise.all([
   domain.wit({ path: '/agent/alice' }),
-  domain.wit({ path: '/agent/alice/sub/helper', rights: [] }),
+  domain.wit({ path: '/agent/alice/sub/helper', rights: [`GET ${STREAM_SERVICE}`] }),
   domain.wit({ path: '/agent/bob' }),
 ])
 const MAX_STALENESS = 600

@@ -21,6 +21,7 @@ import { authenticated as onFastify } from 'aims/fastify'
 import { createGate, startSidecar } from 'aims/gateway'
 import { authenticatedCalls, provingInterceptor } from 'aims/grpc'
 import { authenticated as onHono } from 'aims/hono'
+import { parseWorkloadSpiffeId, type WorkloadId } from 'aims/identifiers'
 import { authenticated as onKoa } from 'aims/koa'
 import { protectMcp } from 'aims/mcp'
 import { authenticatedGuard } from 'aims/nest'
@@ -68,6 +69,9 @@ function audience(): Audience {
     },
   }
 }
+
+/** What rights of sub-agents call the service behind a sidecar. */
+export const STREAM_SERVICE: WorkloadId = parseWorkloadSpiffeId('spiffe://example.com/service/events')
 
 /** Names of adapters, and a server of each. */
 export const STREAM_SERVERS: { readonly [name: string]: Start } = {
@@ -249,7 +253,7 @@ async function behindSidecar(
   open: (port: number, wit: Wit) => Promise<OpenStream>,
 ): Promise<StreamServer> {
   const sidecar = await startSidecar({
-    gate: createGate({ authenticator, observer: noObserver }),
+    gate: createGate({ authenticator, observer: noObserver, service: STREAM_SERVICE }),
     listen: { host: '127.0.0.1', port: 0 },
     service: { address: { host: '127.0.0.1', port: behind.port } },
   })
