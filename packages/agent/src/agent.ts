@@ -41,6 +41,8 @@ export interface AgentOptions {
   readonly log?: (line: string) => void
   /** Where a join token is looked for. Default: that of the process. */
   readonly env?: { readonly [name: string]: string | undefined }
+  /** Milliseconds to wait for the first word of the server before workloads are told to come back. Default 1000. */
+  readonly patience?: number
 }
 
 /** An agent that runs. */
@@ -53,8 +55,6 @@ export interface RunningAgent {
   close(): Promise<void>
 }
 
-/** Milliseconds to wait for the server before workloads are told to come back. */
-const PATIENCE = 1000
 /** Seconds. */
 const MAX_STALENESS = 60
 
@@ -115,7 +115,7 @@ export async function startAgent(config: AgentConfiguration, options: AgentOptio
       secrets,
     })
     running.unshift(server)
-    await orLater(firstWord(remote?.attested, backend.ready))
+    await orLater(firstWord(remote?.attested, backend.ready), options.patience ?? 1000)
     const broker = brokers && startBroker({ ...shared, settings: brokers, address: server.address, maxStaleness, log })
     if (broker !== undefined) running.unshift(broker)
     const passing = egress && (await startEgress({ ...shared, ...egress, secrets: openSecrets(egress.files) }))
@@ -150,10 +150,10 @@ async function firstWord(attested: Promise<void> | undefined, ready: Promise<voi
   await ready
 }
 
-async function orLater(ready: Promise<void>): Promise<void> {
+async function orLater(ready: Promise<void>, patience: number): Promise<void> {
   let timer: NodeJS.Timeout | undefined
   const later = new Promise<void>((resolve) => {
-    timer = setTimeout(resolve, PATIENCE)
+    timer = setTimeout(resolve, patience)
   })
   try {
     await Promise.race([ready, later])
