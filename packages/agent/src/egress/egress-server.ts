@@ -17,6 +17,7 @@ import { Destinations, type Network } from './destinations.ts'
 import { type ExchangeContext, passOn, recordRefusal } from './exchange.ts'
 import { givenTokens } from './given-tokens.ts'
 import { hiding } from './hiding.ts'
+import { lookBudget } from './look-budget.ts'
 import { loopbackPeer } from './loopback-peer.ts'
 import { answerProblem, codeOf } from './problem.ts'
 import { rateLimits } from './rate.ts'
@@ -111,8 +112,9 @@ export async function startEgress(options: BrokerOptions): Promise<RunningBroker
     const credentials = peerCredentials.read(socket)
     return unixCaller(new Peer(credentials, { ...peerContext, resource: { type: 'egress', id: options.socketPath } }))
   })
+  const looks = lookBudget()
   const tcp = listener(context, connections, (socket) => {
-    const { credentials, requireStill } = loopbackPeer(socket)
+    const { credentials, requireStill } = loopbackPeer(socket, looks)
     const port = socket.localPort ?? 0
     const peer = new Peer(credentials, { ...peerContext, resource: { type: 'egress', id: `127.0.0.1:${port}` } })
     return loopbackCaller(peer, port, requireStill)

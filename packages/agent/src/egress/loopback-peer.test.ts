@@ -3,6 +3,7 @@ import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { type AddressInfo, connect, createServer, type Socket } from 'node:net'
 import { test } from 'node:test'
+import { lookBudget } from './look-budget.ts'
 import { loopbackPeer, socketBetween } from './loopback-peer.ts'
 
 const row = (ends: string, uid = 1000, inode = 4711): string =>
@@ -51,6 +52,29 @@ test('a connection of this process is of this process [provisioning.egress.08]',
   await once(client ?? socket, 'close')
   assert.throws(() => requireStill(), { code: 'attestation.peer_unreadable' })
   assert.throws(() => loopbackPeer(socket), { code: 'attestation.peer_unreadable' })
+  socket.destroy()
+  close()
+})
+
+// Each look would hold up everybody else.
+test('of a user who holds very much nobody is told [provisioning.egress.08]', async () => {
+  let client: Socket | undefined
+  const [socket, close] = await accepted(() => {
+    client = connect(port, '127.0.0.1')
+  })
+  const { requireStill } = loopbackPeer(socket)
+  requireStill()
+  const refused = { code: 'attestation.peer_unreadable', message: /more than 3 descriptors/ }
+  assert.throws(() => loopbackPeer(socket, lookBudget({ maxLooked: 3 })), refused)
+  let now = 0
+  const clock = (): number => {
+    now += 60_000
+    return now
+  }
+  const slow = lookBudget({ clock })
+  const { requireStill: again } = loopbackPeer(socket, slow)
+  assert.throws(again, { code: 'egress.too_busy' })
+  client?.destroy()
   socket.destroy()
   close()
 })

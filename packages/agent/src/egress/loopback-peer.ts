@@ -1,7 +1,8 @@
-import { readdirSync, readFileSync, readlinkSync } from 'node:fs'
+import { opendirSync, readdirSync, readFileSync, readlinkSync } from 'node:fs'
 import type { Socket } from 'node:net'
 import type { PeerCredentials } from 'aims/attestation'
 import { AimsError } from 'aims/base'
+import { type LookBudget, lookBudget } from './look-budget.ts'
 
 /** The one process that has the other end of a connection on this machine. */
 export interface LoopbackPeer {
@@ -19,7 +20,7 @@ export interface LoopbackPeer {
  * @throws {@link AimsError} `attestation.peer_unreadable`
  * @see proc_pid_net(5), proc_pid_fd(5)
  */
-export function loopbackPeer(socket: Socket, procRoot = '/proc'): LoopbackPeer {
+export function loopbackPeer(socket: Socket, budget: LookBudget = lookBudget(), procRoot = '/proc'): LoopbackPeer {
   const { remotePort, localPort, remoteAddress, localAddress } = socket
   const isLoopback = remoteAddress === '127.0.0.1' && localAddress === '127.0.0.1'
   if (!isLoopback || remotePort === undefined || localPort === undefined)
@@ -27,13 +28,15 @@ export function loopbackPeer(socket: Socket, procRoot = '/proc'): LoopbackPeer {
   const row = socketBetween(readFileSync(`${procRoot}/self/net/tcp`, 'latin1'), remotePort, localPort)
   if (row === undefined) throw unreadable('the kernel does not know the connection')
   const link = `socket:[${row.inode}]`
-  const holders = processesOf(procRoot, row.uid).filter((pid) => holds(procRoot, pid, link))
+  const { uid } = row
+  const look = (): readonly number[] => budget.spend(uid, () => holdersOf(procRoot, uid, link, budget.maxLooked))
+  const holders = look()
   const [pid] = holders
   if (pid === undefined || holders.length > 1) throw unreadable('not exactly one process holds the connection')
   return {
     credentials: { pid, ...idsOf(procRoot, pid) },
     requireStill() {
-      const now = processesOf(procRoot, row.uid).filter((one) => holds(procRoot, one, link))
+      const now = look()
       if (now.length !== 1 || now[0] !== pid) throw unreadable('the connection has gone to another process')
     },
   }
@@ -72,11 +75,31 @@ function processesOf(procRoot: string, uid: number): readonly number[] {
     })
 }
 
-function holds(procRoot: string, pid: number, link: string): boolean {
+// The processes of a user that hold a socket. Whoever holds more than is looked at cannot be told from others.
+function holdersOf(procRoot: string, uid: number, link: string, maxLooked: number): readonly number[] {
+  let left = maxLooked
+  const count = (): void => {
+    left -= 1
+    if (left < 0) throw unreadable(`the processes of that user hold more than ${maxLooked} descriptors: use the socket`)
+  }
+  return processesOf(procRoot, uid).filter((pid) => holds(procRoot, pid, link, count))
+}
+
+function holds(procRoot: string, pid: number, link: string, count: () => void): boolean {
   const directory = `${procRoot}/${pid}/fd`
   try {
-    return readdirSync(directory).some((fd) => linkOf(`${directory}/${fd}`) === link)
+    const listed = opendirSync(directory)
+    try {
+      for (let one = listed.readSync(); one !== null; one = listed.readSync()) {
+        count()
+        if (linkOf(`${directory}/${one.name}`) === link) return true
+      }
+    } finally {
+      listed.closeSync()
+    }
+    return false
   } catch (error) {
+    if (AimsError.is(error)) throw error
     const isGone = error instanceof Error && 'code' in error && (error.code === 'ENOENT' || error.code === 'ESRCH')
     if (isGone) return false
     // Who cannot look everywhere cannot say that there is only one.
