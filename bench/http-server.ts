@@ -1,15 +1,17 @@
 // Goals P3, P4 and P12 over HTTP: what authenticating a request costs a server, by its processor time. The servers are
 // processes of their own, and each request carries a proof of its own. Servers are compared when they are warm, which
-// takes them some 15,000 requests: until then they compile.
+// takes them some 15,000 requests: until then they compile. Each thread compiles for itself, and gets the requests of its
+// connections.
 import { report } from './harness.ts'
 import { type CpuCase, cpuRounds } from './support/cpu.ts'
 import { makeRequest, type RunningServer, sendAll, startServer } from './support/http-load.ts'
 import { KINDS, type ServerKind } from './support/http-servers.ts'
 import { settle } from './support/table.ts'
 
+const WARM_UP = 16_000
 const servers: RunningServer[] = []
 for (const kind of KINDS) servers.push(await startServer(kind))
-const measured = await cpuRounds(servers.map(loaded), { rounds: 7, times: 1000, warmUp: 16_000 })
+const measured = await cpuRounds(servers.map(loaded), { rounds: 7, times: 1000, warmUp: WARM_UP })
 for (const { stop } of servers) stop()
 
 report('one request, processor time of the server', measured, [
@@ -41,6 +43,7 @@ for (const name of ['express', 'fastify', 'hono', 'koa'] as const) {
 function loaded({ kind, sockets, cpu }: RunningServer): CpuCase {
   return {
     name: kind,
+    ...(kind === 'node:http, aims, two threads' ? { warmUp: 3 * WARM_UP } : {}),
     async use(times) {
       const requests = Array.from({ length: times }, makeRequest)
       const before = await cpu()

@@ -3,6 +3,8 @@ import type { Measured } from '../harness.ts'
 /** Something whose processor time is measured: `use` does it so many times and tells the microseconds it took. */
 export interface CpuCase {
   readonly name: string
+  /** How many times it is used before it is measured. Default: as all others. */
+  readonly warmUp?: number
   use(times: number): Promise<number>
 }
 
@@ -13,7 +15,7 @@ export async function cpuRounds(
 ): Promise<readonly Measured[]> {
   const isQuick = process.env.AIMS_BENCH_QUICK === '1'
   const took = cases.map((): number[] => [])
-  for (const one of cases) await one.use(isQuick ? times : warmUp)
+  for (const one of cases) await one.use(isQuick ? times : (one.warmUp ?? warmUp))
   for (let round = 0; round < (isQuick ? 1 : rounds); round += 1) {
     for (const [index, one] of cases.entries()) took[index]?.push((await one.use(times)) / times)
   }
