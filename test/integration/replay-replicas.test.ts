@@ -21,8 +21,7 @@ const AWAY = 300
 const directory = mkdtempSync(join(tmpdir(), 'aims-replicas-'))
 after(() => rmSync(directory, { recursive: true }))
 
-const now = Math.floor(Date.now() / 1000)
-const domain = testDomain('example.com', { now })
+const domain = testDomain('example.com', { now: Math.floor(Date.now() / 1000) })
 const wit = await domain.wit()
 
 function writeProofs(name: string, count: number): Task {
