@@ -1,17 +1,12 @@
 import assert from 'node:assert/strict'
-import { randomBytes } from 'node:crypto'
 import { test } from 'node:test'
-import { type AuditEvent, keyEncryptionKey, type Observer, WorkloadKey } from 'aims/base'
+import { type AuditEvent, type Observer, WorkloadKey } from 'aims/base'
 import { bundleSource, issueX509Svid, serializeBundle, verifyX509Svid } from 'aims/credentials'
-import { parseTrustDomain, parseWorkloadSpiffeId } from 'aims/identifiers'
-import { openStore } from '../store/database.ts'
-import { openKeyStore } from '../store/key-store.ts'
-import { openMeta } from '../store/meta.ts'
-import { openSeal } from '../store/seal.ts'
+import { parseWorkloadSpiffeId } from 'aims/identifiers'
+import { authoritiesOptions } from '../../../../test/support/authorities.ts'
 import { openAuthorities } from './authorities.ts'
 import type { Authorities, AuthoritiesOptions } from './authority-types.ts'
 
-const trustDomain = parseTrustDomain('example.com')
 const START = 1_800_000_000
 const LIFETIME = 1000
 const PUBLISH_AHEAD = 50
@@ -25,25 +20,13 @@ interface World {
 }
 
 function world(observer?: Observer): World {
-  const db = openStore(':memory:')
-  const meta = openMeta(db)
-  const kek = keyEncryptionKey(randomBytes(32))
-  const seal = openSeal(db, kek, meta)
   const records: AuditEvent[] = []
   const self: World = {
     now: START,
     records,
     options: {
-      trustDomain,
-      seal,
-      store: openKeyStore(db, kek, seal),
-      meta,
-      clock: () => self.now,
+      ...authoritiesOptions(() => self.now),
       observer: observer ?? { record: async (event) => void records.push(event) },
-      lifetime: LIFETIME,
-      publishAhead: PUBLISH_AHEAD,
-      maxTtl: { 'x509-ca': MAX_TTL, jwt: MAX_TTL, wit: MAX_TTL },
-      refreshHint: 60,
     },
   }
   return self

@@ -4,18 +4,15 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, test } from 'node:test'
-import { type AimsErrorCode, keyEncryptionKey, spkiBytes, WorkloadKey } from 'aims/base'
+import { type AimsErrorCode, spkiBytes, WorkloadKey } from 'aims/base'
 import { bundleSource, issueCaCertificate, issueX509Svid, verifyX509Svid } from 'aims/credentials'
 import { parseTrustDomain, parseWorkloadSpiffeId } from 'aims/identifiers'
 import type { SpireBundle, SpireJwtKey } from 'aims/provisioning'
+import { authoritiesOptions } from '../../../../test/support/authorities.ts'
 import { basicConstraints, buildCa } from '../../../../test/support/certificates.ts'
 import { type Certify, FakeSpire, fakeSpireAgent } from '../../../../test/support/fake-spire.ts'
 import { testCa } from '../../../../test/support/x509-identities.ts'
-import { openStore } from '../store/database.ts'
-import { openKeyStore } from '../store/key-store.ts'
-import { openMeta } from '../store/meta.ts'
-import { openNeighbours, PUBLISHED } from '../store/neighbours.ts'
-import { openSeal } from '../store/seal.ts'
+import { PUBLISHED } from '../store/neighbours.ts'
 import { openAuthorities } from './authorities.ts'
 import type { Authorities, AuthoritiesOptions } from './authority-types.ts'
 import { configuredUpstream } from './upstream.ts'
@@ -52,28 +49,12 @@ interface Site {
 }
 
 function site(): Site {
-  const db = openStore(':memory:')
-  const meta = openMeta(db)
-  const kek = keyEncryptionKey(randomBytes(32))
-  const seal = openSeal(db, kek, meta)
-  const above = spire.serve(ca)
+  const clock = (): number => self.now
+  const upstream = configuredUpstream({ spire: { server: spire.address, workload } }, trustDomain, clock)
   const self: Site = {
     now: START,
-    above,
-    options: {
-      trustDomain,
-      seal,
-      store: openKeyStore(db, kek, seal),
-      meta,
-      clock: () => self.now,
-      observer: { record: async () => undefined },
-      lifetime: 1000,
-      publishAhead: 50,
-      maxTtl: { 'x509-ca': 100, jwt: 100, wit: 100 },
-      refreshHint: 60,
-      neighbours: openNeighbours(db, seal, trustDomain),
-      upstream: configuredUpstream({ spire: { server: spire.address, workload } }, trustDomain, () => self.now),
-    },
+    above: spire.serve(ca),
+    options: { ...authoritiesOptions(clock), upstream },
     open: () => openAuthorities(self.options),
   }
   return self

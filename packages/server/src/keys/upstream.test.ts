@@ -1,13 +1,13 @@
 import assert from 'node:assert/strict'
 import { execFileSync, spawnSync } from 'node:child_process'
-import { randomBytes } from 'node:crypto'
 import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, test } from 'node:test'
-import { encodePem, keyEncryptionKey, systemClock, WorkloadKey } from 'aims/base'
+import { encodePem, systemClock, WorkloadKey } from 'aims/base'
 import { bundleSource, createX509Authority, issueCaCertificate, issueX509Svid, verifyX509Svid } from 'aims/credentials'
 import { parseTrustDomain, parseWorkloadSpiffeId } from 'aims/identifiers'
+import { authoritiesOptions } from '../../../../test/support/authorities.ts'
 import {
   basicConstraints,
   buildCa,
@@ -16,10 +16,6 @@ import {
   type TestExtensions,
   uri,
 } from '../../../../test/support/certificates.ts'
-import { openStore } from '../store/database.ts'
-import { openKeyStore } from '../store/key-store.ts'
-import { openMeta } from '../store/meta.ts'
-import { openSeal } from '../store/seal.ts'
 import { openAuthorities } from './authorities.ts'
 import type { AuthoritiesOptions } from './authority-types.ts'
 import { configuredUpstream } from './upstream.ts'
@@ -52,24 +48,9 @@ const certifyBelow = (key: WorkloadKey, change: object = {}) =>
 const middle = await certifyBelow(middleKey)
 
 function optionsFor(setting: Parameters<typeof configuredUpstream>[0]): AuthoritiesOptions & { now: number } {
-  const db = openStore(':memory:')
-  const meta = openMeta(db)
-  const kek = keyEncryptionKey(randomBytes(32))
-  const seal = openSeal(db, kek, meta)
   const self = { now: START }
-  return Object.assign(self, {
-    trustDomain,
-    seal,
-    store: openKeyStore(db, kek, seal),
-    meta,
-    clock: () => self.now,
-    observer: { record: async () => undefined },
-    lifetime: 1000,
-    publishAhead: 50,
-    maxTtl: { 'x509-ca': 100, jwt: 100, wit: 100 },
-    refreshHint: 60,
-    upstream: configuredUpstream(setting, trustDomain, systemClock),
-  })
+  const upstream = configuredUpstream(setting, trustDomain, systemClock)
+  return Object.assign(self, { ...authoritiesOptions(() => self.now), upstream })
 }
 
 for (const [what, setting, length] of [
