@@ -32,12 +32,14 @@ function start() {
   const answer = protect(
     authenticator,
     async (request, { principal }) =>
-      Response.json({
-        caller: principal.id,
-        method: principal.method,
-        covers: principal.covers,
-        body: await request.text(),
-      }),
+      new URL(request.url).pathname === '/events'
+        ? new Response(events(), { headers: { 'content-type': 'text/event-stream' } })
+        : Response.json({
+            caller: principal.id,
+            method: principal.method,
+            covers: principal.covers,
+            body: await request.text(),
+          }),
     { maxBody: config.maxBody },
   )
   // The other way round: the runtime is the agent, and asks a service elsewhere.
@@ -58,4 +60,14 @@ function start() {
     if (pathname === '/ask') return ask(await request.json())
     return answer(request)
   }
+}
+
+// Goes on for as long as anybody reads.
+function events() {
+  return new ReadableStream({
+    async pull(controller) {
+      await new Promise((resolve) => setTimeout(resolve, 100))
+      controller.enqueue(new TextEncoder().encode('data: more\n\n'))
+    },
+  })
 }

@@ -24,7 +24,8 @@ const TARGET = '/api/events?x=1'
 const MAX_BODY = 1000
 const BODY = 'hello'
 
-const domain = testDomain('example.com', { now: now() })
+const made = now()
+const domain = testDomain('example.com', { now: made })
 const past = testDomain('past.example', { now: now() - 7200 })
 const pair = generateKeyPairSync('ec', { namedCurve: 'P-256' })
 const edge = await domain.wit({ path: '/service/edge', key: new WorkloadKey(pair.privateKey) })
@@ -266,6 +267,23 @@ for (const [name, runtime] of Object.entries(EDGE_RUNTIMES)) {
         assert.equal(again.status, status)
         assert.deepEqual(await reasonOf(again.body), [reason])
       }
+    })
+
+    // [authentication.aims.06]
+    test('a stream of events breaks off when the credential of its caller ends', { timeout: 60_000 }, async () => {
+      const ends = now() + 8
+      const brief = await domain.wit({ ttl: ends - made })
+      const proven = proofHeaders(brief, { method: 'GET', target: '/events', audience: AUDIENCE }, { now: now() })
+      const headers = Object.entries(proven).map(([one, value]): [string, string] => [one, value])
+      const response = await fetch(`http://127.0.0.1:${running.port}/events`, { headers })
+      assert.equal(response.status, 200)
+      let last = 0
+      try {
+        for await (const _ of response.body ?? []) last = now()
+      } catch {
+        // Or it only stops, which chunked coding of the runtime tells.
+      }
+      assert.ok(last > 0 && last <= ends && now() >= ends, `${last - ends}, ${now() - ends}`)
     })
 
     test('as an agent it proves itself, and takes no answer of another', async () => {
