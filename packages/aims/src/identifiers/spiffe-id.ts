@@ -122,12 +122,14 @@ export function requireTrustDomain(name: string): void {
 /** For the parsers of this folder: a path is empty or `/segment/segment`. @throws {@link AimsError} `identifier.*` */
 export function requirePath(path: string, forbidden: RegExp): void {
   if (path === '') return
-  const segments = path.slice(1).split('/')
-  const last = segments.length - 1
-  for (const [index, segment] of segments.entries()) {
-    if (segment !== '') requireSegment(segment, forbidden)
-    else if (index === last) throw new AimsError('identifier.trailing_slash', 'the identifier ends with a slash')
+  let start = 1
+  while (start <= path.length) {
+    const slash = path.indexOf('/', start)
+    const end = slash === -1 ? path.length : slash
+    if (end > start) requireSegment(path.slice(start, end), forbidden)
+    else if (slash === -1) throw new AimsError('identifier.trailing_slash', 'the identifier ends with a slash')
     else throw new AimsError('identifier.empty_segment', 'a path segment is empty')
+    start = end + 1
   }
 }
 

@@ -65,7 +65,7 @@ export async function issueX509Svid(request: X509SvidRequest, authority: X509Aut
   if (notAfter <= notBefore) throw new AimsError('x509.expired', 'the CA ends before the SVID begins')
   const key = readSubjectKey(request.publicKey)
   const serialNumber = randomSerialNumber()
-  const leaf = await signCertificate(
+  const signing = signCertificate(
     {
       serialNumber,
       issuer: authority.certificate.subject,
@@ -81,6 +81,7 @@ export async function issueX509Svid(request: X509SvidRequest, authority: X509Aut
     },
     authority.signer,
   )
+  const leaf = signing instanceof Uint8Array ? signing : await signing
   return { certificates: [leaf, ...authority.chain], serialNumber: serialNumber.text, notAfter }
 }
 
