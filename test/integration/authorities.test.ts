@@ -1,63 +1,39 @@
 import assert from 'node:assert/strict'
-import { mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { type ApiClient, apiClient, systemClock } from 'aims/base'
+import { systemClock } from 'aims/base'
 import { decodeUnverifiedX509Svid, verifyJwtSvid, verifyWit, verifyX509Svid } from 'aims/credentials'
+import { parseTrustDomain } from 'aims/identifiers'
 import { connectWorkload, type Workload } from 'aims/provisioning'
-import { type RunningAgent, startAgent } from 'aims-agent'
-import {
-  type AdminClient,
-  adminClient,
-  type Configuration,
-  loadConfig,
-  type RunningServer,
-  startServer,
-} from 'aims-server'
+import { type AdminClient, adminClient } from 'aims-server'
 import { aims } from '../support/cli.ts'
 import { eventually } from '../support/eventually.ts'
+import { startTrustDomain, type TestTrustDomain } from '../support/trust-domain.ts'
 
-const root = mkdtempSync(join(tmpdir(), 'aims-authorities-'))
+const trustDomain = parseTrustDomain('example.com')
 const audience = 'https://api.example.com'
-let config: Configuration
-let server: RunningServer
-let agent: RunningAgent
-let api: ApiClient
+let domain: TestTrustDomain
 let admin: AdminClient
 let workload: Workload
 
 before(async () => {
-  const overrides = {
-    trustDomain: 'example.com',
-    dataDirectory: join(root, 'data'),
-    'listen.port': 0,
-    'agent.socket': join(root, 'workload.sock'),
-    // A taint is answered within a sixth of it.
-    'bundle.refreshHint': 6,
-  }
-  config = await loadConfig({ env: {}, overrides })
-  server = await startServer(config, { log: () => undefined })
-  agent = await startAgent(config, { log: () => undefined })
-  api = apiClient({ socketPath: config['api.socket'] })
-  admin = adminClient(api)
+  // A taint is answered within a sixth of it.
+  domain = await startTrustDomain({ 'bundle.refreshHint': 6 })
+  admin = adminClient(domain.api)
   const selectors = [`unix:uid:${process.geteuid?.()}`]
   await admin.createEntry({ spiffeId: 'spiffe://example.com/agent/bot', selectors, owner: 'team', purpose: 'calendar' })
-  workload = await connectWorkload({ address: agent.address, backoff: 20, maxBackoff: 50 })
+  workload = await connectWorkload({ address: domain.address, backoff: 20, maxBackoff: 50 })
 })
 after(async () => {
-  workload.close()
-  api.close()
-  await agent.close()
-  await server.close()
-  rmSync(root, { recursive: true })
+  workload?.close()
+  await domain?.close()
 })
 
 const x509 = (): readonly Uint8Array[] => workload.x509.x509Svid().certificates
 const signerOf = (chain: readonly Uint8Array[]): string =>
   Buffer.from(decodeUnverifiedX509Svid(chain).leaf.extensions.authorityKeyId ?? []).toString('hex')
-const authorities = (): number => workload.bundles.bundleFor(config.trustDomain)?.x509Authorities.length ?? 0
+const authorities = (): number => workload.bundles.bundleFor(trustDomain)?.x509Authorities.length ?? 0
 const verify = (chain: readonly Uint8Array[]) =>
   verifyX509Svid(chain, { bundles: workload.bundles, now: systemClock() })
 const idOf = async (purpose: string, state: string): Promise<string> =>
@@ -106,13 +82,13 @@ test('a WIT and a JWT-SVID of a tainted key are replaced, and refused after the 
   const { bundles } = workload
   const now = systemClock()
   verifyWit(wit.token, { profile: 'wimse', bundles, now })
-  using another = await connectWorkload({ address: agent.address })
+  using another = await connectWorkload({ address: domain.address })
   await eventually('a new JWT-SVID', async () => (await another.jwt.jwtSvid(audience)).token !== jwt.token)
   for (const purpose of ['wit', 'jwt'] as const) {
     await admin.stepAuthority({ step: 'revoke', purpose, id: await idOf(purpose, 'tainted') })
   }
   await eventually('the old keys out of the bundle', () => {
-    const bundle = bundles.bundleFor(config.trustDomain)
+    const bundle = bundles.bundleFor(trustDomain)
     return bundle?.witAuthorities.size === 1 && bundle.jwtAuthorities.size === 1
   })
   verifyWit(workload.wit.wit().token, { profile: 'wimse', bundles, now })
@@ -121,7 +97,7 @@ test('a WIT and a JWT-SVID of a tainted key are replaced, and refused after the 
 })
 
 test('the same from the command line: what is out of order is refused with its code', async () => {
-  const socket = ['--socket', config['api.socket']]
+  const socket = ['--socket', join(domain.directory, 'data', 'api.sock')]
   const run = async (...args: string[]) => {
     const { exit, results } = await aims('authority', ...args, ...socket)
     return [exit, results[0]?.code ?? (results[0]?.authority as { state?: string } | undefined)?.state]
