@@ -88,7 +88,10 @@ test('does not write a key that is none', () => {
   assert.throws(() => serializeItem({ ...item, parameters: new Map([['a b', item.value]]) }), TypeError)
 })
 
-// structured-headers 2.1.0 refuses a date that a comma follows, so text that may hold one is not compared with it.
+// structured-headers 2.1.0 refuses a date that a comma follows, and writes 5.0 as 5: text that may hold one is not compared
+// with it.
+const isComparable = (written: string): boolean => !written.includes('@') && !/\d\.0(?!\d)/.test(written)
+
 const KEY = fc.stringMatching(/^[a-z*][a-z0-9_.*-]{0,8}$/)
 const BARE: fc.Arbitrary<BareItem> = fc.oneof(
   fc.integer().map((value): BareItem => ({ type: 'integer', value })),
@@ -121,7 +124,7 @@ test('what is written is read back as it was, here and by another implementation
     fc.property(DICTIONARY, (dictionary) => {
       const text = serializeDictionary(dictionary)
       assert.deepEqual(parseDictionary(text), dictionary)
-      if (!text.includes('@')) assert.equal(oracle.serializeDictionary(oracle.parseDictionary(text)), text)
+      if (isComparable(text)) assert.equal(oracle.serializeDictionary(oracle.parseDictionary(text)), text)
     }),
   )
 })
@@ -141,7 +144,9 @@ test('any text is read, and written in one way, or refused; what we read another
         return
       }
       assert.equal(serializeList(parseList(written)), written)
-      if (!text.includes('@')) assert.equal(oracle.serializeList(oracle.parseList(text)), written)
+      if (!text.includes('@') && isComparable(written)) {
+        assert.equal(oracle.serializeList(oracle.parseList(text)), written)
+      }
     }),
     { numRuns: 2000 },
   )
