@@ -1,38 +1,45 @@
-import { type Clock, hiddenKey, type PatternTable, patternTable } from 'aims/base'
+import { type Clock, changingTable, type PatternTable } from 'aims/base'
 import { decodeUnverifiedJwtSvid } from 'aims/credentials'
 
 /** Bearer tokens that were attached, until they end: an answer to a later request, or to another workload, may repeat them. */
 export interface GivenTokens {
   add(token: string): void
-  /** Finds their signatures: without it a token is worth nothing. */
-  table(): PatternTable
+  /** Finds their signatures: without it a token is worth nothing. None, as long as nothing was given. */
+  tables(): readonly PatternTable[]
 }
 
-/** Of one broker at a time. The newest are remembered: a table has its price with every byte of an answer. */
+/** Of one broker at a time. The newest are remembered: a table has its price in memory. */
 const MAX_GIVEN = 256
+
+interface Given {
+  /** Seconds since the epoch. */
+  readonly end: number
+  readonly forget: () => void
+}
 
 /** Makes an empty memory. */
 export function givenTokens(clock: Clock): GivenTokens {
-  const given = new Map<string, number>()
-  let known: PatternTable | undefined
+  const { table, add: cover } = changingTable()
+  const given = new Map<string, Given>()
+  const drop = (token: string): void => {
+    given.get(token)?.forget()
+    given.delete(token)
+  }
   const makeRoom = (): void => {
     const now = clock()
-    for (const [token, end] of given) if (end <= now) given.delete(token)
+    for (const [token, { end }] of given) if (end <= now) drop(token)
     const [oldest] = given.keys()
-    if (oldest !== undefined && given.size >= MAX_GIVEN) given.delete(oldest)
+    if (oldest !== undefined && given.size >= MAX_GIVEN) drop(oldest)
   }
   return {
     add(token) {
       if (given.has(token)) return
       makeRoom()
       const { exp } = decodeUnverifiedJwtSvid(token).claims
-      given.set(token, typeof exp === 'number' ? exp : Number.POSITIVE_INFINITY)
-      known = undefined
+      const forget = cover(signatureOf(token))
+      given.set(token, { end: typeof exp === 'number' ? exp : Number.POSITIVE_INFINITY, forget })
     },
-    table() {
-      known ??= patternTable([...given.keys()].map((token) => hiddenKey(Buffer.from(signatureOf(token), 'latin1'))))
-      return known
-    },
+    tables: () => (given.size === 0 ? [] : [table]),
   }
 }
 

@@ -28,7 +28,7 @@ export function hiding(secrets: SecretReader, given: GivenTokens): Hiding {
         own = patternTable(identity.wit === undefined ? [] : hiddenToken(identity.wit.token))
         ofIdentities.set(identity, own)
       }
-      return [ofSecrets.table, given.table(), own, patternTable(fresh)].filter(({ longest }) => longest > 0)
+      return [ofSecrets.table, ...given.tables(), own, patternTable(fresh)].filter(({ longest }) => longest > 0)
     },
   }
 }

@@ -50,7 +50,7 @@ export { type ConnectionOptions, openConnection, type TlsPeer } from './outbound
 export { type OutboundUrl, parseOutboundUrl } from './outbound-url.ts'
 export { encodePem, type PemBlock, parsePem } from './pem.ts'
 export { type Hidden, hiddenKey, hiddenToken } from './scrub/forms.ts'
-export { type PatternTable, patternTable } from './scrub/pattern-table.ts'
+export { type ChangingTable, changingTable, type PatternTable, patternTable } from './scrub/pattern-table.ts'
 export { createScrubber, type Scrubber, scrubText } from './scrub/scrubber.ts'
 export { withoutSecrets } from './secret-text.ts'
 export { type DatabaseOptions, type FileLock, lockFile, openDatabase, storing, transaction } from './sqlite.ts'

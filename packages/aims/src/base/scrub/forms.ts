@@ -6,7 +6,7 @@ export interface Hidden {
 }
 
 /** Characters of a key in a row: 12 bytes of it in base64. */
-const KEY_WINDOW = 16
+export const KEY_WINDOW = 16
 /** Of the claims of a token: who they are about is no secret, and other tokens have it, too. */
 const CLAIMS_WINDOW = 64
 const MIN_PART = 24
