@@ -8,7 +8,13 @@ export {
   verifyCheckpoint,
 } from './checkpoint.ts'
 export { EVENT_TYPES, type EventType, findEventType } from './event-types.ts'
-export { type LimitedObserver, limitRefusals, type RefusalLimits } from './limit-refusals.ts'
+export {
+  type FlushingObserver,
+  flushingRefusals,
+  type LimitedObserver,
+  limitRefusals,
+  type RefusalLimits,
+} from './limit-refusals.ts'
 export { type Appended, AuditLog, type AuditLogOptions } from './log.ts'
 export type { RecordFilter } from './log-store.ts'
 export {

@@ -1,3 +1,4 @@
+import { setInterval } from 'node:timers'
 import type { Clock } from '../base/clock.ts'
 import { createCorrelationId } from '../base/correlation-id.ts'
 import type { AuditEvent, Observer } from '../base/event.ts'
@@ -88,6 +89,29 @@ export function limitRefusals(observer: Observer, limits: RefusalLimits): Limite
     },
     async flush({ all = false } = {}) {
       for (const [key, one] of [...open]) if (all || isOver(one)) await end(key, one)
+    },
+  }
+}
+
+/** A limited observer that flushes by itself until it is closed. */
+export interface FlushingObserver extends Observer {
+  /** Tells what was left out until now. */
+  close(): Promise<void>
+}
+
+/** Milliseconds. */
+const FLUSH = 15_000
+
+/** As {@link limitRefusals}, for programs that run on: what was left out is told soon after its window, and at the end. */
+export function flushingRefusals(observer: Observer, limits: RefusalLimits): FlushingObserver {
+  const limited = limitRefusals(observer, limits)
+  // What could not be told is told with the next window.
+  const timer = setInterval(() => void limited.flush().catch(() => undefined), FLUSH).unref()
+  return {
+    record: (event) => limited.record(event),
+    async close() {
+      clearInterval(timer)
+      await limited.flush({ all: true }).catch(() => undefined)
     },
   }
 }

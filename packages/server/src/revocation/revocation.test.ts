@@ -164,17 +164,19 @@ test('a retired agent gets nothing more, is refused, and stays known for ever', 
   await stop(server)
 })
 
+const storeOf = (kept: Revocation[]): Parameters<typeof openRevocations>[0]['store'] => ({
+  sequence: () => kept.length,
+  list: () => kept,
+  put: (more) => void kept.push(...more),
+  purge: () => undefined,
+})
+
 test('a revocation that the log does not take did not happen, and says so', async () => {
   const kept: Revocation[] = []
   let told = 0
   const revocations = openRevocations({
     trustDomain,
-    store: {
-      sequence: () => kept.length,
-      list: () => kept,
-      put: (more) => void kept.push(...more),
-      purge: () => undefined,
-    },
+    store: storeOf(kept),
     clock: systemClock,
     observer: { record: () => Promise.reject(new AimsError('audit.unavailable', 'the disk is full')) },
     signer: () => WorkloadKey.generate(),
@@ -197,12 +199,7 @@ for (const isStored of [true, false]) {
     let now = 1_700_000_000.9
     const revocations = openRevocations({
       trustDomain,
-      store: {
-        sequence: () => kept.length,
-        list: () => kept,
-        put: (more) => void kept.push(...more),
-        purge: () => undefined,
-      },
+      store: storeOf(kept),
       clock: () => now,
       observer: { record: () => record.promise },
       signer: () => WorkloadKey.generate(),
